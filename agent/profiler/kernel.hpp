@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The agent's view of bpf/: probe what this kernel can do, load and attach that, hand out slots,
+// read the counters. Nothing here knows about pods.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <tl/expected.hpp>
+
+#include "shm/records.hpp"
+
+namespace optipod::agent {
+
+/// A cgroup's place in the kernel's [slot][cpu] arrays.
+/// kOutside: tasks and I/O outside the agent's cgroup root. kNodeOther: inside it, without an own slot.
+using Slot = std::uint32_t;
+inline constexpr Slot kOutside = 0;
+inline constexpr Slot kNodeOther = 1;
+inline constexpr Slot kFirstSlot = 2;
+
+struct KernelOptions {
+  std::string cgroup_mount;           ///< where the cgroup v2 hierarchy is mounted
+  std::string cgroup_root = "/";      ///< subtree below it that is this node; "/" is the whole machine
+  std::vector<unsigned> cpus;         ///< CPUs that count; empty: all possible
+  std::uint32_t max_slots = 514;
+  bool force_raw_tp = false;          ///< use the raw_tp twins even where tp_btf works (tests)
+  bool force_files = false;           ///< do not use eBPF at all (tests)
+};
+
+/// Cumulative values of one slot, summed over the CPUs that count.
+struct SlotValues {
+  shm::CpuStats cpu{};
+  shm::BlockStats block{};
+};
+
+/// Values the kernel keeps per cgroup, read by the cgroup iterator.
+struct CgroupValues {
+  std::uint64_t cgroup_id = 0;
+  std::uint64_t valid = 0;            ///< shm::Valid bits among kValidCpuTime, kValidPressure*
+  shm::CpuTime cpu_time{};
+  shm::Pressure pressure{};
+};
+
+struct Device {
+  std::uint32_t major = 0, minor = 0;
+  shm::BlockStats block{};
+};
+
+/// One thread. Needs CAP_BPF and CAP_PERFMON until open() has returned (CAP_SYS_ADMIN before Linux
+/// 5.8); afterwards no method needs a capability. Where eBPF is refused altogether, open() still
+/// succeeds with every eBPF feature off and the reason in features().
+class Kernel {
+ public:
+  static tl::expected<Kernel, std::string> open(const KernelOptions& options);
+  Kernel(Kernel&&) noexcept;
+  Kernel& operator=(Kernel&&) noexcept;
+  ~Kernel();
+
+  /// Which shm::Valid bits slot_values() and devices() can fill on this kernel.
+  [[nodiscard]] std::uint64_t valid() const;
+  [[nodiscard]] const std::vector<shm::AgentRecord::Feature>& features() const;
+  /// Programs loaded, with run counts where the kernel keeps them (kernel.bpf_stats_enabled).
+  [[nodiscard]] std::vector<shm::AgentRecord::Program> programs() const;
+
+  /// Charges the cgroup (an open directory fd and its id) to `slot` from now on, and zeroes nothing:
+  /// the caller takes the difference to the slot's values at this moment, which reset_slot() zeroes.
+  /// A cgroup made inside the root later starts as kNodeOther by itself, in the kernel.
+  tl::expected<void, std::string> assign(int cgroup_fd, std::uint64_t cgroup_id, Slot slot);
+  void forget(std::uint64_t cgroup_id);
+  /// Zeroes a slot nobody is charged to any more, before it is handed out again.
+  void reset_slot(Slot slot);
+
+  [[nodiscard]] SlotValues slot_values(Slot slot) const;
+  /// Sum over all slots that belong to the node: every slot for root "/", all but kOutside else.
+  [[nodiscard]] SlotValues node_values() const;
+  /// Devices that had I/O charged to the node.
+  [[nodiscard]] std::vector<Device> devices() const;
+
+  /// One walk of the cgroup iterator below the root; false when this kernel has none (use files).
+  bool read_cgroups(std::vector<CgroupValues>& out);
+
+ private:
+  struct Impl;
+  explicit Kernel(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace optipod::agent

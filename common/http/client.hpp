@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Outgoing requests. get()/post() do one at a time (cpp-httplib); Fetcher does thousands at once
+// (Boost.Beast) with bounded time and memory each.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <tl/expected.hpp>
+
+namespace optipod::http {
+
+struct ClientResponse {
+  unsigned status = 0;
+  std::string content_type;
+  std::string body;  ///< decompressed
+};
+
+struct ClientOptions {
+  std::chrono::milliseconds timeout{5'000};  ///< whole request: connect, send, receive
+  std::size_t max_body_bytes = 64 * 1024 * 1024;
+  std::vector<std::pair<std::string, std::string>> headers;
+};
+
+/// `url` is http://host[:port]/path[?query]. An error says what failed, where, and why; a status other
+/// than 200 is not an error here.
+tl::expected<ClientResponse, std::string> get(const std::string& url, const ClientOptions& = {});
+tl::expected<ClientResponse, std::string> post(const std::string& url, const std::string& body,
+                                               const std::string& content_type,
+                                               const ClientOptions& = {});
+
+/// Many concurrent GETs on `threads` threads with kept-alive connections (one per URL's host:port).
+/// Thread-safe. Each request ends exactly once, in `done`, on a Fetcher thread, at its deadline at
+/// the latest: also for a peer that is silent, endless, slow or gone.
+class Fetcher {
+ public:
+  explicit Fetcher(unsigned threads = 1);
+  ~Fetcher();  ///< cancels what is under way; every `done` has returned when it does
+  Fetcher(const Fetcher&) = delete;
+  Fetcher& operator=(const Fetcher&) = delete;
+
+  using Done = std::function<void(tl::expected<ClientResponse, std::string>)>;
+  void get(const std::string& url, const ClientOptions& options, Done done);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace optipod::http

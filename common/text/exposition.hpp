@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Writing the Prometheus text format 0.0.4: what `promtool check metrics` accepts in silence.
+// Numbers are shortest round trip, spelled as Go spells them.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace optipod::text {
+
+inline constexpr std::string_view kContentType = "text/plain; version=0.0.4; charset=utf-8";
+
+enum class MetricType { kCounter, kGauge, kHistogram, kSummary, kUntyped };
+std::string_view to_string(MetricType type);
+
+/// Appends name="value" with value escaped, preceded by a comma when `labels` is not empty.
+void append_label(std::string& labels, std::string_view name, std::string_view value);
+void append_number(std::string& out, double value);   ///< as strconv.FormatFloat(v, 'g', -1, 64)
+void append_number(std::string& out, std::uint64_t value);
+
+/// Appends to a caller-owned buffer. Families must not be interleaved; the writer does not check.
+class ExpositionWriter {
+ public:
+  explicit ExpositionWriter(std::string& out) : out_(out) {}
+
+  /// Starts a family: # HELP (escaped) and # TYPE. The name is copied and used by the calls below.
+  void family(std::string_view name, MetricType type, std::string_view help);
+  /// Same without HELP, as Prometheus' /federate writes.
+  void family(std::string_view name, MetricType type);
+
+  /// `labels` is rendered text as append_label makes it, without braces; "" for none.
+  void sample(std::string_view labels, double value);
+  void sample(std::string_view labels, std::uint64_t value);
+  /// With an explicit timestamp, ms since the epoch.
+  void sample(std::string_view labels, double value, std::int64_t timestamp_ms);
+  /// name + suffix ("_bucket", "_sum", "_count").
+  void sample_suffixed(std::string_view suffix, std::string_view labels, double value);
+  void sample_suffixed(std::string_view suffix, std::string_view labels, std::uint64_t value);
+
+ private:
+  std::string& out_;
+  std::string name_;
+};
+
+}  // namespace optipod::text
