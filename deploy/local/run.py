@@ -1,0 +1,96 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""./dev run: all of OptiPod on this node, with a live view, until Ctrl-C."""
+
+import argparse
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import stack
+
+RUN_DIRECTORY = pathlib.Path("/run/optipod")
+
+
+def arguments():
+    parser = argparse.ArgumentParser(prog="./dev run", description=__doc__)
+    parser.add_argument("--build", default="build", help=argparse.SUPPRESS)
+    parser.add_argument("--for", dest="seconds", type=float, metavar="SECONDS",
+                        help="end by itself after that long")
+    parser.add_argument("--port-base", type=int, metavar="N",
+                        help="exporter, aggregator, extender on N, N+1, N+2 instead of 9000, 5000, 8888")
+    return parser.parse_args()
+
+
+def start_all(programs, ports):
+    exporter, aggregator, extender = ports
+    for port, what in zip(ports, ("the exporter", "the aggregator", "the extender")):
+        stack.require_free(port, what)
+    segment = RUN_DIRECTORY / "current.shm"
+    print("starting the agent (eBPF, then without any capability) …", flush=True)
+    programs.start("agent", "--segment", segment, "--segment-group", "nogroup")
+    programs.wait_until("the agent's first measurement", segment.exists)
+    print("starting exporter, aggregator, extender (as nobody) …", flush=True)
+    programs.start("exporter", "--segment", segment, "--segment-owner", "root",
+                   "--web.listen-address", f"127.0.0.1:{exporter}", user="nobody")
+    programs.wait_ready("exporter", exporter)
+    programs.start("aggregator", "--target", f"{os.uname().nodename}=127.0.0.1:{exporter}",
+                   "--web.listen-address", f"127.0.0.1:{aggregator}", user="nobody")
+    programs.wait_ready("aggregator", aggregator)
+    programs.start("extender", "--metrics-url", f"http://127.0.0.1:{aggregator}",
+                   "--web.listen-address", f"127.0.0.1:{extender}", user="nobody")
+    programs.wait_ready("extender", extender)
+    programs.wait_until(
+        "the scheduling view of this node",
+        lambda: b"optipod:node_cpu_runqueue_wait:mean_15s" in
+        (stack.fetch(f"http://127.0.0.1:{aggregator}/federate?match[]=%7B__name__%3D~%22optipod:node_.*%22%7D") or b""))
+    return segment
+
+
+def footer(ports):
+    exporter, aggregator, extender = ports
+    return (f"metrics http://127.0.0.1:{exporter}/metrics   nodes http://127.0.0.1:{aggregator}/nodes   "
+            f"extender http://127.0.0.1:{extender}/")
+
+
+def main():
+    args = arguments()
+    base = args.port_base
+    ports = (base, base + 1, base + 2) if base else (9000, 5000, 8888)
+    made = not RUN_DIRECTORY.exists()
+    # SIGTERM ends the view as Ctrl-C does, so that the clean-up below runs.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    deadline = time.monotonic() + args.seconds if args.seconds else None
+    status = 0
+    try:
+        with stack.Stack(args.build) as programs:
+            segment = start_all(programs, ports)
+            print(f"ready. {footer(ports)}", flush=True)
+            view = subprocess.Popen([programs.build / stack.PROGRAMS["top"], "--segment", segment,
+                                     "--footer", footer(ports) + "   Ctrl-C stops everything"])
+            try:
+                while view.poll() is None and (deadline is None or time.monotonic() < deadline):
+                    programs.check()
+                    time.sleep(0.1)
+            finally:
+                view.send_signal(signal.SIGINT)
+                view.wait()
+    except KeyboardInterrupt:
+        pass
+    except stack.Failed as error:
+        print(f"./dev run: {error}", file=sys.stderr)
+        status = 1
+    finally:
+        if made and RUN_DIRECTORY.exists():
+            for path in RUN_DIRECTORY.iterdir():
+                path.unlink()
+            RUN_DIRECTORY.rmdir()
+    print("stopped." if status == 0 else "stopped after an error.")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
