@@ -17,7 +17,8 @@
 namespace optipod::shm {
 
 /// Buckets of every duration histogram. bucket[0] counts durations d <= 1 ns, bucket[k] counts
-/// 2^(k-1) < d <= 2^k ns (upper bound inclusive, as Prometheus' `le`), the last one everything above.
+/// 2^(k-1) < d <= 2^k ns (upper bound inclusive, as Prometheus' `le`), the last one everything
+/// above.
 inline constexpr std::size_t kHistogramBuckets = 32;
 
 struct Histogram {
@@ -27,31 +28,42 @@ struct Histogram {
 
 /// Bits of `valid` in the records below.
 enum Valid : std::uint64_t {
-  kValidRunqueueWait = 1u << 0,     ///< CpuStats::runqueue_wait
-  kValidPreemptions = 1u << 1,      ///< CpuStats::preemptions
-  kValidSwitches = 1u << 2,         ///< CpuStats::switches
-  kValidCpuTime = 1u << 3,          ///< CpuTime
-  kValidPressureCpu = 1u << 4,      ///< Pressure::{waiting,stalled}_ns[kCpu]; likewise below
+  kValidRunqueueWait = 1u << 0,  ///< CpuStats::runqueue_wait
+  kValidPreemptions = 1u << 1,   ///< CpuStats::preemptions
+  kValidSwitches = 1u << 2,      ///< CpuStats::switches
+  kValidCpuTime = 1u << 3,       ///< CpuTime
+  kValidPressureCpu = 1u << 4,   ///< Pressure::{waiting,stalled}_ns[kCpu]; likewise below
   kValidPressureMemory = 1u << 5,
   kValidPressureIo = 1u << 6,
-  kValidBlockIo = 1u << 7,          ///< BlockStats
-  kValidCpuModes = 1u << 8,         ///< NodeRecord::cpu_mode_ns
-  kValidMemory = 1u << 9,           ///< NodeRecord::memory_*, ContainerRecord::memory_*
-  kValidPressureIrq = 1u << 10,     ///< NodeRecord::pressure_irq_stalled_ns
-  kValidThrottling = 1u << 11,      ///< ContainerRecord::cpu_{throttled_ns,periods,throttled_periods}
+  kValidBlockIo = 1u << 7,       ///< BlockStats
+  kValidCpuModes = 1u << 8,      ///< NodeRecord::cpu_mode_ns
+  kValidMemory = 1u << 9,        ///< NodeRecord::memory_*, ContainerRecord::memory_*
+  kValidPressureIrq = 1u << 10,  ///< NodeRecord::pressure_irq_stalled_ns
+  kValidThrottling = 1u << 11,   ///< ContainerRecord::cpu_{throttled_ns,periods,throttled_periods}
 };
 
 enum PreemptedBy : std::size_t { kBySelf, kByOther, kBySystem, kPreemptedByCount };
 enum SwitchKind : std::size_t { kVoluntary, kInvoluntary, kSwitchKinds };
 enum Resource : std::size_t { kCpu, kMemory, kIo, kResources };
 enum Operation : std::size_t { kRead, kWrite, kOperations };
-enum CpuMode : std::size_t { kUser, kNice, kSystem, kIdle, kIowait, kIrq, kSoftirq, kSteal, kCpuModes };
+enum CpuMode : std::size_t {
+  kUser,
+  kNice,
+  kSystem,
+  kIdle,
+  kIowait,
+  kIrq,
+  kSoftirq,
+  kSteal,
+  kCpuModes
+};
 
 struct CpuStats {
-  Histogram runqueue_wait;                       ///< runnable and waiting for a CPU, per dispatch
-  std::uint64_t preemptions[kPreemptedByCount];  ///< by whose task: same cgroup, another, a kernel thread
+  Histogram runqueue_wait;  ///< runnable and waiting for a CPU, per dispatch
+  std::uint64_t
+      preemptions[kPreemptedByCount];  ///< by whose task: same cgroup, another, a kernel thread
   std::uint64_t switches[kSwitchKinds];
-  std::uint64_t discarded;                       ///< waits not counted because the clocks disagreed
+  std::uint64_t discarded;  ///< waits not counted because the clocks disagreed
 };
 
 struct CpuTime {
@@ -65,22 +77,22 @@ struct Pressure {
 };
 
 struct BlockStats {
-  Histogram latency[kOperations];         ///< submission to completion of a request
-  std::uint64_t bytes[kOperations];       ///< completed
-  std::uint64_t inflight[kOperations];    ///< gauge: submitted and not yet completed
+  Histogram latency[kOperations];       ///< submission to completion of a request
+  std::uint64_t bytes[kOperations];     ///< completed
+  std::uint64_t inflight[kOperations];  ///< gauge: submitted and not yet completed
 };
 
 /// One per tick, published last: it names the records of the other sections that belong to it.
 struct NodeRecord {
-  std::uint64_t tick;                  ///< 0, 1, 2 … since the agent started
-  std::uint64_t sampled_boottime_ns;   ///< CLOCK_BOOTTIME when the values were read
-  std::uint64_t sampled_realtime_ns;   ///< CLOCK_REALTIME at the same moment, ns since the epoch
+  std::uint64_t tick;                 ///< 0, 1, 2 … since the agent started
+  std::uint64_t sampled_boottime_ns;  ///< CLOCK_BOOTTIME when the values were read
+  std::uint64_t sampled_realtime_ns;  ///< CLOCK_REALTIME at the same moment, ns since the epoch
   std::uint64_t valid;
   std::uint64_t first_container, container_count;  ///< ring indices in the containers section
   std::uint64_t first_device, device_count;        ///< likewise, devices section
   std::uint64_t agent_index;                       ///< likewise, agent section
-  std::uint64_t containers_cut;        ///< gauge: cgroups seen but over --max-containers
-  std::uint64_t cpus;                  ///< gauge: CPUs this node consists of (--cpus)
+  std::uint64_t containers_cut;  ///< gauge: cgroups seen but over --max-containers
+  std::uint64_t cpus;            ///< gauge: CPUs this node consists of (--cpus)
   CpuStats cpu;
   CpuTime cpu_time;
   std::uint64_t cpu_mode_ns[kCpuModes];  ///< /proc/stat over --cpus; whole-machine nodes only
@@ -89,7 +101,7 @@ struct NodeRecord {
   std::uint64_t memory_total_bytes, memory_available_bytes;  ///< gauges
   char node_name[256];
   char kernel_release[72];
-  char cgroup_root[256];               ///< as the agent was told: "/" is the whole machine
+  char cgroup_root[256];  ///< as the agent was told: "/" is the whole machine
 };
 
 /// One per container (or per leaf cgroup outside Kubernetes) per tick. Identity and values are one
@@ -97,22 +109,22 @@ struct NodeRecord {
 struct ContainerRecord {
   std::uint64_t tick;
   std::uint64_t valid;
-  std::uint64_t cgroup_id;             ///< inode of the cgroup directory
-  std::uint64_t first_tick;            ///< tick at which counting began: (cgroup_id, first_tick) is unique
+  std::uint64_t cgroup_id;   ///< inode of the cgroup directory
+  std::uint64_t first_tick;  ///< tick at which counting began: (cgroup_id, first_tick) is unique
   CpuStats cpu;
   CpuTime cpu_time;
   std::uint64_t cpu_throttled_ns, cpu_periods, cpu_throttled_periods;
   Pressure pressure;
   BlockStats block;
   std::uint64_t memory_current_bytes;  ///< gauge
-  // Kubernetes identity; empty namespace_ means "not a Kubernetes container", then `container` holds
-  // the cgroup's path from the agent's root and pod, pod_uid, container_id, qos are empty.
+  // Kubernetes identity; empty namespace_ means "not a Kubernetes container", then `container`
+  // holds the cgroup's path from the agent's root and pod, pod_uid, container_id, qos are empty.
   char namespace_[64];
   char pod[256];
   char container[256];
   char pod_uid[40];
   char container_id[72];
-  char qos[16];                        ///< guaranteed, burstable, besteffort
+  char qos[16];  ///< guaranteed, burstable, besteffort
 };
 
 /// One per block device per tick.
@@ -121,7 +133,7 @@ struct DeviceRecord {
   std::uint64_t valid;
   std::uint64_t major, minor;
   BlockStats block;
-  char name[32];                       ///< as in /sys/block
+  char name[32];  ///< as in /sys/block
 };
 
 /// What the agent costs and what this kernel lacks. One per tick.
@@ -130,12 +142,12 @@ struct AgentRecord {
   static constexpr std::size_t kMaxFeatures = 32;
   struct Program {
     char name[32];
-    std::uint64_t runs, run_ns;        ///< from the kernel's bpf stats; 0 runs while those are off
+    std::uint64_t runs, run_ns;  ///< from the kernel's bpf stats; 0 runs while those are off
   };
   struct Feature {
-    char name[32];                     ///< e.g. "runqueue_wait"
-    char source[32];                   ///< e.g. "tp_btf", "raw_tp", "iter", "file"; why not, when off
-    std::uint64_t enabled;             ///< 0 or 1
+    char name[32];          ///< e.g. "runqueue_wait"
+    char source[32];        ///< e.g. "tp_btf", "raw_tp", "iter", "file"; why not, when off
+    std::uint64_t enabled;  ///< 0 or 1
   };
   std::uint64_t tick;
   std::uint64_t cpu_user_ns, cpu_system_ns;    ///< of the agent process
