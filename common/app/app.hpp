@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What every program does the same way: flags, OPTIPOD_* environment, --config FILE, --help with units
-// and defaults, --version, --log-level, --log-format, clean stop on SIGTERM and SIGINT, and no
-// exception out of main.
+// What every program does the same way: flags, OPTIPOD_* environment, --config FILE, --help with
+// units and defaults, --version, --log-level, --log-format, clean stop on SIGTERM and SIGINT, and
+// no exception out of main.
 #pragma once
 
 #include <chrono>
@@ -43,7 +43,8 @@ using Declare = std::function<void(CLI::App& cli)>;
 /// The program; runs after logging and signals are set up; returns an exit status.
 using Body = std::function<int(Stop& stop)>;
 
-/// main() of every program: `int main(int c, char** v) { return app::run(c, v, {...}, declare, body); }`
+/// main() of every program: `int main(int c, char** v) { return app::run(c, v, {...}, declare,
+/// body); }`
 int run(int argc, char** argv, const Info& info, const Declare& declare, const Body& body);
 
 /// A CLI11 transform for durations such as "500ms", "1s", "2m", stored in the bound variable; shown

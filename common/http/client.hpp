@@ -28,8 +28,8 @@ struct ClientOptions {
   std::vector<std::pair<std::string, std::string>> headers;
 };
 
-/// `url` is http://host[:port]/path[?query]. An error says what failed, where, and why; a status other
-/// than 200 is not an error here.
+/// `url` is http://host[:port]/path[?query]. An error says what failed, where, and why; a status
+/// other than 200 is not an error here.
 tl::expected<ClientResponse, std::string> get(const std::string& url, const ClientOptions& = {});
 tl::expected<ClientResponse, std::string> post(const std::string& url, const std::string& body,
                                                const std::string& content_type,

@@ -17,9 +17,9 @@ inline constexpr std::size_t kBodyPadding = 64;
 /// A complete request. Views are valid during the handler's call only.
 struct Request {
   std::string_view method;
-  std::string_view path;     ///< without the query, percent-decoded
-  std::string_view query;    ///< raw, without '?'
-  std::string_view body;     ///< followed by kBodyPadding readable bytes
+  std::string_view path;   ///< without the query, percent-decoded
+  std::string_view query;  ///< raw, without '?'
+  std::string_view body;   ///< followed by kBodyPadding readable bytes
   std::function<std::string_view(std::string_view name)> header;  ///< "" when absent; name any case
 
   /// Values of a query parameter, percent-decoded, in order of appearance.
@@ -37,7 +37,8 @@ struct Response {
   bool gzip = false;
 };
 
-/// Runs on a server thread; must not block. An exception becomes 500 with an empty body and a log line.
+/// Runs on a server thread; must not block. An exception becomes 500 with an empty body and a log
+/// line.
 using Handler = std::function<void(const Request&, Response&)>;
 
 }  // namespace optipod::http

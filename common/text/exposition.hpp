@@ -17,7 +17,7 @@ std::string_view to_string(MetricType type);
 
 /// Appends name="value" with value escaped, preceded by a comma when `labels` is not empty.
 void append_label(std::string& labels, std::string_view name, std::string_view value);
-void append_number(std::string& out, double value);   ///< as strconv.FormatFloat(v, 'g', -1, 64)
+void append_number(std::string& out, double value);  ///< as strconv.FormatFloat(v, 'g', -1, 64)
 void append_number(std::string& out, std::uint64_t value);
 
 /// Appends to a caller-owned buffer. Families must not be interleaved; the writer does not check.

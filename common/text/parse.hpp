@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Reading the Prometheus text format 0.0.4 as the Prometheus server reads it: a body is good or bad
-// as a whole. Two bugs of the server's lexer are not copied: a NUL at a line's start is an error, not
-// the end of the body, and labels need a comma between them.
+// as a whole. Two bugs of the server's lexer are not copied: a NUL at a line's start is an error,
+// not the end of the body, and labels need a comma between them.
 #pragma once
 
 #include <cstdint>
