@@ -61,9 +61,9 @@ void Collector::log_changes() {
   if (state == logged_) return;
   logged_ = std::move(state);
   if (attached && writer_ == WriterState::kLive) {
-    spdlog::info("agent: {}", logged_);
+    spdlog::info("{}", logged_);
   } else if (attached) {
-    spdlog::warn("agent: {}; its values are off the page until it publishes again", logged_);
+    spdlog::warn("{}; its values are off the page until it publishes again", logged_);
   } else {
     spdlog::warn("no segment to read: {}", reader_.detail().empty() ? logged_ : reader_.detail());
   }
