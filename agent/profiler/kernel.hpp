@@ -63,6 +63,8 @@ class Kernel {
   /// Which shm::Valid bits slot_values() and devices() can fill on this kernel.
   [[nodiscard]] std::uint64_t valid() const;
   [[nodiscard]] const std::vector<shm::AgentRecord::Feature>& features() const;
+  /// What the loader and the verifier said about parts that failed, for a log; "" when none did.
+  [[nodiscard]] const std::string& diagnostics() const;
   /// Programs loaded, with run counts where the kernel keeps them (kernel.bpf_stats_enabled).
   [[nodiscard]] std::vector<shm::AgentRecord::Program> programs() const;
 
@@ -85,6 +87,7 @@ class Kernel {
 
  private:
   struct Impl;
+  friend class KernelOpener;
   explicit Kernel(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/profiler/kernel.hpp"
+
+#include <bpf/bpf.h>
+#include <fcntl.h>
+#include <linux/bpf.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <filesystem>
+#include <optional>
+#include <system_error>
+
+#include "agent/profiler/kernel/cputime.hpp"
+#include "agent/profiler/kernel/impl.hpp"
+#include "agent/profiler/kernel/open.hpp"
+#include "agent/profiler/kernel/probe.hpp"
+
+namespace optipod::agent {
+namespace {
+
+template <std::size_t N>
+void copy_text(char (&to)[N], const std::string& text) {
+  const std::size_t length = std::min(text.size(), N - 1);
+  std::memcpy(to, text.data(), length);
+  std::memset(to + length, 0, N - length);
+}
+
+void add_histogram(const shm::Histogram& from, shm::Histogram& to) {
+  for (std::size_t i = 0; i < shm::kHistogramBuckets; ++i) to.bucket[i] += from.bucket[i];
+  to.sum_ns += from.sum_ns;
+}
+
+void add_cpu(const shm::CpuStats& from, shm::CpuStats& to) {
+  add_histogram(from.runqueue_wait, to.runqueue_wait);
+  for (std::size_t i = 0; i < shm::kPreemptedByCount; ++i) to.preemptions[i] += from.preemptions[i];
+  for (std::size_t i = 0; i < shm::kSwitchKinds; ++i) to.switches[i] += from.switches[i];
+  to.discarded += from.discarded;
+}
+
+void add_block(const shm::BlockStats& from, shm::BlockStats& to) {
+  for (std::size_t op = 0; op < shm::kOperations; ++op) {
+    add_histogram(from.latency[op], to.latency[op]);
+    to.bytes[op] += from.bytes[op];
+    to.inflight[op] += from.inflight[op];
+  }
+}
+
+}  // namespace
+
+Kernel::Kernel(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Kernel::Kernel(Kernel&&) noexcept = default;
+Kernel& Kernel::operator=(Kernel&&) noexcept = default;
+Kernel::~Kernel() = default;
+
+tl::expected<Kernel, std::string> Kernel::open(const KernelOptions& options) {
+  return kernel::open(options, kernel::probe(options));
+}
+
+std::uint64_t Kernel::valid() const {
+  return impl_->valid;
+}
+const std::vector<shm::AgentRecord::Feature>& Kernel::features() const {
+  return impl_->features;
+}
+const std::string& Kernel::diagnostics() const {
+  return impl_->diagnostics;
+}
+
+std::vector<shm::AgentRecord::Program> Kernel::programs() const {
+  std::vector<shm::AgentRecord::Program> result;
+  for (const auto& [name, fd] : impl_->programs) {
+    shm::AgentRecord::Program program{};
+    copy_text(program.name, name);
+    bpf_prog_info info{};
+    __u32 length = sizeof info;
+    // Before Linux 5.19 this needs a capability; the counts stay 0 then.
+    if (bpf_obj_get_info_by_fd(fd, &info, &length) == 0) {
+      program.runs = info.run_cnt;
+      program.run_ns = info.run_time_ns;
+    }
+    result.push_back(program);
+  }
+  return result;
+}
+
+tl::expected<void, std::string> Kernel::assign(int cgroup_fd, std::uint64_t cgroup_id, Slot slot) {
+  if (slot >= impl_->slots)
+    return tl::unexpected("slot " + std::to_string(slot) + " is over the " +
+                          std::to_string(impl_->slots) + " there are");
+  if (!impl_->cpu && !impl_->block) return {};  // nothing to charge
+  // Everything below the root that the table does not hold is kNodeOther anyway.
+  if (slot == kNodeOther) {
+    impl_->table.erase(cgroup_id);
+  } else if (!impl_->table.put(cgroup_id, slot)) {
+    return tl::unexpected("no room in the slot table for cgroup " + std::to_string(cgroup_id));
+  }
+  if (impl_->storage_fd >= 0 &&
+      bpf_map_update_elem(impl_->storage_fd, &cgroup_fd, &slot, BPF_ANY) != 0)
+    return tl::unexpected("charging cgroup " + std::to_string(cgroup_id) + " to slot " +
+                          std::to_string(slot) + ": " + std::strerror(errno));
+  impl_->used[slot] = true;
+  return {};
+}
+
+void Kernel::forget(std::uint64_t cgroup_id) {
+  impl_->table.erase(cgroup_id);
+}
+
+void Kernel::reset_slot(Slot slot) {
+  if (slot >= impl_->slots) return;
+  // What the slot has counted stays part of the node's totals, which never go backwards.
+  SlotValues last = slot_values(slot);
+  for (std::uint64_t& n : last.block.inflight) n = 0;
+  if (slot != kOutside || impl_->whole_machine) {
+    add_cpu(last.cpu, impl_->retired.cpu);
+    add_block(last.block, impl_->retired.block);
+  }
+  if (impl_->cpu) impl_->cpu->reset(slot);
+  if (impl_->block) impl_->block->reset(slot);
+}
+
+SlotValues Kernel::slot_values(Slot slot) const {
+  SlotValues values;
+  if (slot >= impl_->slots) return values;
+  if (impl_->cpu) impl_->cpu->add(slot, impl_->cpus, values.cpu);
+  if (impl_->block) impl_->block->add(slot, values.block);
+  return values;
+}
+
+SlotValues Kernel::node_values() const {
+  SlotValues sum = impl_->retired;
+  for (Slot slot = impl_->whole_machine ? kOutside : kNodeOther; slot < impl_->slots; ++slot) {
+    if (slot >= kFirstSlot && !impl_->used[slot]) continue;
+    if (impl_->cpu) impl_->cpu->add(slot, impl_->cpus, sum.cpu);
+    if (impl_->block) impl_->block->add(slot, sum.block);
+  }
+  return sum;
+}
+
+std::vector<Device> Kernel::devices() const {
+  return impl_->block ? impl_->block->devices() : std::vector<Device>{};
+}
+
+bool Kernel::read_cgroups(std::vector<CgroupValues>& out) {
+  if (!impl_->plan.iterator || !impl_->cgroup || !impl_->cgroup->walk()) return false;
+  out.clear();
+  for (const bpf::CgroupSample& sample : impl_->cgroup->samples()) {
+    CgroupValues values;
+    values.cgroup_id = sample.cgroup_id;
+    if (impl_->plan.iterator_cpu_time && (sample.valid & bpf::kSampleCpuTime) != 0) {
+      values.valid |= shm::kValidCpuTime;
+      values.cpu_time =
+          impl_->cpu_time.split(sample.cgroup_id, sample.exec_ns, sample.user_ns, sample.system_ns);
+    }
+    if (impl_->plan.iterator_pressure && (sample.valid & bpf::kSamplePressure) != 0) {
+      values.valid |= shm::kValidPressureCpu | shm::kValidPressureMemory | shm::kValidPressureIo;
+      for (std::size_t i = 0; i < shm::kResources; ++i) {
+        values.pressure.waiting_ns[i] = sample.waiting_ns[i];
+        values.pressure.stalled_ns[i] = sample.stalled_ns[i];
+      }
+    }
+    out.push_back(values);
+  }
+  impl_->cpu_time.end_walk();
+  return true;
+}
+
+}  // namespace optipod::agent

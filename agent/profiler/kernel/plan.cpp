@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/profiler/kernel/plan.hpp"
+
+namespace optipod::agent::kernel {
+namespace {
+
+/// What stands in the way of any eBPF program of ours; "" when nothing does.
+std::string obstacle(const Probes& p) {
+  if (!p.wanted) return "switched off";
+  if (!p.refused.empty()) return p.refused;
+  if (!p.btf) return "no kernel BTF";
+  if (!p.mmapable) return "no mappable arrays";
+  return {};
+}
+
+void plan_switch(const Probes& p, const std::string& in_the_way, Plan& plan) {
+  const bool typed = p.tp_btf;
+  std::string off = in_the_way;
+  if (off.empty() && !typed && !p.raw_tp)
+    off = p.switch_failed.empty() ? "sched_switch cannot be traced" : p.switch_failed;
+  if (!off.empty()) {
+    for (const char* name : {"runqueue_wait", "preemptions", "context_switches", "cgroup_slots"})
+      plan.features.push_back({name, off, false});
+    return;
+  }
+  plan.sched_switch = typed ? Plan::Hook::kTpBtf : Plan::Hook::kRawTp;
+  plan.storage = typed && p.cgroup_storage && p.cgroup_mkdir;
+  plan.switch_state = p.switch_state;
+  plan.wait = p.sched_info && p.run_queue;
+  const std::string source = typed ? "tp_btf" : "raw_tp";
+  if (plan.wait) {
+    plan.features.push_back({"runqueue_wait", source, true});
+  } else {
+    plan.features.push_back({"runqueue_wait",
+                             p.sched_info ? "run queue out of reach" : "kernel without SCHED_INFO",
+                             false});
+  }
+  plan.features.push_back({"preemptions", source, true});
+  plan.features.push_back({"context_switches", source, true});
+  plan.features.push_back({"cgroup_slots", plan.storage ? "cgroup_storage" : "table", true});
+}
+
+void plan_iterator(const Probes& p, const std::string& in_the_way, Plan& plan) {
+  std::string off = in_the_way;
+  if (off.empty() && !p.cgroup_iter)
+    off = p.iterator_failed.empty() ? "no cgroup iterator" : p.iterator_failed;
+  plan.iterator_cpu_time = off.empty() && p.rstat_flush;
+  plan.iterator_pressure = off.empty() && p.pressure;
+  plan.iterator = plan.iterator_cpu_time || plan.iterator_pressure;
+  if (off.empty() && !plan.iterator) off = "nothing to read with it";
+  std::string source = "cpu_time+pressure";
+  if (!plan.iterator_pressure) source = "cpu_time";
+  if (!plan.iterator_cpu_time) source = "pressure";
+  plan.features.push_back({"cgroup_iter", plan.iterator ? source : off, plan.iterator});
+}
+
+void plan_block(const Probes& p, const std::string& in_the_way, Plan& plan) {
+  std::string off = in_the_way;
+  if (off.empty()) off = p.block_failed;
+  if (off.empty() && !p.raw_tp) off = "raw_tp refused";
+  if (off.empty() && !p.atomics) off = "no eBPF compare-and-swap";
+  if (off.empty() && !p.block_rq) off = "no block tracepoints";
+  if (!off.empty()) {
+    plan.features.push_back({"block_io", off, false});
+    return;
+  }
+  // An insertion may be merged away again, so it only counts where that is seen.
+  plan.block_merge = p.block_rq_merge;
+  plan.block = !p.block_rq_merge  ? Plan::BlockStart::kIssue
+               : p.block_io_start ? Plan::BlockStart::kIoStart
+                                  : Plan::BlockStart::kInsert;
+  plan.block_rq_queue_first = p.block_rq_queue_first;
+  plan.charge_bio = p.bio_cgroup && p.io_controller;
+  std::string source = plan.block == Plan::BlockStart::kIoStart  ? "io_start"
+                       : plan.block == Plan::BlockStart::kInsert ? "rq_insert"
+                                                                 : "rq_issue";
+  source += plan.charge_bio ? ", charged to bio" : ", charged to submitter";
+  plan.features.push_back({"block_io", source, true});
+}
+
+}  // namespace
+
+Plan plan(const Probes& probes) {
+  Plan result;
+  const std::string in_the_way = obstacle(probes);
+  plan_switch(probes, in_the_way, result);
+  plan_iterator(probes, in_the_way, result);
+  plan_block(probes, in_the_way, result);
+  return result;
+}
+
+}  // namespace optipod::agent::kernel

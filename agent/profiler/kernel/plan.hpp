@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// From what this kernel can do to what will be loaded. A pure function, so that every kernel we do
+// not have is a row in a test.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace optipod::agent::kernel {
+
+/// What was found out about this kernel, our rights on it, and its configuration. A default
+/// Probes{} is a kernel that can do nothing.
+struct Probes {
+  bool wanted = false;          ///< eBPF was not switched off by an option
+  std::string refused;          ///< why bpf() said no; "" when it works
+  bool btf = false;             ///< the kernel describes its types (/sys/kernel/btf/vmlinux)
+  bool mmapable = false;        ///< arrays can be mapped (5.5)
+  bool tp_btf = false;          ///< typed tracepoint programs (5.5)
+  bool raw_tp = false;          ///< untyped ones
+  bool cgroup_storage = false;  ///< 6.2
+  bool cgroup_mkdir = false;    ///< the hook that fills the storage of new cgroups
+  bool cgroup_iter = false;     ///< 6.1
+  bool rstat_flush = false;     ///< kernel function that brings a cgroup's cpu time up to date
+  bool pressure = false;      ///< PSI is compiled in and switched on, with full for every resource
+  bool sched_info = false;    ///< enqueues are stamped (CONFIG_SCHED_INFO)
+  bool run_queue = false;     ///< the run queue can be reached from a task
+  bool switch_state = false;  ///< sched_switch passes the previous task's state (5.18)
+  bool atomics = false;       ///< eBPF compare-and-swap (5.12)
+  bool block_io_start = false;        ///< and block_io_done (6.5)
+  bool block_rq = false;              ///< block_rq_issue, block_rq_insert and block_rq_complete
+  bool block_rq_merge = false;        ///< 5.14
+  unsigned block_rq_queue_first = 0;  ///< 1: block_rq_issue passes the queue before the request
+  bool bio_cgroup = false;            ///< bios carry a cgroup (CONFIG_BLK_CGROUP)
+  bool io_controller = false;  ///< and io is enabled on v2 below the root, so it is one of ours
+
+  // Set when loading failed although the probes promised it, before planning again.
+  std::string switch_failed, iterator_failed, block_failed;
+};
+
+/// One line of "what this kernel gives": `source` says from where, or why not.
+struct FeatureNote {
+  std::string name;
+  std::string source;
+  bool enabled = false;
+};
+
+struct Plan {
+  enum class Hook { kNone, kTpBtf, kRawTp };
+  enum class BlockStart { kNone, kIoStart, kInsert, kIssue };
+
+  Hook sched_switch = Hook::kNone;
+  bool storage = false;  ///< slots from cgroup storage, else from the slot table
+  bool wait = false;     ///< run-queue wait is measured
+  bool switch_state = false;
+  bool iterator = false;
+  bool iterator_cpu_time = false;
+  bool iterator_pressure = false;
+  BlockStart block = BlockStart::kNone;
+  bool block_merge = false;
+  unsigned block_rq_queue_first = 0;
+  bool charge_bio = false;
+  std::vector<FeatureNote>
+      features;  ///< runqueue_wait, preemptions, context_switches, cgroup_slots,
+                 ///< cgroup_iter, block_io; one each, always all of them
+};
+
+[[nodiscard]] Plan plan(const Probes& probes);
+
+}  // namespace optipod::agent::kernel

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The three eBPF objects of bpf/, each loaded, attached and mapped as a plan says. One object
+// failing leaves the others alone.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <tl/expected.hpp>
+
+#include "agent/profiler/kernel.hpp"
+#include "agent/profiler/kernel/plan.hpp"
+#include "bpf/shared.h"
+
+namespace optipod::agent::kernel {
+
+/// What all objects must agree on.
+struct Layout {
+  std::uint64_t root_id = 1;     ///< inode of the agent's cgroup root
+  std::uint32_t root_level = 0;  ///< its depth in the hierarchy
+  std::uint32_t slots = 2;
+  std::uint32_t possible_cpus = 1;
+  std::uint32_t table_bits = 4;  ///< the slot table has 2^bits entries
+  int table_fd = -1;             ///< not owned
+};
+
+struct LoadedProgram {
+  std::string name;
+  int fd = -1;  ///< owned by the object it is part of
+};
+
+/// bpf/cgroup.bpf.c: the walk of the tree, and the storage of slots with its mkdir hook.
+class CgroupPrograms {
+ public:
+  static tl::expected<CgroupPrograms, std::string> load(const Plan& plan, const Layout& layout,
+                                                        const std::string& root_path);
+  CgroupPrograms(CgroupPrograms&&) noexcept;
+  CgroupPrograms& operator=(CgroupPrograms&&) noexcept;
+  ~CgroupPrograms();
+
+  /// Runs the iterator once. False: it could not be run.
+  bool walk();
+  /// What the last walk wrote.
+  [[nodiscard]] std::span<const bpf::CgroupSample> samples() const;
+  /// The root's depth as the last walk saw it; -1 before any.
+  [[nodiscard]] int root_level() const;
+  /// Lets the mkdir hook work without a walk.
+  void set_root_level(std::uint32_t level);
+  /// File descriptor of the cgroup storage; -1 without.
+  [[nodiscard]] int storage_fd() const;
+  [[nodiscard]] std::vector<LoadedProgram> programs() const;
+
+ private:
+  struct State;
+  explicit CgroupPrograms(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+/// bpf/cpu.bpf.c.
+class CpuPrograms {
+ public:
+  /// storage_fd: CgroupPrograms::storage_fd(), where the plan has storage.
+  static tl::expected<CpuPrograms, std::string> load(const Plan& plan, const Layout& layout,
+                                                     int storage_fd);
+  CpuPrograms(CpuPrograms&&) noexcept;
+  CpuPrograms& operator=(CpuPrograms&&) noexcept;
+  ~CpuPrograms();
+
+  /// Adds the slot's counters on these CPUs to `sum`.
+  void add(Slot slot, std::span<const unsigned> cpus, shm::CpuStats& sum) const;
+  void reset(Slot slot);
+  [[nodiscard]] std::vector<LoadedProgram> programs() const;
+
+ private:
+  struct State;
+  explicit CpuPrograms(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+/// bpf/block.bpf.c.
+class BlockPrograms {
+ public:
+  static tl::expected<BlockPrograms, std::string> load(const Plan& plan, const Layout& layout);
+  BlockPrograms(BlockPrograms&&) noexcept;
+  BlockPrograms& operator=(BlockPrograms&&) noexcept;
+  ~BlockPrograms();
+
+  /// Adds the slot's counters to `sum`, in-flight included.
+  void add(Slot slot, shm::BlockStats& sum) const;
+  /// Zeroes what has been counted. Requests still on their way stay in flight until they end.
+  void reset(Slot slot);
+  [[nodiscard]] std::vector<Device> devices() const;
+  [[nodiscard]] std::vector<LoadedProgram> programs() const;
+
+ private:
+  struct State;
+  explicit BlockPrograms(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace optipod::agent::kernel

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+//
+// The few kernel types our programs touch, with only the members they read. Everything is
+// relocated at load time against the running kernel's BTF (CO-RE), so offsets here mean nothing and
+// nothing of the build host's kernel is needed. A member that some kernels lack is tested with
+// bpf_core_field_exists() before use; a flavour (name___suffix) is another kernel's shape of the
+// same type.
+#pragma once
+
+typedef unsigned char __u8;
+typedef unsigned short __u16;
+typedef unsigned int __u32;
+typedef int __s32;
+typedef unsigned long long __u64;
+typedef long long __s64;
+typedef __u16 __be16;
+typedef __u32 __be32;
+typedef __u32 __wsum;
+#define bool _Bool
+#define true 1
+#define false 0
+#define NULL ((void*)0)
+
+// UAPI numbers, stable for ever (include/uapi/linux/bpf.h); that header may be older than the
+// types.
+enum {
+  BPF_MAP_TYPE_HASH = 1,
+  BPF_MAP_TYPE_ARRAY = 2,
+  BPF_MAP_TYPE_CGRP_STORAGE = 32,  // Linux 6.2
+  BPF_F_NO_PREALLOC = 1u << 0,
+  BPF_F_MMAPABLE = 1u << 10,
+  BPF_LOCAL_STORAGE_GET_F_CREATE = 1u << 0,
+  BPF_ANY = 0,
+  BPF_NOEXIST = 1,
+};
+
+#define PF_KTHREAD 0x00200000
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct kernfs_node {
+  __u64 id;  // what stat(2) calls the inode of the cgroup directory
+};
+
+struct cgroup_subsys_state {
+  struct cgroup* cgroup;
+};
+
+struct task_cputime {
+  __u64 stime;
+  __u64 utime;
+  unsigned long long sum_exec_runtime;
+};
+
+struct cgroup_base_stat {
+  struct task_cputime cputime;
+};
+
+struct psi_group {
+  bool enabled;     // 6.1: cgroup.pressure
+  __u64 total[12];  // [who aggregates][state], as compilers that flatten arrays in BTF describe it
+};
+
+struct psi_group___nested {
+  __u64 total[2][6];  // and as the others do
+};
+
+enum psi_states {
+  PSI_IO_SOME,
+  PSI_IO_FULL,
+  PSI_MEM_SOME,
+  PSI_MEM_FULL,
+  PSI_CPU_SOME,
+  PSI_CPU_FULL,  // 5.13
+};
+
+struct cgroup {
+  struct cgroup_subsys_state self;
+  int level;
+  struct kernfs_node* kn;
+  struct cgroup_base_stat bstat;
+  struct psi_group* psi;
+  struct cgroup* ancestors[];  // 6.1; [level] is the cgroup itself
+};
+
+struct cgroup___ids {
+  int level;
+  __u64 ancestor_ids[];  // before 6.1
+};
+
+struct css_set {
+  struct cgroup* dfl_cgrp;
+};
+
+struct rq {
+  __u64 clock;
+};
+
+struct cfs_rq {
+  struct rq* rq;
+};
+
+struct sched_entity {
+  struct cfs_rq* cfs_rq;
+};
+
+struct sched_info {
+  unsigned long long last_queued;
+};
+
+struct task_struct {
+  unsigned int __state;  // 5.14
+  unsigned int flags;
+  int pid;
+  struct sched_entity se;
+  struct sched_info sched_info;
+  struct css_set* cgroups;
+};
+
+struct task_struct___state {
+  volatile long state;  // before 5.14
+};
+
+struct gendisk {
+  int major;
+  int first_minor;
+};
+
+struct request_queue {
+  struct gendisk* disk;  // 5.15
+};
+
+struct blkcg {
+  struct cgroup_subsys_state css;
+};
+
+struct blkcg_gq {
+  struct blkcg* blkcg;
+};
+
+struct bio {
+  struct blkcg_gq* bi_blkg;
+};
+
+struct request {
+  struct request_queue* q;
+  unsigned int cmd_flags;
+  unsigned int __data_len;
+  struct bio* bio;
+};
+
+struct request___disk {
+  struct gendisk* rq_disk;  // before 5.17
+};
+
+struct bpf_iter_meta {
+  struct seq_file* seq;
+  __u64 session_id;
+  __u64 seq_num;
+};
+
+struct bpf_iter__cgroup {
+  struct bpf_iter_meta* meta;
+  struct cgroup* cgroup;
+};
+
+#pragma clang attribute pop

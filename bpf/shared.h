@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+//
+// What the programs in the kernel and the agent share: the layout of every map value, and the two
+// small functions that both sides must compute alike. Compiled as C for eBPF and as C++ for the
+// agent and its tests; the assertions below hold on both sides.
+#pragma once
+
+#ifdef __cplusplus
+#include <cstddef>
+#include <cstdint>
+#define OPTIPOD_ASSERT static_assert
+#define OPTIPOD_FN [[nodiscard]] constexpr
+namespace optipod::bpf {
+using U64 = std::uint64_t;
+using U32 = std::uint32_t;
+using U16 = std::uint16_t;
+#else
+#define OPTIPOD_ASSERT _Static_assert
+#define OPTIPOD_FN static inline __attribute__((always_inline))
+typedef __u64 U64;
+typedef __u32 U32;
+typedef __u16 U16;
+#endif
+
+enum {
+  kSlotOutside = 0,    // not below the agent's cgroup root
+  kSlotNodeOther = 1,  // below it, without a slot of its own
+  kBuckets = 32,
+  kOperationCount = 2,  // read, write: as shm::Operation
+  kNoOperation = 2,     // flush, discard, driver private: neither
+  kMaxDevices = 64,     // disks with counters of their own; more are counted by slot only
+  kNoDevice = kMaxDevices,
+  kSlotProbes = 16,      // longest search in the slot table
+  kBlockShards = 8,      // block counters are [slot][cpu % shards]
+  kMaxInflight = 16384,  // requests timed at once
+};
+
+#define OPTIPOD_EMPTY_ID 0ull      // slot table: never used
+#define OPTIPOD_ERASED_ID (~0ull)  // slot table: used before, search on
+
+struct HistogramWords {
+  U64 bucket[kBuckets];
+  U64 sum_ns;
+};
+
+/// Counters of one slot on one CPU: shm::CpuStats, padded to whole cache lines. Written only by
+/// that CPU with interrupts off, therefore without atomics.
+struct CpuSlot {
+  struct HistogramWords runqueue_wait;
+  U64 preemptions[3];  // by itself, another, the system: as shm::PreemptedBy
+  U64 switches[2];     // voluntary, involuntary: as shm::SwitchKind
+  U64 discarded;
+  U64 padding;
+};
+
+/// Counters of one slot (or disk) on one shard. Completion comes in interrupts, on any CPU, so
+/// these are added to atomically; by shard, so that the lines rarely meet.
+struct BlockSlot {
+  struct HistogramWords latency[kOperationCount];
+  U64 bytes[kOperationCount];
+  U64 started[kOperationCount];
+  U64 finished[kOperationCount];
+};
+
+/// How far this CPU's run-queue clock is behind the monotonic clock. One cache line per CPU.
+struct RunClock {
+  U64 behind_ns;  // two's complement: may be negative
+  U64 at_ns;      // when that was seen; 0: never
+  U64 padding[6];
+};
+
+/// Slot table: open addressing, linear search of at most kSlotProbes entries, written by the agent
+/// through its mapping and only read in the kernel.
+struct SlotEntry {
+  U64 cgroup_id;
+  U64 slot;
+};
+
+/// A request on its way, keyed by its address.
+struct Inflight {
+  U64 start_ns;
+  U32 slot;
+  U16 device;
+  U16 operation;
+};
+
+/// A disk that had I/O: 0, or kDeviceKnown | dev_t of the kernel (major << 20 | minor).
+#define OPTIPOD_DEVICE_KNOWN (1ull << 32)
+
+enum {
+  kSampleCpuTime = 1u << 0,
+  kSamplePressure = 1u << 1,  // all six totals
+};
+
+/// What the iterator writes per cgroup. pressure_*: cpu, memory, io as in shm::Resource.
+struct CgroupSample {
+  U64 cgroup_id;
+  U64 valid;
+  U64 exec_ns, user_ns, system_ns;  // user and system as ticks saw them: their ratio counts
+  U64 waiting_ns[3];
+  U64 stalled_ns[3];
+};
+
+/// Index of the histogram bucket: 0 for d <= 1 ns, k for 2^(k-1) < d <= 2^k, the last for the rest.
+OPTIPOD_FN U32 bucket_of(U64 duration_ns) {
+  U64 v = duration_ns ? duration_ns - 1 : 0;  // the upper bound belongs to the bucket
+  if (v >> (kBuckets - 2)) return kBuckets - 1;
+  U32 x = (U32)v, r = 0, s = 0;
+  s = (U32)(x > 0xffff) << 4;
+  x >>= s;
+  r |= s;
+  s = (U32)(x > 0xff) << 3;
+  x >>= s;
+  r |= s;
+  s = (U32)(x > 0xf) << 2;
+  x >>= s;
+  r |= s;
+  s = (U32)(x > 0x3) << 1;
+  x >>= s;
+  r |= s;
+  r |= x >> 1;  // position of the highest set bit
+  return v ? r + 1 : 0;
+}
+
+/// Where the search for a cgroup starts in a table of 2^bits entries.
+OPTIPOD_FN U32 slot_hash(U64 cgroup_id, U32 bits) {
+  return (U32)((cgroup_id * 0x9e3779b97f4a7c15ull) >> (64 - bits));
+}
+
+/// Read, write or neither, by the rule /proc/diskstats uses: discards and flushes have columns of
+/// their own there; whatever else carries data to the disk is a write. `operation`: enum req_op.
+OPTIPOD_FN U32 operation_of(U32 operation) {
+  if (operation == 0) return 0;
+  if (operation >= 32 || operation == 3 || !(operation & 1)) return kNoOperation;
+  return 1;
+}
+
+OPTIPOD_ASSERT(sizeof(struct HistogramWords) == 33 * 8, "as shm::Histogram");
+OPTIPOD_ASSERT(sizeof(struct CpuSlot) == 320, "five cache lines");
+OPTIPOD_ASSERT(sizeof(struct BlockSlot) == 576, "nine cache lines");
+OPTIPOD_ASSERT(sizeof(struct RunClock) == 64, "one cache line");
+OPTIPOD_ASSERT(sizeof(struct SlotEntry) == 16, "no padding");
+OPTIPOD_ASSERT(sizeof(struct Inflight) == 16, "no padding");
+OPTIPOD_ASSERT(sizeof(struct CgroupSample) == 88, "no padding");
+
+#ifdef __cplusplus
+}  // namespace optipod::bpf
+#endif
