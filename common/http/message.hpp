@@ -3,6 +3,7 @@
 // HTTP as handlers see it: no library's types.
 #pragma once
 
+#include <cstddef>
 #include <functional>
 #include <string>
 #include <string_view>

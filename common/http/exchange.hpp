@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One outgoing request of a Fetcher, from the name of a host to the last byte of the reply. All of
+// it runs on the strand of its socket.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/strand.hpp>
+
+#include "common/http/buffer.hpp"
+#include "common/http/chunked.hpp"
+#include "common/http/client.hpp"
+#include "common/http/head.hpp"
+#include "common/http/url.hpp"
+
+namespace optipod::http {
+
+using Strand = boost::asio::strand<boost::asio::io_context::executor_type>;
+using StrandSocket = boost::asio::basic_stream_socket<boost::asio::ip::tcp, Strand>;
+
+/// What an exchange asks of its Fetcher.
+class ExchangeHost {
+ public:
+  using Endpoints = std::vector<boost::asio::ip::tcp::endpoint>;
+  using Resolved = std::function<void(tl::expected<Endpoints, std::string>)>;
+  virtual ~ExchangeHost() = default;
+  /// Looks a name up on a thread that may block, and calls back there.
+  virtual void resolve(const std::string& host, std::uint16_t port, Resolved resolved) = 0;
+  /// Takes back a connection that can serve another request.
+  virtual void keep(const std::string& authority, StrandSocket socket) = 0;
+};
+
+class Exchange : public std::enable_shared_from_this<Exchange> {
+ public:
+  using Result = tl::expected<ClientResponse, std::string>;
+  /// Called once, on the strand.
+  using Done = std::function<void(Exchange*, Result)>;
+
+  /// `socket` is connected already when `reused`.
+  Exchange(ExchangeHost& host, StrandSocket socket, bool reused, std::string url, Url parsed,
+           ClientOptions options, Done done);
+  Exchange(const Exchange&) = delete;
+  Exchange& operator=(const Exchange&) = delete;
+
+  void start();
+  void post_cancel(std::string why);
+
+ private:
+  using ErrorCode = boost::system::error_code;
+
+  void connect();
+  void connect_to(const ExchangeHost::Endpoints& endpoints);
+  void send();
+  void read_some();
+  void on_input(const ErrorCode& error);
+  void take_head(std::size_t length);
+  void begin_body(std::size_t length);
+  void read_sized_body();
+  void feed_body();
+  void connection_failed(const std::string& what);
+  void complete();
+  void finish(Result result);
+  void fail(const std::string& why);
+
+  ExchangeHost& host_;
+  StrandSocket socket_;
+  bool reused_;
+  std::string url_;
+  Url parsed_;
+  ClientOptions options_;
+  Done done_;
+  boost::asio::steady_timer timer_;
+
+  bool finished_ = false;
+  const char* doing_ = "connecting";
+  std::string request_;
+  Buffer<0> in_;
+  std::size_t searched_ = 0;
+  bool received_ = false;  ///< any byte of the reply
+  int informational_ = 0;  ///< 1xx replies before the real one
+  Head head_;
+  std::size_t body_size_ = 0;  ///< received of a body with Content-Length
+  std::optional<ChunkedDecoder> chunks_;
+  bool keep_alive_ = false, compressed_ = false;
+  ClientResponse response_;
+};
+
+}  // namespace optipod::http

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/http/gzip.hpp"
+
+#include <zlib.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "common/http/head.hpp"
+
+namespace optipod::http {
+namespace {
+
+constexpr int kGzipWindow = 15 + 16;  // 32 KiB window, gzip header
+// zlib's type for lengths is unsigned int.
+constexpr std::size_t kMostAtOnce = std::numeric_limits<uInt>::max();
+
+std::string_view trimmed(std::string_view s) {
+  const std::size_t first = s.find_first_not_of(" \t");
+  if (first == std::string_view::npos) return {};
+  return s.substr(first, s.find_last_not_of(" \t") - first + 1);
+}
+
+std::string_view take_until(std::string_view& s, char separator) {
+  const std::size_t end = std::min(s.find(separator), s.size());
+  const std::string_view item = trimmed(s.substr(0, end));
+  s.remove_prefix(std::min(end + 1, s.size()));
+  return item;
+}
+
+/// Parameters behind a coding: whether one of them is q=0, q=0.0 and so on.
+bool refused(std::string_view parameters) {
+  while (!parameters.empty()) {
+    const std::string_view p = take_until(parameters, ';');
+    if (p.size() < 3 || (p[0] != 'q' && p[0] != 'Q') || p[1] != '=') continue;
+    if (p.substr(2).find_first_not_of("0.") == std::string_view::npos) return true;
+  }
+  return false;
+}
+
+Bytef* bytes(const char* p) {
+  // zlib promises not to write through next_in, but does not say so in its type.
+  return reinterpret_cast<Bytef*>(const_cast<char*>(p));  // NOLINT(*-const-cast)
+}
+
+/// A deflate state costs 256 KiB to make, so that each thread keeps one.
+class Deflater {
+ public:
+  Deflater() {
+    ready_ = deflateInit2(&stream_, Z_BEST_SPEED, Z_DEFLATED, kGzipWindow, 8, Z_DEFAULT_STRATEGY) ==
+             Z_OK;
+  }
+  ~Deflater() {
+    if (ready_) deflateEnd(&stream_);
+  }
+  Deflater(const Deflater&) = delete;
+  Deflater& operator=(const Deflater&) = delete;
+
+  bool run(std::string_view input, std::string& out) {
+    if (!ready_ || deflateReset(&stream_) != Z_OK) return false;
+    // An eighth is generous for metric text; it grows when the text compresses worse.
+    out.resize(std::max<std::size_t>(input.size() / 8, 1024));
+    std::size_t written = 0;
+    int status = Z_OK;
+    while (status == Z_OK) {
+      if (stream_.avail_in == 0) {
+        const std::size_t n = std::min(input.size(), kMostAtOnce);
+        stream_.next_in = bytes(input.data());
+        stream_.avail_in = static_cast<uInt>(n);
+        input.remove_prefix(n);
+      }
+      if (written == out.size()) out.resize(out.size() * 2);
+      const std::size_t room = std::min(out.size() - written, kMostAtOnce);
+      stream_.next_out = bytes(out.data() + written);
+      stream_.avail_out = static_cast<uInt>(room);
+      status = deflate(&stream_, input.empty() ? Z_FINISH : Z_NO_FLUSH);
+      written += room - stream_.avail_out;
+    }
+    stream_.avail_in = 0;
+    out.resize(written);
+    return status == Z_STREAM_END;
+  }
+
+ private:
+  z_stream stream_{};
+  bool ready_ = false;
+};
+
+struct Inflater {
+  Inflater() { ready = inflateInit2(&stream, kGzipWindow) == Z_OK; }
+  ~Inflater() {
+    if (ready) inflateEnd(&stream);
+  }
+  Inflater(const Inflater&) = delete;
+  Inflater& operator=(const Inflater&) = delete;
+  z_stream stream{};
+  bool ready = false;
+};
+
+}  // namespace
+
+bool accepts_gzip(std::string_view accept_encoding) {
+  bool any = false;
+  while (!accept_encoding.empty()) {
+    std::string_view item = take_until(accept_encoding, ',');
+    const std::string_view coding = take_until(item, ';');
+    const bool named = equals_no_case(coding, "gzip") || equals_no_case(coding, "x-gzip");
+    if (named) return !refused(item);  // what names it outranks "*"
+    if (coding == "*") any = !refused(item);
+  }
+  return any;
+}
+
+bool gzip_compress(std::string_view input, std::string& out) {
+  thread_local Deflater deflater;
+  return deflater.run(input, out);
+}
+
+tl::expected<std::string, std::string> gzip_decompress(std::string_view input, std::size_t max) {
+  Inflater inflater;
+  if (!inflater.ready) return tl::unexpected<std::string>("out of memory while decompressing");
+  z_stream& stream = inflater.stream;
+  std::string out;
+  std::size_t written = 0;
+  int status = Z_OK;
+  for (;;) {
+    if (stream.avail_in == 0) {
+      const std::size_t n = std::min(input.size(), kMostAtOnce);
+      if (n == 0) break;
+      stream.next_in = bytes(input.data());
+      stream.avail_in = static_cast<uInt>(n);
+      input.remove_prefix(n);
+    }
+    if (status == Z_STREAM_END && inflateReset(&stream) != Z_OK) break;  // another member
+    if (written == out.size()) {
+      if (written > max) break;
+      // One byte over the limit, to see whether it is passed.
+      out.resize(std::min(std::max<std::size_t>(out.size() * 2, 16 * 1024), max + 1));
+      if (out.size() == written) break;
+    }
+    const std::size_t room = std::min(out.size() - written, kMostAtOnce);
+    stream.next_out = bytes(out.data() + written);
+    stream.avail_out = static_cast<uInt>(room);
+    status = inflate(&stream, Z_NO_FLUSH);
+    written += room - stream.avail_out;
+    if (status != Z_OK && status != Z_STREAM_END && status != Z_BUF_ERROR) break;
+    if (status == Z_STREAM_END && stream.avail_in == 0 && input.empty()) break;
+  }
+  if (written > max) {
+    return tl::unexpected("body decompresses to more than " + std::to_string(max) + " bytes");
+  }
+  if (status != Z_STREAM_END) return tl::unexpected<std::string>("broken gzip body");
+  out.resize(written);
+  return out;
+}
+
+}  // namespace optipod::http

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+#include <tl/expected.hpp>
+
+namespace optipod::http {
+
+/// Whether an Accept-Encoding value takes gzip: a token of its own ("gzip", "x-gzip" or "*") whose
+/// q is not 0.
+bool accepts_gzip(std::string_view accept_encoding);
+
+/// Replaces `out` by `input` as one gzip member, compressed fast; keeps its state per thread.
+/// False (out of memory) leaves `out` unspecified.
+bool gzip_compress(std::string_view input, std::string& out);
+
+/// Decompresses all gzip members of `input`; an error when it is broken or would pass `max` bytes.
+tl::expected<std::string, std::string> gzip_decompress(std::string_view input, std::size_t max);
+
+}  // namespace optipod::http

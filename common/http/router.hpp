@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/http/message.hpp"
+
+namespace optipod::http {
+
+struct Route {
+  std::string method, path;
+  Handler handler;
+};
+
+/// Which handler answers what: a handful of routes, compared one by one. Exact paths come before
+/// prefixes ("/x/*"), longer prefixes before shorter ones.
+class Router {
+ public:
+  void add(std::string_view method, std::string_view path, Handler handler);
+
+  struct Match {
+    const Route* route = nullptr;  ///< null: 404, or 405 when `allow` is not empty
+    std::string allow;             ///< methods the path has
+  };
+  /// A HEAD finds the route of GET when it has none of its own.
+  [[nodiscard]] Match find(std::string_view method, std::string_view path) const;
+
+ private:
+  std::vector<Route> routes_;
+};
+
+}  // namespace optipod::http
