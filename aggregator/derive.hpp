@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One node's samples → the scheduling view of docs/metrics.md §2. No I/O, no clock, no lock.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "aggregator/series.hpp"
+
+namespace optipod::aggregator {
+
+/// What is common to a node's histograms of one kind. `bounds` (le) ascend and end in +Inf.
+struct HistogramLayout {
+  std::vector<double> bounds;
+  std::vector<std::string> groups;  ///< what tells the histograms apart ("device operation")
+  bool operator==(const HistogramLayout&) const = default;
+};
+
+/// Counts as exposed: cumulative over `le` and over time; groups × bounds.
+struct HistogramCounts {
+  std::shared_ptr<const HistogramLayout> layout;  ///< null when the page has none
+  std::vector<double> counts;
+};
+
+/// What derivation reads of one page. Absent means absent on the page.
+struct NodeSample {
+  std::int64_t measured_ms = 0;  ///< by the node's clock, as exposed
+  std::optional<double> cpus, memory_total, memory_available, inflight;
+  /// Counters, seconds.
+  std::optional<double> cpu_usage, runqueue_wait, memory_waiting, io_waiting;
+  HistogramCounts runqueue, block_io;
+};
+
+/// Where a schema has what derivation needs: found once, used for every scrape with that schema.
+class NodePlan {
+ public:
+  explicit NodePlan(const Schema& schema);
+  /// `set` has the schema that the plan was made of.
+  [[nodiscard]] NodeSample read(const SeriesSet& set) const;
+
+ private:
+  struct Histogram {
+    std::shared_ptr<const HistogramLayout> layout;
+    std::vector<std::uint32_t> series;  ///< groups × bounds; kMissing where the page has none
+  };
+  static constexpr std::uint32_t kMissing = 0xffffffff;
+  static Histogram find_histogram(const Schema& schema, std::string_view bucket_name);
+  static HistogramCounts read_histogram(const Histogram& plan, const SeriesSet& set);
+
+  std::uint32_t time_ = kMissing, cpus_ = kMissing, memory_total_ = kMissing,
+                memory_available_ = kMissing, cpu_usage_ = kMissing, runqueue_wait_ = kMissing,
+                memory_waiting_ = kMissing, io_waiting_ = kMissing;
+  std::vector<std::uint32_t> inflight_;
+  Histogram runqueue_, block_io_;
+};
+
+/// PromQL's histogram_quantile over counts that are cumulative over `bounds`: linear within a
+/// bucket, from 0 in the first; the last finite bound when it falls into +Inf. Absent without
+/// observations, with less than two buckets, or without +Inf.
+std::optional<double> histogram_quantile(double q, std::span<const double> bounds,
+                                         std::span<const double> cumulative);
+
+/// The scheduling view. Absent is what cannot be computed.
+struct Derived {
+  struct Window {
+    std::optional<double> cpu_utilization, runqueue_wait, runqueue_wait_p95, memory_stall, io_stall,
+        block_io_latency_p95;
+  };
+  std::optional<double> cpus, memory_utilization, memory_bytes, inflight;
+  Window w15s, w1m;
+};
+
+/// The last minute of one node, as increments between samples that follow each other. Bounded: at
+/// most kMaxSteps, older than a minute forgotten. Not thread-safe.
+class History {
+ public:
+  static constexpr std::int64_t kShortMs = 15'000, kLongMs = 60'000;
+  static constexpr std::size_t kMaxSteps = 512;
+
+  /// A sample with the time of the last one is the same sample. A counter that went down, a time
+  /// that went back, or other histogram bounds start the history anew with this sample.
+  void add(NodeSample sample);
+  [[nodiscard]] bool empty() const { return !last_; }
+  [[nodiscard]] Derived derive() const;
+  [[nodiscard]] std::size_t steps() const { return steps_.size(); }
+
+ private:
+  /// From one sample to the next. NaN where a quantity is missing in either.
+  struct Step {
+    std::int64_t from_ms = 0, to_ms = 0;
+    double cpu_usage, runqueue_wait, memory_waiting, io_waiting;
+    std::vector<float> runqueue, block_io;  ///< per bound, cumulative over le; empty when missing
+  };
+  static std::optional<Step> step(const NodeSample& from, const NodeSample& to);
+  [[nodiscard]] Derived::Window window(std::int64_t length_ms) const;
+
+  std::optional<NodeSample> last_;
+  std::deque<Step> steps_;
+};
+
+/// The view as series with label `node`, stamped `measured_ms`; a value is served until the window
+/// it speaks for (15 s for :last) no longer reaches back to it. `optipod:node_up:last` is stamped
+/// `scraped_ms` when the node is down. One schema a node.
+class DerivedSeries {
+ public:
+  explicit DerivedSeries(std::string_view node);
+  [[nodiscard]] SeriesSet make(const Derived& derived, bool up, std::int64_t measured_ms,
+                               std::int64_t scraped_ms) const;
+
+ private:
+  std::shared_ptr<const Schema> schema_;
+};
+
+}  // namespace optipod::aggregator

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Finds on an exporter's page what derivation needs.
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <limits>
+#include <map>
+
+#include "aggregator/derive.hpp"
+
+namespace optipod::aggregator {
+namespace {
+
+// Beyond these a page is not an exporter's of ours; the view does without rather than grow.
+constexpr std::size_t kMaxBounds = 64;
+constexpr std::size_t kMaxGroups = 1024;
+constexpr std::size_t kMaxDevices = 4096;
+
+std::span<const std::uint32_t> find(const Schema& schema, std::string_view name) {
+  const auto runs = schema.runs();
+  const auto run = std::lower_bound(
+      runs.begin(), runs.end(), name,
+      [](const Schema::Run& r, std::string_view wanted) { return r.name < wanted; });
+  if (run == runs.end() || run->name != name) return {};
+  return schema.order().subspan(run->begin, run->end - run->begin);
+}
+
+std::optional<double> number(std::string_view text) {
+  if (text == "+Inf") return std::numeric_limits<double>::infinity();
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+}  // namespace
+
+NodePlan::NodePlan(const Schema& schema) {
+  const auto one = [&](std::string_view name) {
+    const auto found = find(schema, name);
+    return found.size() == 1 ? found[0] : kMissing;
+  };
+  time_ = one("optipod_sample_timestamp_seconds");
+  cpus_ = one("optipod_node_cpus");
+  memory_total_ = one("optipod_node_memory_total_bytes");
+  memory_available_ = one("optipod_node_memory_available_bytes");
+  cpu_usage_ = one("optipod_node_cpu_usage_seconds_total");
+  runqueue_wait_ = one("optipod_node_cpu_runqueue_wait_seconds_sum");
+  memory_waiting_ = one("optipod_node_pressure_memory_waiting_seconds_total");
+  io_waiting_ = one("optipod_node_pressure_io_waiting_seconds_total");
+  const auto inflight = find(schema, "optipod_node_block_io_inflight");
+  if (inflight.size() <= kMaxDevices) inflight_.assign(inflight.begin(), inflight.end());
+  runqueue_ = find_histogram(schema, "optipod_node_cpu_runqueue_wait_seconds_bucket");
+  block_io_ = find_histogram(schema, "optipod_node_block_io_latency_seconds_bucket");
+}
+
+NodePlan::Histogram NodePlan::find_histogram(const Schema& schema, std::string_view bucket_name) {
+  std::map<double, std::size_t> bounds;
+  std::map<std::string, std::size_t> groups;
+  struct Bucket {
+    std::uint32_t series;
+    double bound;
+    std::string group;
+  };
+  std::vector<Bucket> buckets;
+  for (const std::uint32_t i : find(schema, bucket_name)) {
+    const Schema::Series& series = schema.series()[i];
+    const auto bound = number(series.label("le"));
+    if (!bound || std::isnan(*bound)) continue;
+    Bucket bucket{i, *bound, {}};
+    for (const std::string_view label : {"device", "operation"}) {
+      bucket.group += series.label(label);
+      bucket.group += '\0';
+    }
+    bounds.emplace(*bound, 0);
+    groups.emplace(bucket.group, 0);
+    if (bounds.size() > kMaxBounds || groups.size() > kMaxGroups) return {};
+    buckets.push_back(std::move(bucket));
+  }
+  if (buckets.empty()) return {};
+  HistogramLayout layout;
+  for (auto& [bound, index] : bounds) {
+    index = layout.bounds.size();
+    layout.bounds.push_back(bound);
+  }
+  for (auto& [group, index] : groups) {
+    index = layout.groups.size();
+    layout.groups.push_back(group);
+  }
+  Histogram plan;
+  plan.series.assign(bounds.size() * groups.size(), kMissing);
+  for (const Bucket& bucket : buckets) {
+    plan.series[groups[bucket.group] * bounds.size() + bounds[bucket.bound]] = bucket.series;
+  }
+  plan.layout = std::make_shared<const HistogramLayout>(std::move(layout));
+  return plan;
+}
+
+HistogramCounts NodePlan::read_histogram(const Histogram& plan, const SeriesSet& set) {
+  HistogramCounts counts{.layout = plan.layout, .counts = {}};
+  counts.counts.reserve(plan.series.size());
+  for (const std::uint32_t i : plan.series) {
+    counts.counts.push_back(i == kMissing ? std::numeric_limits<double>::quiet_NaN()
+                                          : set.values[i]);
+  }
+  return counts;
+}
+
+NodeSample NodePlan::read(const SeriesSet& set) const {
+  const auto value = [&](std::uint32_t i) -> std::optional<double> {
+    if (i == kMissing || !std::isfinite(set.values[i])) return std::nullopt;
+    return set.values[i];
+  };
+  NodeSample sample;
+  constexpr double kLatest = 1e12;  // seconds; far beyond any clock, within 64 bits of ms
+  const auto time = value(time_);
+  sample.measured_ms =
+      time && std::abs(*time) < kLatest ? std::llround(*time * 1e3) : set.scraped_ms;
+  sample.cpus = value(cpus_);
+  sample.memory_total = value(memory_total_);
+  sample.memory_available = value(memory_available_);
+  sample.cpu_usage = value(cpu_usage_);
+  sample.runqueue_wait = value(runqueue_wait_);
+  sample.memory_waiting = value(memory_waiting_);
+  sample.io_waiting = value(io_waiting_);
+  for (const std::uint32_t i : inflight_) {
+    if (const auto more = value(i)) sample.inflight = sample.inflight.value_or(0) + *more;
+  }
+  sample.runqueue = read_histogram(runqueue_, set);
+  sample.block_io = read_histogram(block_io_, set);
+  return sample;
+}
+
+}  // namespace optipod::aggregator

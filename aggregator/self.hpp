@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the aggregator counts about itself: optipod_aggregator_*.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "aggregator/discovery.hpp"
+#include "aggregator/store.hpp"
+#include "common/text/self_metrics.hpp"
+
+namespace prometheus {
+class Counter;
+class Gauge;
+class Histogram;
+template <typename T>
+class Family;
+}  // namespace prometheus
+
+namespace optipod::aggregator {
+
+/// How a scrape ended.
+enum class Outcome {
+  kOk,
+  kConnection,  ///< no connection, or it broke
+  kTimeout,
+  kStatus,  ///< not 200
+  kContentType,
+  kTooLarge,  ///< the body is over --max-body
+  kSyntax,
+  kLimit,      ///< too many samples or labels, or a label too long
+  kDuplicate,  ///< a series twice
+};
+inline constexpr std::size_t kOutcomes = 9;
+std::string_view to_string(Outcome outcome);
+
+/// Thread-safe.
+class Self {
+ public:
+  Self();
+
+  void scraped(Outcome outcome, std::chrono::nanoseconds duration, std::size_t samples);
+  /// A scrape that was due while the one before was still under way.
+  void skipped();
+  void derived(std::chrono::nanoseconds duration);
+  void served(std::string_view route, unsigned status, std::chrono::nanoseconds duration);
+  void federated(std::size_t series);
+  void bad_selector();
+  void discovered(const Discovery& discovery);
+
+  /// Appends the page, with what the views hold.
+  void render(const Views& views, std::string& out);
+
+ private:
+  text::SelfMetrics metrics_;
+  std::array<prometheus::Counter*, kOutcomes> scrapes_{};
+  prometheus::Counter *skipped_, *samples_, *federated_, *bad_selectors_;
+  prometheus::Histogram *scrape_seconds_, *derive_seconds_;
+  prometheus::Family<prometheus::Counter>*requests_, *file_errors_;
+  prometheus::Family<prometheus::Histogram>* request_seconds_;
+  prometheus::Family<prometheus::Gauge>*file_good_, *file_targets_;
+  prometheus::Gauge *targets_, *targets_up_, *nodes_up_, *targets_left_out_, *series_, *oldest_;
+};
+
+}  // namespace optipod::aggregator

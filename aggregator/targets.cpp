@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The texts that targets are read from: a flag, or a file_sd file.
+#include <algorithm>
+#include <cctype>
+#include <charconv>
+#include <map>
+#include <utility>
+
+#include <fmt/format.h>
+#include <yaml-cpp/yaml.h>
+#include <nlohmann/json.hpp>
+
+#include "aggregator/discovery.hpp"
+
+namespace optipod::aggregator {
+namespace {
+
+using Labels = std::map<std::string, std::string>;
+using Made = tl::expected<Target, std::string>;
+
+bool printable(std::string_view text) {
+  return std::all_of(text.begin(), text.end(),
+                     [](char c) { return static_cast<unsigned char>(c) > 0x20 && c != 0x7f; });
+}
+
+bool label_name(std::string_view name) {
+  const auto word = [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_';
+  };
+  return !name.empty() && std::isdigit(static_cast<unsigned char>(name[0])) == 0 &&
+         std::all_of(name.begin(), name.end(), word);
+}
+
+/// host:port, [v6]:port; "" when good.
+std::string what_is_wrong(std::string_view address) {
+  const auto colon = address.rfind(':');
+  if (colon == std::string_view::npos || colon == 0) return "it needs HOST:PORT";
+  const std::string_view host = address.substr(0, colon);
+  const bool v6 = host.starts_with('[') && host.ends_with(']') && host.size() > 2;
+  if (!v6 && host.find(':') != std::string_view::npos) return "an IPv6 address needs [brackets]";
+  if (!printable(host) || host.find_first_of("/?#@\\") != std::string_view::npos) {
+    return "the host has characters that do not belong there";
+  }
+  const std::string_view port = address.substr(colon + 1);
+  unsigned number = 0;
+  const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), number);
+  if (error != std::errc{} || end != port.data() + port.size() || number == 0 || number > 65535) {
+    return fmt::format("\"{}\" is no port (1 to 65535)", port);
+  }
+  return {};
+}
+
+Made make(const std::string& address, Labels labels) {
+  if (const std::string wrong = what_is_wrong(address); !wrong.empty()) {
+    return tl::unexpected(fmt::format("target \"{}\": {}", address, wrong));
+  }
+  Target target{.address = address};
+  if (const auto scheme = labels.find("__scheme__");
+      scheme != labels.end() && scheme->second != "http") {
+    return tl::unexpected(fmt::format("target \"{}\": __scheme__ \"{}\" is not known; use http",
+                                      address, scheme->second));
+  }
+  if (const auto path = labels.find("__metrics_path__"); path != labels.end()) {
+    if (!path->second.starts_with('/') || !printable(path->second)) {
+      return tl::unexpected(
+          fmt::format("target \"{}\": __metrics_path__ \"{}\" must start with / "
+                      "and hold no blanks",
+                      address, path->second));
+    }
+    target.path = path->second;
+  }
+  std::erase_if(labels,
+                [](const auto& l) { return l.first.starts_with("__") || l.second.empty(); });
+  labels.try_emplace("instance", address);
+  labels.try_emplace("job", kDefaultJob);
+  target.node = labels.try_emplace("node", address).first->second;
+  target.labels.assign(labels.begin(), labels.end());
+  return target;
+}
+
+tl::expected<void, std::string> add_group(const std::vector<std::string>& addresses,
+                                          const Labels& labels, std::vector<Target>& out) {
+  for (const auto& [name, value] : labels) {
+    if (!label_name(name)) {
+      return tl::unexpected(fmt::format("\"{}\" is no label name", name));
+    }
+  }
+  for (const std::string& address : addresses) {
+    auto target = make(address, labels);
+    if (!target) return tl::unexpected(target.error());
+    if (out.size() >= kMaxTargets) {
+      return tl::unexpected(fmt::format("it lists more than {} targets", kMaxTargets));
+    }
+    out.push_back(std::move(*target));
+  }
+  return {};
+}
+
+std::string shape(std::string_view what) {
+  return fmt::format(
+      "{}; expected a list of {{\"targets\": [\"host:port\", ...], \"labels\": "
+      "{{\"node\": \"name\"}}}}",
+      what);
+}
+
+tl::expected<std::vector<Target>, std::string> from_json(std::string_view text) {
+  const auto root = nlohmann::json::parse(text, nullptr, false);
+  if (root.is_discarded()) return tl::unexpected(std::string("it is not valid JSON"));
+  if (!root.is_array()) return tl::unexpected(shape("the top is not a list"));
+  std::vector<Target> out;
+  for (const auto& group : root) {
+    if (!group.is_object()) return tl::unexpected(shape("an entry is not an object"));
+    std::vector<std::string> addresses;
+    Labels labels;
+    for (const auto& [key, value] : group.items()) {
+      if (key == "targets" && (value.is_array() || value.is_null())) {
+        for (const auto& address : value) {
+          if (!address.is_string()) return tl::unexpected(shape("a target is not a string"));
+          addresses.push_back(address.get<std::string>());
+        }
+      } else if (key == "labels" && (value.is_object() || value.is_null())) {
+        for (const auto& [name, label] : value.items()) {
+          if (!label.is_string()) {
+            return tl::unexpected(shape(fmt::format("label {} is not a string", name)));
+          }
+          labels[name] = label.get<std::string>();
+        }
+      } else {
+        return tl::unexpected(shape(fmt::format("\"{}\" is unknown or of the wrong type", key)));
+      }
+    }
+    if (auto added = add_group(addresses, labels, out); !added)
+      return tl::unexpected(added.error());
+  }
+  return out;
+}
+
+tl::expected<std::vector<Target>, std::string> from_yaml_tree(const YAML::Node& root) {
+  std::vector<Target> out;
+  if (root.IsNull()) return out;
+  if (!root.IsSequence()) return tl::unexpected(shape("the top is not a list"));
+  for (const YAML::Node& group : root) {
+    if (!group.IsMap()) return tl::unexpected(shape("an entry is not a map"));
+    std::vector<std::string> addresses;
+    Labels labels;
+    for (const auto& entry : group) {
+      const auto key = entry.first.as<std::string>();
+      const YAML::Node& value = entry.second;
+      if (key == "targets" && (value.IsSequence() || value.IsNull())) {
+        if (value.size() > kMaxTargets)
+          return tl::unexpected(std::string("it lists too many targets"));
+        for (const YAML::Node& address : value) addresses.push_back(address.as<std::string>());
+      } else if (key == "labels" && (value.IsMap() || value.IsNull())) {
+        for (const auto& label : value) {
+          labels[label.first.as<std::string>()] = label.second.as<std::string>();
+        }
+      } else {
+        return tl::unexpected(shape(fmt::format("\"{}\" is unknown or of the wrong type", key)));
+      }
+    }
+    if (auto added = add_group(addresses, labels, out); !added)
+      return tl::unexpected(added.error());
+  }
+  return out;
+}
+
+}  // namespace
+
+tl::expected<Target, std::string> parse_target(std::string_view text) {
+  Labels labels;
+  std::string_view rest = text;
+  const auto equals = rest.find('=');
+  if (equals != std::string_view::npos && equals < rest.find('/')) {
+    const std::string_view name = rest.substr(0, equals);
+    if (name.empty() || !printable(name)) {
+      return tl::unexpected(
+          fmt::format("--target {}: the node's name before = is empty or has blanks", text));
+    }
+    labels["node"] = std::string(name);
+    rest.remove_prefix(equals + 1);
+  }
+  const auto slash = rest.find('/');
+  if (slash != std::string_view::npos) labels["__metrics_path__"] = std::string(rest.substr(slash));
+  auto target = make(std::string(rest.substr(0, slash)), std::move(labels));
+  if (!target) {
+    return tl::unexpected(
+        fmt::format("--target {}: {}; write for example --target worker-1=10.0.0.1:9000", text,
+                    target.error()));
+  }
+  return target;
+}
+
+tl::expected<std::vector<Target>, std::string> parse_file_sd(std::string_view text,
+                                                             FileFormat format) {
+  if (format == FileFormat::kJson) return from_json(text);
+  try {
+    return from_yaml_tree(YAML::Load(std::string(text)));
+  } catch (const std::exception& error) {  // yaml-cpp's only way to say what is wrong
+    return tl::unexpected(shape(fmt::format("it is not valid YAML ({})", error.what())));
+  }
+}
+
+}  // namespace optipod::aggregator

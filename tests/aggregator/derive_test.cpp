@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: Apache-2.0
+// Golden values are worked out by hand; the arithmetic stands beside each.
+#include "aggregator/derive.hpp"
+
+#include <cmath>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "tests/aggregator/support.hpp"
+
+using namespace optipod::aggregator;
+
+namespace {
+
+constexpr double kInf = std::numeric_limits<double>::infinity();
+
+/// A page of a node with two CPUs; counters grow with `t` seconds since its agent started.
+std::string page(double now, double t) {
+  return fmt::format(
+      "optipod_agent_up 1\n"
+      "optipod_sample_timestamp_seconds {:.3f}\n"
+      "optipod_node_cpus 2\n"
+      "optipod_node_cpu_usage_seconds_total {}\n"  // 1.5 CPUs busy
+      "optipod_node_cpu_runqueue_wait_seconds_bucket{{le=\"0.001\"}} {}\n"
+      "optipod_node_cpu_runqueue_wait_seconds_bucket{{le=\"0.002\"}} {}\n"
+      "optipod_node_cpu_runqueue_wait_seconds_bucket{{le=\"+Inf\"}} {}\n"
+      "optipod_node_cpu_runqueue_wait_seconds_sum {}\n"  // 3 tasks waiting
+      "optipod_node_cpu_runqueue_wait_seconds_count {}\n"
+      "optipod_node_memory_total_bytes 1000\n"
+      "optipod_node_memory_available_bytes 250\n"
+      "optipod_node_pressure_memory_waiting_seconds_total {}\n"
+      "optipod_node_pressure_io_waiting_seconds_total {}\n"
+      "optipod_node_block_io_latency_seconds_bucket{{device=\"a\",operation=\"read\",le=\"0.5\"}} "
+      "{}\n"
+      "optipod_node_block_io_latency_seconds_bucket{{device=\"a\",operation=\"read\",le=\"+Inf\"}} "
+      "{}\n"
+      "optipod_node_block_io_latency_seconds_bucket{{device=\"b\",operation=\"write\",le=\"0.5\"}} "
+      "{}\n"
+      "optipod_node_block_io_latency_seconds_bucket{{device=\"b\",operation=\"write\",le=\"+Inf\"}}"
+      " {}\n"
+      "optipod_node_block_io_inflight{{device=\"a\",operation=\"read\"}} 2\n"
+      "optipod_node_block_io_inflight{{device=\"b\",operation=\"write\"}} 3\n",
+      now, 1.5 * t, 90 * t, 100 * t, 100 * t, 3 * t, 100 * t, 0.25 * t, 0.5 * t, 10 * t, 10 * t,
+      30 * t, 30 * t);
+}
+
+NodeSample sample_of(const std::string& body) {
+  const SeriesSet set = set_of(body, 1'000'000'000);
+  return NodePlan(*set.schema).read(set);
+}
+
+/// Just CPU time, at a time in seconds.
+NodeSample usage(double seconds, double used) {
+  return {.measured_ms = std::llround(seconds * 1e3), .cpus = 1, .cpu_usage = used};
+}
+
+}  // namespace
+
+TEST_CASE("histogram_quantile is PromQL's") {
+  const std::vector<double> bounds{0.1, 0.2, 0.4, kInf};
+  const auto q = [&](double quantile, std::vector<double> counts) {
+    return histogram_quantile(quantile, bounds, counts);
+  };
+  CHECK(*q(0.95, {0, 100, 100, 100}) == Approx(0.195));  // 0.1 + 0.1·95/100
+  CHECK(*q(0.5, {10, 10, 10, 10}) == Approx(0.05));      // from 0 in the first bucket
+  CHECK(*q(0.95, {0, 0, 90, 100}) == Approx(0.4));       // in +Inf: the last finite bound
+  CHECK(*q(0.9, {0, 0, 90, 100}) == Approx(0.4));        // rank exactly at the bound
+  CHECK(*q(0.95, {50, 90, 100, 100}) == Approx(0.3));    // 0.2 + 0.2·(95−90)/10
+  CHECK(*q(0, {0, 10, 10, 10}) == Approx(0.1));          // rank 0: PromQL stops in the first
+  CHECK_FALSE(q(0.95, {0, 0, 0, 0}).has_value());
+  CHECK_FALSE(q(0.95, {0, 0, 0, std::nan("")}).has_value());
+  CHECK_FALSE(
+      histogram_quantile(0.95, std::vector<double>{kInf}, std::vector<double>{5}).has_value());
+  CHECK_FALSE(
+      histogram_quantile(0.95, std::vector<double>{1, 2}, std::vector<double>{5, 5}).has_value());
+  // A first bound at or below zero is the answer itself.
+  CHECK(*histogram_quantile(0.5, std::vector<double>{-1, 0, kInf}, std::vector<double>{5, 5, 5}) ==
+        -1);
+}
+
+TEST_CASE("two samples give every quantity") {
+  History history;
+  history.add(sample_of(page(100, 10)));
+  const Derived one = history.derive();
+  CHECK(*one.cpus == 2);
+  CHECK(*one.memory_bytes == 1000);
+  CHECK(*one.memory_utilization == Approx(0.75));
+  CHECK(*one.inflight == 5);
+  CHECK_FALSE(one.w15s.cpu_utilization.has_value());
+  CHECK_FALSE(one.w1m.runqueue_wait_p95.has_value());
+
+  history.add(sample_of(page(101, 11)));
+  const Derived two = history.derive();
+  for (const Derived::Window* w : {&two.w15s, &two.w1m}) {
+    CHECK(*w->cpu_utilization == Approx(0.75));      // 1.5 CPU s/s over 2 CPUs
+    CHECK(*w->runqueue_wait == Approx(1.5));         // 3 tasks over 2 CPUs
+    CHECK(*w->runqueue_wait_p95 == Approx(0.0015));  // 0.001 + 0.001·(95−90)/10
+    CHECK(*w->memory_stall == Approx(0.25));
+    CHECK(*w->io_stall == Approx(0.5));
+    CHECK(*w->block_io_latency_p95 == Approx(0.475));  // 40 in [0, 0.5]: 0.5·38/40
+  }
+}
+
+TEST_CASE("windows are cut by sample time") {
+  History history;
+  double used = 0;
+  for (int t = 0; t <= 100; ++t) {  // idle for 90 s, then one CPU busy
+    history.add(usage(t, used));
+    used += t >= 90 ? 1 : 0;
+  }
+  const Derived d = history.derive();
+  CHECK(*d.w15s.cpu_utilization == Approx(10.0 / 15));
+  CHECK(*d.w1m.cpu_utilization == Approx(10.0 / 60));
+  CHECK(history.steps() == 60);
+}
+
+TEST_CASE("a gap longer than the short window leaves only the long one") {
+  History history;
+  history.add(usage(0, 0));
+  history.add(usage(30, 15));
+  CHECK_FALSE(history.derive().w15s.cpu_utilization.has_value());
+  CHECK(*history.derive().w1m.cpu_utilization == Approx(0.5));
+  history.add(usage(31, 15.25));
+  CHECK(*history.derive().w15s.cpu_utilization == Approx(0.25));
+  CHECK(*history.derive().w1m.cpu_utilization == Approx(15.25 / 31));
+  history.add(usage(131, 16));
+  CHECK_FALSE(history.derive().w1m.cpu_utilization.has_value());
+}
+
+TEST_CASE("the same sample twice is one sample") {
+  History history;
+  history.add(usage(1, 1));
+  history.add(usage(1, 1));
+  CHECK(history.steps() == 0);
+  history.add(usage(2, 1.5));
+  history.add(usage(2, 1.5));
+  CHECK(history.steps() == 1);
+  CHECK(*history.derive().w15s.cpu_utilization == Approx(0.5));
+}
+
+TEST_CASE("a counter that goes down, or a time that goes back, starts anew") {
+  History history;
+  history.add(usage(1, 100));
+  history.add(usage(2, 100.5));
+  history.add(usage(3, 0.1));
+  CHECK_FALSE(history.derive().w15s.cpu_utilization.has_value());
+  history.add(usage(4, 0.3));
+  CHECK(*history.derive().w15s.cpu_utilization == Approx(0.2));
+  history.add(usage(2, 0.4));
+  CHECK_FALSE(history.derive().w15s.cpu_utilization.has_value());
+  history.add(usage(3, 0.5));
+  CHECK(*history.derive().w15s.cpu_utilization == Approx(0.1));
+
+  History buckets;
+  buckets.add(sample_of(page(100, 10)));
+  buckets.add(sample_of(page(101, 11)));
+  buckets.add(sample_of(page(102, 1)));
+  CHECK_FALSE(buckets.derive().w15s.runqueue_wait_p95.has_value());
+  CHECK(buckets.derive().cpus.has_value());
+}
+
+TEST_CASE("what the page lacks is absent, and the rest is there") {
+  History history;
+  history.add(usage(1, 1));
+  history.add(usage(2, 2));
+  const Derived d = history.derive();
+  CHECK(d.w15s.cpu_utilization.has_value());
+  CHECK_FALSE(d.w15s.runqueue_wait.has_value());
+  CHECK_FALSE(d.w15s.runqueue_wait_p95.has_value());
+  CHECK_FALSE(d.w15s.memory_stall.has_value());
+  CHECK_FALSE(d.w15s.io_stall.has_value());
+  CHECK_FALSE(d.w15s.block_io_latency_p95.has_value());
+  CHECK_FALSE(d.memory_utilization.has_value());
+  CHECK_FALSE(d.inflight.has_value());
+
+  NodeSample no_cpus = usage(3, 3);
+  no_cpus.cpus.reset();
+  history.add(no_cpus);
+  CHECK_FALSE(history.derive().w15s.cpu_utilization.has_value());
+  NodeSample no_usage = usage(4, 4);
+  no_usage.cpu_usage.reset();
+  history.add(no_usage);
+  CHECK_FALSE(history.derive().w15s.cpu_utilization.has_value());
+  history.add(usage(5, 5));
+  history.add(usage(6, 5.5));  // steps 1→2, 2→3 and 5→6 have it: 2.5 s in 3 s
+  CHECK(*history.derive().w15s.cpu_utilization == Approx(2.5 / 3));
+}
+
+TEST_CASE(
+    "a device that appears adds nothing before its second sample; one that goes takes nothing") {
+  const auto body = [](double now, double a, double b) {
+    std::string text = fmt::format("optipod_sample_timestamp_seconds {}\n", now);
+    for (const auto& [device, count] : {std::pair("a", a), std::pair("b", b)}) {
+      if (count < 0) continue;
+      // a: all within 0.5 s; b: all within (0.5, 1].
+      text += fmt::format(
+          "optipod_node_block_io_latency_seconds_bucket{{device=\"{0}\",le=\"0.5\"}} {1}\n"
+          "optipod_node_block_io_latency_seconds_bucket{{device=\"{0}\",le=\"1\"}} {2}\n"
+          "optipod_node_block_io_latency_seconds_bucket{{device=\"{0}\",le=\"+Inf\"}} {2}\n",
+          device, device[0] == 'a' ? count : 0, count);
+    }
+    return text;
+  };
+  History history;
+  history.add(sample_of(body(1, 100, -1)));
+  history.add(sample_of(body(2, 200, 1e6)));  // b is new: its million is not of this second
+  CHECK(*history.derive().w15s.block_io_latency_p95 == Approx(0.475));
+  history.add(sample_of(body(3, 200, 1e6 + 900)));  // 100 of a, 900 of b: rank 950
+  CHECK(*history.derive().w15s.block_io_latency_p95 == Approx(0.5 + 0.5 * 850 / 900));
+  history.add(sample_of(body(4, 200, -1)));
+  CHECK(*history.derive().w15s.block_io_latency_p95 == Approx(0.5 + 0.5 * 850 / 900));
+  CHECK(history.steps() == 3);
+}
+
+TEST_CASE("other bucket bounds start anew") {
+  const auto body = [](double now, const char* le) {
+    return fmt::format(
+        "optipod_sample_timestamp_seconds {}\n"
+        "optipod_node_cpu_runqueue_wait_seconds_bucket{{le=\"{}\"}} {}\n"
+        "optipod_node_cpu_runqueue_wait_seconds_bucket{{le=\"+Inf\"}} {}\n",
+        now, le, now, now);
+  };
+  History history;
+  history.add(sample_of(body(1, "0.5")));
+  history.add(sample_of(body(2, "0.5")));
+  CHECK(history.derive().w15s.runqueue_wait_p95.has_value());
+  history.add(sample_of(body(3, "0.7")));
+  CHECK_FALSE(history.derive().w15s.runqueue_wait_p95.has_value());
+}
+
+TEST_CASE("values beyond what can be are clamped, and nonsense is absent") {
+  History history;
+  history.add(usage(1, 0));
+  history.add(usage(2, 7));  // 7 CPU seconds in a second of one CPU
+  CHECK(*history.derive().w15s.cpu_utilization == 1);
+
+  const NodeSample odd = sample_of(
+      "optipod_sample_timestamp_seconds 1e300\noptipod_node_cpus NaN\n"
+      "optipod_node_memory_total_bytes 0\noptipod_node_memory_available_bytes 5\n"
+      "optipod_node_cpu_usage_seconds_total +Inf\n");
+  History hostile;
+  hostile.add(odd);
+  CHECK_FALSE(hostile.derive().cpus.has_value());
+  CHECK_FALSE(hostile.derive().memory_utilization.has_value());
+  CHECK_FALSE(odd.cpu_usage.has_value());
+  CHECK(odd.measured_ms == 1'000'000'000);  // the scrape's time
+}
+
+TEST_CASE("a hostile page does not make the history grow") {
+  std::string body;
+  for (int i = 0; i < 1000; ++i) {
+    body += fmt::format("optipod_node_cpu_runqueue_wait_seconds_bucket{{le=\"{}\"}} 1\n", i);
+  }
+  CHECK(sample_of(body).runqueue.layout == nullptr);
+  History history;
+  for (int i = 0; i < 5000; ++i) history.add(usage(i * 0.001, i));
+  CHECK(history.steps() == History::kMaxSteps);
+}
+
+TEST_CASE("series: named as documented, label node, stamped when measured, each with its age") {
+  History history;
+  history.add(sample_of(page(100, 10)));
+  history.add(sample_of(page(101, 11)));
+  const SeriesSet set = DerivedSeries("n\"1").make(history.derive(), true, 101'000, 101'300);
+  const auto lines = lines_of(set);
+  CHECK(lines.size() == 17);
+  CHECK(lines[0] == "optipod:node_cpus:last{node=\"n\\\"1\"} 2 101000");
+  CHECK(lines[1] == "optipod:node_cpu_utilization:mean_15s{node=\"n\\\"1\"} 0.75 101000");
+  CHECK(lines.back() == "optipod:node_up:last{node=\"n\\\"1\"} 1 101000");
+  for (const double value : set.values) CHECK_FALSE(is_stale(value));
+  CHECK(set.max_age_ms[1] == 15'000);
+  CHECK(set.max_age_ms[2] == 60'000);
+
+  const SeriesSet down = DerivedSeries("n1").make({}, false, 101'000, 105'000);
+  CHECK(lines_of(down).back() == "optipod:node_up:last{node=\"n1\"} 0 105000");
+  for (std::size_t i = 0; i + 1 < down.values.size(); ++i) CHECK(is_stale(down.values[i]));
+}

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+// The cases that Prometheus' own tests of /federate cover, with data of our own.
+#include "aggregator/federate.hpp"
+
+#include <string>
+#include <vector>
+
+#include "aggregator/store.hpp"
+#include "tests/aggregator/support.hpp"
+
+using namespace optipod::aggregator;
+
+namespace {
+
+constexpr std::int64_t kNow = 100 * 60'000;  // minute 100
+constexpr std::int64_t kFresh = kNow - 10'000;
+
+/// Serves what the selectors take of `body`, scraped at `at`.
+std::string served(const std::vector<std::string>& matches, const std::string& body,
+                   std::int64_t at = kFresh, LabelPairs external = {}) {
+  std::vector<Selector> selectors;
+  for (const std::string& match : matches) {
+    auto selector = Selector::parse(match);
+    REQUIRE(selector.has_value());
+    selectors.push_back(*selector);
+  }
+  const SeriesSet set = set_of(body, at);
+  const SeriesSet* sets[] = {&set};
+  std::string out;
+  federate(sets, selectors, kNow, {.external_labels = std::move(external)}, out);
+  return out;
+}
+
+const std::string kBody =
+    "power_watts{rack=\"r1\",instance=\"i1\"} 10\n"
+    "power_watts{rack=\"r2\",instance=\"i1\"} 11\n"
+    "fan_rpm{rack=\"r1\",instance=\"i2\"} 900\n"
+    "plain 7\n";
+
+}  // namespace
+
+TEST_CASE("federate: no selector gives nothing") {
+  CHECK(served({}, kBody).empty());
+}
+
+TEST_CASE("federate: a selector that matches nothing gives nothing") {
+  CHECK(served({"absent"}, kBody).empty());
+}
+
+TEST_CASE("federate: a series without instance gets an empty one") {
+  CHECK(served({"plain"}, kBody) == "# TYPE plain untyped\nplain{instance=\"\"} 7 5990000\n");
+}
+
+TEST_CASE("federate: one family, labels by name, times in ms") {
+  CHECK(served({"power_watts"}, kBody) ==
+        "# TYPE power_watts untyped\n"
+        "power_watts{instance=\"i1\",rack=\"r1\"} 10 5990000\n"
+        "power_watts{instance=\"i1\",rack=\"r2\"} 11 5990000\n");
+}
+
+TEST_CASE("federate: two selectors, families by name") {
+  CHECK(served({"power_watts{rack=\"r2\"}", "fan_rpm"}, kBody) ==
+        "# TYPE fan_rpm untyped\n"
+        "fan_rpm{instance=\"i2\",rack=\"r1\"} 900 5990000\n"
+        "# TYPE power_watts untyped\n"
+        "power_watts{instance=\"i1\",rack=\"r2\"} 11 5990000\n");
+}
+
+TEST_CASE("federate: what two selectors match is there once") {
+  CHECK(served({"{__name__=~\"power.*\"}", "power_watts{rack!=\"r2\"}", "{instance=\"i1\"}"},
+               kBody) == served({"power_watts"}, kBody));
+}
+
+TEST_CASE("federate: an empty value matches what lacks the label") {
+  CHECK(served({"{rack=\"\",__name__=~\".+\"}"}, kBody) ==
+        "# TYPE plain untyped\nplain{instance=\"\"} 7 5990000\n");
+}
+
+TEST_CASE("federate: a series' own empty label is not written") {
+  CHECK(served({"a"}, "a{b=\"\",c=\"d\"} 1\n") ==
+        "# TYPE a untyped\na{c=\"d\",instance=\"\"} 1 5990000\n");
+}
+
+TEST_CASE("federate: external labels fill gaps at the end and never override") {
+  const LabelPairs external{{"cluster", "berlin"}, {"rack", "outside"}};
+  CHECK(served({"plain", "fan_rpm"}, kBody, kFresh, external) ==
+        "# TYPE fan_rpm untyped\n"
+        "fan_rpm{instance=\"i2\",rack=\"r1\",cluster=\"berlin\"} 900 5990000\n"
+        "# TYPE plain untyped\n"
+        "plain{cluster=\"berlin\",instance=\"\",rack=\"outside\"} 7 5990000\n");
+}
+
+TEST_CASE("federate: instance may be an external label") {
+  CHECK(served({"plain"}, kBody, kFresh, {{"instance", "me"}}) ==
+        "# TYPE plain untyped\nplain{instance=\"me\"} 7 5990000\n");
+}
+
+TEST_CASE("federate: the lookback is five minutes") {
+  CHECK(served({"plain"}, kBody, kNow - 299'000) ==
+        "# TYPE plain untyped\nplain{instance=\"\"} 7 5701000\n");
+  CHECK(served({"plain"}, kBody, kNow - 300'001).empty());
+}
+
+TEST_CASE("federate: a stale series is not served, nor its family's head") {
+  SeriesSet set = set_of("a 1\nb 2\n", kFresh);
+  set.values[0] = stale();
+  const SeriesSet* sets[] = {&set};
+  const std::vector<Selector> all{*Selector::parse("{__name__=~\".+\"}")};
+  std::string out;
+  CHECK(federate(sets, all, kNow, {}, out) == 1);
+  CHECK(out == "# TYPE b untyped\nb{instance=\"\"} 2 5990000\n");
+}
+
+TEST_CASE("federate: a series is not served beyond its own age") {
+  SeriesSet set = set_of("a 1\nb 2\n", kFresh);
+  set.max_age_ms = {9'000, 10'000};
+  const SeriesSet* sets[] = {&set};
+  const std::vector<Selector> all{*Selector::parse("{__name__=~\".+\"}")};
+  std::string out;
+  CHECK(federate(sets, all, kNow, {}, out) == 1);
+  CHECK(out.find("\nb{") != std::string::npos);
+}
+
+TEST_CASE("federate: a metric of several targets is one family") {
+  const SeriesSet one = set_of("up 1\na 5\n", kFresh, {{"instance", "x"}, {"node", "n1"}});
+  const SeriesSet two = set_of("b 6\nup 0\n", kFresh, {{"instance", "y"}, {"node", "n2"}});
+  const SeriesSet* sets[] = {&one, &two};
+  const std::vector<Selector> all{*Selector::parse("{node=~\"n.\"}")};
+  std::string out;
+  CHECK(federate(sets, all, kNow, {}, out) == 4);
+  CHECK(out ==
+        "# TYPE a untyped\na{instance=\"x\",node=\"n1\"} 5 5990000\n"
+        "# TYPE b untyped\nb{instance=\"y\",node=\"n2\"} 6 5990000\n"
+        "# TYPE up untyped\nup{instance=\"x\",node=\"n1\"} 1 5990000\n"
+        "up{instance=\"y\",node=\"n2\"} 0 5990000\n");
+}
+
+TEST_CASE("federate: values keep every digit") {
+  CHECK(served({"a"}, "a 0.30000000000000004\n").find("} 0.30000000000000004 ") !=
+        std::string::npos);
+  CHECK(served({"a"}, "a NaN\n").find("} NaN ") != std::string::npos);
+  CHECK(served({"a"}, "a -Inf\n").find("} -Inf ") != std::string::npos);
+}
+
+TEST_CASE("store: views by node, swapped whole, removed whole") {
+  Store store;
+  const auto view = [](const char* node, bool up) {
+    auto made = std::make_shared<TargetView>();
+    made->target = std::make_shared<const Target>(Target{.node = node, .address = "h:1"});
+    made->up = up;
+    return made;
+  };
+  store.publish(view("b", false));
+  store.publish(view("a", false));
+  const Views before = store.views();
+  store.publish(view("b", true));
+  const Views after = store.views();
+  REQUIRE(after.size() == 2);
+  CHECK(after[0]->target->node == "a");
+  CHECK(after[1]->up);
+  CHECK_FALSE(before[1]->up);  // a reader keeps what it took
+  store.remove("a");
+  store.remove("never");
+  CHECK(store.views().size() == 1);
+}

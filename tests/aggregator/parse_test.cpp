@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "aggregator/parse.hpp"
+
+#include <string>
+#include <vector>
+
+#include "tests/aggregator/support.hpp"
+
+using namespace optipod::aggregator;
+using Lines = std::vector<std::string>;
+
+namespace {
+
+const LabelPairs kOurs{{"instance", "10.0.0.1:9000"}, {"job", "optipod"}, {"node", "n1"}};
+const std::string kText = "instance=\"10.0.0.1:9000\",job=\"optipod\",node=\"n1\"";
+
+BodyError error_of(std::string_view body, ParseLimits limits = {}) {
+  auto set = BodyParser(kOurs, limits).parse(body, 1000);
+  INFO(body.substr(0, 200));
+  REQUIRE_FALSE(set.has_value());
+  return set.error();
+}
+
+}  // namespace
+
+TEST_CASE("the server's labels go onto every series; those in their way are renamed") {
+  CHECK(lines_of(set_of("a 1\n", 5, kOurs)) == Lines{"a{" + kText + "} 1 5"});
+  CHECK(lines_of(set_of("a{node=\"evil\",zone=\"z\"} 1\n", 5, kOurs)) ==
+        Lines{"a{exported_node=\"evil\"," + kText + ",zone=\"z\"} 1 5"});
+  CHECK(lines_of(set_of("a{node=\"evil\",exported_node=\"there\"} 1\n", 5, kOurs)) ==
+        Lines{"a{exported_exported_node=\"evil\",exported_node=\"there\"," + kText + "} 1 5"});
+  CHECK(lines_of(set_of("a{node=\"\",job=\"x\"} 1\n", 5, kOurs)) ==
+        Lines{"a{exported_job=\"x\"," + kText + "} 1 5"});
+}
+
+TEST_CASE("names that are not plain are written with underscores") {
+  CHECK(lines_of(set_of("{\"my.metric\",\"a.b\"=\"c\"} 1\n", 5)) ==
+        Lines{"my_metric{a_b=\"c\"} 1 5"});
+}
+
+TEST_CASE("a series that is there twice voids the body") {
+  CHECK(error_of("a 1\nb 1\na 2\n").kind == BodyError::Kind::kDuplicate);
+  CHECK(error_of("a{x=\"1\",y=\"2\"} 1\na{y=\"2\",x=\"1\"} 1\n").kind ==
+        BodyError::Kind::kDuplicate);
+  CHECK(error_of("a{x=\"\"} 1\na 1\n").kind == BodyError::Kind::kDuplicate);
+  CHECK(error_of("a 1\na 1\n").what.find("twice") != std::string::npos);
+}
+
+TEST_CASE("broken text voids the body and says where") {
+  const BodyError error = error_of("a 1\nb{ 1\n");
+  CHECK(error.kind == BodyError::Kind::kSyntax);
+  CHECK(error.what.starts_with("line 2:"));
+  CHECK(error_of("a 1 -5\n").kind == BodyError::Kind::kSyntax);
+}
+
+TEST_CASE("limits void the body") {
+  CHECK(error_of("a 1\nb 1\nc 1\n", {.max_samples = 2}).kind == BodyError::Kind::kLimit);
+  CHECK(error_of("a{b=\"" + std::string(10'000'000, 'x') + "\"} 1\n").kind ==
+        BodyError::Kind::kLimit);
+  CHECK(error_of(std::string(10'000, 'x') + " 1\n").kind == BodyError::Kind::kLimit);
+  CHECK(error_of("a{b=\"1\",c=\"2\"} 1\n", {.max_labels = 1}).kind == BodyError::Kind::kLimit);
+  CHECK(error_of("a 1\nb 1\nbroken{\n", {.max_samples = 1}).kind == BodyError::Kind::kSyntax);
+  CHECK(BodyParser(kOurs, {.max_samples = 2}).parse("a 1\nb 1\n", 5).has_value());
+}
+
+TEST_CASE("a body that repeats the series shares their schema; another one does not") {
+  BodyParser parser(kOurs, {});
+  const auto first = parser.parse("a{x=\"1\"} 1\nb 2\n", 10);
+  const auto second = parser.parse("# HELP a text\na{x=\"1\"} 5\nb 6\n", 20);
+  REQUIRE(first.has_value());
+  REQUIRE(second.has_value());
+  CHECK(first->schema == second->schema);
+  CHECK(second->values == std::vector<double>{5, 6});
+  CHECK(second->scraped_ms == 20);
+  CHECK_FALSE(parser.parse("a{x=\"1\"} oops\n", 30).has_value());
+  const auto third = parser.parse("a{x=\"1\"} 7\nb 8\n", 40);
+  REQUIRE(third.has_value());
+  CHECK(third->schema == first->schema);
+  const auto fourth = parser.parse("a{x=\"2\"} 7\nb 8\n", 50);
+  REQUIRE(fourth.has_value());
+  CHECK(fourth->schema != first->schema);
+  CHECK(lines_of(*fourth)[0] == "a{" + kText + ",x=\"2\"} 7 50");
+  CHECK(lines_of(*first)[0] == "a{" + kText + ",x=\"1\"} 1 10");
+}
+
+TEST_CASE("what the agent measured has the page's sample time, the rest the scrape's") {
+  const std::string page =
+      "optipod_agent_up 1\noptipod_sample_timestamp_seconds 8.5\noptipod_node_cpus 4\n"
+      "optipod_container_memory_usage_bytes 7\noptipod_agent_ticks_total 3\n"
+      "optipod_exporter_scrapes_total 2\n";
+  CHECK(lines_of(set_of(page, 10'000)) ==
+        Lines{"optipod_agent_up{} 1 10000", "optipod_sample_timestamp_seconds{} 8.5 10000",
+              "optipod_node_cpus{} 4 8500", "optipod_container_memory_usage_bytes{} 7 8500",
+              "optipod_agent_ticks_total{} 3 8500", "optipod_exporter_scrapes_total{} 2 10000"});
+}
+
+TEST_CASE("a sample time in the future, of a dead agent, or that is none, does not count") {
+  const auto time_of_cpus = [](const std::string& page) {
+    return lines_of(set_of(page + "optipod_node_cpus 4\n", 10'000)).back();
+  };
+  CHECK(time_of_cpus("optipod_sample_timestamp_seconds 10.001\n") == "optipod_node_cpus{} 4 10000");
+  CHECK(time_of_cpus("optipod_sample_timestamp_seconds 10\n") == "optipod_node_cpus{} 4 10000");
+  CHECK(time_of_cpus("optipod_sample_timestamp_seconds 9.999\n") == "optipod_node_cpus{} 4 9999");
+  CHECK(time_of_cpus("optipod_sample_timestamp_seconds NaN\n") == "optipod_node_cpus{} 4 10000");
+  CHECK(time_of_cpus("optipod_sample_timestamp_seconds -1\n") == "optipod_node_cpus{} 4 10000");
+  CHECK(time_of_cpus("optipod_sample_timestamp_seconds 1\noptipod_agent_up 0\n") ==
+        "optipod_node_cpus{} 4 10000");
+  CHECK(time_of_cpus("") == "optipod_node_cpus{} 4 10000");
+}
+
+TEST_CASE("explicit times count unless they lie in the future") {
+  CHECK(lines_of(set_of("a 1\nb 2 500\nc 3 99999999\nd 4\n", 1000)) ==
+        Lines{"a{} 1 1000", "b{} 2 500", "c{} 3 1000", "d{} 4 1000"});
+}
+
+TEST_CASE("NaN, infinities and escapes come through") {
+  CHECK(lines_of(set_of("a{x=\"q\\\"b\\\\n\\n\"} NaN\nb +Inf\nc -Inf\n", 1)) ==
+        Lines{"a{x=\"q\\\"b\\\\n\\n\"} NaN 1", "b{} +Inf 1", "c{} -Inf 1"});
+}
+
+TEST_CASE("an empty body is good and has no series") {
+  CHECK(set_of("", 1).values.empty());
+  CHECK(set_of("# only a comment\n\n", 1).values.empty());
+}
