@@ -85,7 +85,7 @@ class BodyParser::Sink final : public text::ParseSink {
     }
   }
 
-  tl::expected<SeriesSet, BodyError> finish(std::int64_t scraped_ms) {
+  tl::expected<SeriesSet, BodyError> finish(std::int64_t scraped_ms, std::int64_t received_ms) {
     if (!limit_.empty()) return tl::unexpected(BodyError{BodyError::Kind::kLimit, limit_});
     if (!schema_ || key_ != schema_key_) {
       auto schema = build();
@@ -96,7 +96,7 @@ class BodyParser::Sink final : public text::ParseSink {
       schema_key_ = key_;
     }
     for (std::int64_t& time : own_ms_) {
-      if (time > scraped_ms) time = scraped_ms;
+      if (time > received_ms) time = scraped_ms;
     }
     SeriesSet set{.schema = schema_,
                   .values = values_,
@@ -105,7 +105,7 @@ class BodyParser::Sink final : public text::ParseSink {
                   .own_ms = own_ms_};
     const double measured = value_of(set, "optipod_sample_timestamp_seconds") * 1e3;
     if (value_of(set, "optipod_agent_up") != 0 && measured >= 0 &&
-        measured <= static_cast<double>(scraped_ms)) {
+        measured <= static_cast<double>(received_ms)) {
       set.measured_ms = std::llround(measured);
     }
     return set;
@@ -197,15 +197,15 @@ BodyParser::~BodyParser() = default;
 BodyParser::BodyParser(BodyParser&&) noexcept = default;
 BodyParser& BodyParser::operator=(BodyParser&&) noexcept = default;
 
-tl::expected<SeriesSet, BodyError> BodyParser::parse(std::string_view body,
-                                                     std::int64_t scraped_ms) {
+tl::expected<SeriesSet, BodyError> BodyParser::parse(std::string_view body, std::int64_t scraped_ms,
+                                                     std::int64_t received_ms) {
   sink_->start();
   if (const auto parsed = text::parse(body, *sink_); !parsed) {
     return tl::unexpected(
         BodyError{BodyError::Kind::kSyntax,
                   fmt::format("line {}: {}", parsed.error().line, parsed.error().what)});
   }
-  return sink_->finish(scraped_ms);
+  return sink_->finish(scraped_ms, received_ms);
 }
 
 }  // namespace optipod::aggregator

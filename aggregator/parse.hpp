@@ -41,10 +41,12 @@ class BodyParser {
   BodyParser(BodyParser&&) noexcept;
   BodyParser& operator=(BodyParser&&) noexcept;
 
-  /// Times: an explicit one counts unless it lies behind `scraped_ms`. Series measured on the node
+  /// Times: an explicit one counts unless it lies behind `received_ms`. Series measured on the node
   /// (see is_measured) have the page's optipod_sample_timestamp_seconds, unless that is absent or
-  /// lies in the future, or the page says that its agent is gone; all others have `scraped_ms`.
-  tl::expected<SeriesSet, BodyError> parse(std::string_view body, std::int64_t scraped_ms);
+  /// lies behind `received_ms`, or the page says that its agent is gone; all others have
+  /// `scraped_ms`, the moment when the target was asked.
+  tl::expected<SeriesSet, BodyError> parse(std::string_view body, std::int64_t scraped_ms,
+                                           std::int64_t received_ms);
 
  private:
   class Sink;

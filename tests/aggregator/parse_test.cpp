@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include <fmt/format.h>
+
 #include "tests/aggregator/support.hpp"
 
 using namespace optipod::aggregator;
@@ -15,7 +17,7 @@ const LabelPairs kOurs{{"instance", "10.0.0.1:9000"}, {"job", "optipod"}, {"node
 const std::string kText = "instance=\"10.0.0.1:9000\",job=\"optipod\",node=\"n1\"";
 
 BodyError error_of(std::string_view body, ParseLimits limits = {}) {
-  auto set = BodyParser(kOurs, limits).parse(body, 1000);
+  auto set = BodyParser(kOurs, limits).parse(body, 1000, 1000);
   INFO(body.substr(0, 200));
   REQUIRE_FALSE(set.has_value());
   return set.error();
@@ -55,28 +57,28 @@ TEST_CASE("broken text voids the body and says where") {
 
 TEST_CASE("limits void the body") {
   CHECK(error_of("a 1\nb 1\nc 1\n", {.max_samples = 2}).kind == BodyError::Kind::kLimit);
-  CHECK(error_of("a{b=\"" + std::string(10'000'000, 'x') + "\"} 1\n").kind ==
+  CHECK(error_of(fmt::format("a{{b=\"{}\"}} 1\n", std::string(10'000'000, 'x'))).kind ==
         BodyError::Kind::kLimit);
   CHECK(error_of(std::string(10'000, 'x') + " 1\n").kind == BodyError::Kind::kLimit);
   CHECK(error_of("a{b=\"1\",c=\"2\"} 1\n", {.max_labels = 1}).kind == BodyError::Kind::kLimit);
   CHECK(error_of("a 1\nb 1\nbroken{\n", {.max_samples = 1}).kind == BodyError::Kind::kSyntax);
-  CHECK(BodyParser(kOurs, {.max_samples = 2}).parse("a 1\nb 1\n", 5).has_value());
+  CHECK(BodyParser(kOurs, {.max_samples = 2}).parse("a 1\nb 1\n", 5, 5).has_value());
 }
 
 TEST_CASE("a body that repeats the series shares their schema; another one does not") {
   BodyParser parser(kOurs, {});
-  const auto first = parser.parse("a{x=\"1\"} 1\nb 2\n", 10);
-  const auto second = parser.parse("# HELP a text\na{x=\"1\"} 5\nb 6\n", 20);
+  const auto first = parser.parse("a{x=\"1\"} 1\nb 2\n", 10, 10);
+  const auto second = parser.parse("# HELP a text\na{x=\"1\"} 5\nb 6\n", 20, 20);
   REQUIRE(first.has_value());
   REQUIRE(second.has_value());
   CHECK(first->schema == second->schema);
   CHECK(second->values == std::vector<double>{5, 6});
   CHECK(second->scraped_ms == 20);
-  CHECK_FALSE(parser.parse("a{x=\"1\"} oops\n", 30).has_value());
-  const auto third = parser.parse("a{x=\"1\"} 7\nb 8\n", 40);
+  CHECK_FALSE(parser.parse("a{x=\"1\"} oops\n", 30, 30).has_value());
+  const auto third = parser.parse("a{x=\"1\"} 7\nb 8\n", 40, 40);
   REQUIRE(third.has_value());
   CHECK(third->schema == first->schema);
-  const auto fourth = parser.parse("a{x=\"2\"} 7\nb 8\n", 50);
+  const auto fourth = parser.parse("a{x=\"2\"} 7\nb 8\n", 50, 50);
   REQUIRE(fourth.has_value());
   CHECK(fourth->schema != first->schema);
   CHECK(lines_of(*fourth)[0] == "a{" + kText + ",x=\"2\"} 7 50");
@@ -106,6 +108,14 @@ TEST_CASE("a sample time in the future, of a dead agent, or that is none, does n
   CHECK(time_of_cpus("optipod_sample_timestamp_seconds 1\noptipod_agent_up 0\n") ==
         "optipod_node_cpus{} 4 10000");
   CHECK(time_of_cpus("") == "optipod_node_cpus{} 4 10000");
+}
+
+TEST_CASE("a sample read while the target was being asked is not in the future") {
+  const auto set = BodyParser({}, {}).parse(
+      "optipod_sample_timestamp_seconds 10.4\noptipod_node_cpus 4\na 1 10450\n", 10'000, 10'500);
+  REQUIRE(set.has_value());
+  CHECK(lines_of(*set)[1] == "optipod_node_cpus{} 4 10400");
+  CHECK(lines_of(*set)[2] == "a{} 1 10450");
 }
 
 TEST_CASE("explicit times count unless they lie in the future") {

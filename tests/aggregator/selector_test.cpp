@@ -3,6 +3,8 @@
 
 #include <string>
 
+#include <fmt/format.h>
+
 #include "tests/aggregator/support.hpp"
 
 using namespace optipod::aggregator;
@@ -114,7 +116,7 @@ TEST_CASE("a selector that would match everything is refused") {
 }
 
 TEST_CASE("a hostile regex costs linear time and bounded memory") {
-  const SeriesSet set = set_of("a{b=\"" + std::string(8000, 'a') + "\"} 1\n", 0);
+  const SeriesSet set = set_of(fmt::format("a{{b=\"{}\"}} 1\n", std::string(8000, 'a')), 0);
   const auto selector = Selector::parse("a{b=~\"(a*)*(a*)*(a*)*b\"}");
   REQUIRE(selector.has_value());
   CHECK_FALSE(selector->matches(set.schema->series()[0]));

@@ -1,0 +1,365 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "aggregator/scrape.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <cctype>
+#include <optional>
+#include <utility>
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+namespace optipod::aggregator {
+namespace {
+
+using SteadyClock = std::chrono::steady_clock;
+
+std::int64_t unix_ms() {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+/// FNV-1a: the same in every process, so that a target keeps its moment over restarts.
+std::uint64_t hash(std::string_view text) {
+  std::uint64_t h = 0xcbf29ce484222325;
+  for (const char c : text) h = (h ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+  return h ^ (h >> 29);
+}
+
+/// What the parser reads: text/plain of any version, in UTF-8 or ASCII.
+bool is_text(std::string_view content_type) {
+  std::string type(content_type.substr(0, content_type.find(';')));
+  while (!type.empty() && type.back() == ' ') type.pop_back();
+  std::transform(type.begin(), type.end(), type.begin(), [](char c) {
+    return static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  });
+  return type == "text/plain";
+}
+
+struct Failure {
+  Outcome outcome;
+  std::string what;
+};
+
+/// The kind of a Fetcher's error, which is "GET <url>: " and words.
+Outcome kind_of(std::string_view error, std::size_t url_size) {
+  error.remove_prefix(std::min(error.size(), std::string_view("GET : ").size() + url_size));
+  const auto says = [&](std::string_view words) {
+    return error.find(words) != std::string_view::npos;
+  };
+  if (says("no complete answer")) return Outcome::kTimeout;
+  if (says("longer than") || says("decompresses to more")) return Outcome::kTooLarge;
+  return Outcome::kConnection;
+}
+
+Outcome kind_of(BodyError::Kind kind) {
+  switch (kind) {
+    case BodyError::Kind::kSyntax:
+      return Outcome::kSyntax;
+    case BodyError::Kind::kLimit:
+      return Outcome::kLimit;
+    case BodyError::Kind::kDuplicate:
+      return Outcome::kDuplicate;
+  }
+  return Outcome::kSyntax;
+}
+
+/// up and its companions, as Prometheus makes them.
+class Report {
+ public:
+  explicit Report(const Target& target) {
+    std::vector<text::Label> labels;
+    for (const auto& [name, value] : target.labels)
+      labels.push_back({.name = name, .value = value});
+    SchemaBuilder builder;
+    for (const char* name : {"up", "scrape_duration_seconds", "scrape_samples_scraped",
+                             "scrape_samples_post_metric_relabeling", "scrape_series_added"}) {
+      builder.add(name, labels);
+    }
+    schema_ = builder.finish().value_or(nullptr);  // cannot fail: names differ, labels are a map's
+  }
+
+  [[nodiscard]] SeriesSet make(const TargetView& view, std::size_t added) const {
+    const auto samples = static_cast<double>(view.samples);
+    return {.schema = schema_,
+            .values = {view.up ? 1.0 : 0.0, view.duration_seconds, samples, samples,
+                       static_cast<double>(added)},
+            .scraped_ms = view.scraped_ms};
+  }
+
+ private:
+  std::shared_ptr<const Schema> schema_;
+};
+
+}  // namespace
+
+/// One target. `under_way` makes its members one thread's at a time.
+class Scraper::Work {
+ public:
+  Work(const Target& target, const ScrapeOptions& options)
+      : target_(std::make_shared<const Target>(target)),
+        url_(target.url()),
+        parser_(target.labels, options.limits),
+        report_(target),
+        derived_(target.node) {
+    const auto interval = std::chrono::duration_cast<std::chrono::nanoseconds>(options.interval);
+    offset_ = std::chrono::nanoseconds(hash(target.node + "\n" + url_) %
+                                       static_cast<std::uint64_t>(interval.count()));
+    http_.timeout = options.timeout;
+    http_.max_body_bytes = options.max_body_bytes;
+    http_.headers = {{"Accept", "text/plain;version=0.0.4;q=0.5,*/*;q=0.1"},
+                     {"X-Prometheus-Scrape-Timeout-Seconds",
+                      fmt::format("{}", std::chrono::duration<double>(options.timeout).count())}};
+  }
+
+  [[nodiscard]] const Target& target() const { return *target_; }
+  [[nodiscard]] const std::string& url() const { return url_; }
+  [[nodiscard]] const http::ClientOptions& http() const { return http_; }
+
+  /// The target's next moment after `now`.
+  [[nodiscard]] Clock::time_point next(Clock::time_point now,
+                                       std::chrono::nanoseconds interval) const {
+    const auto since = now.time_since_epoch() - offset_;
+    const auto intervals = since / interval + 1;
+    return Clock::time_point(offset_ + intervals * interval);
+  }
+
+  bool begin() {
+    if (under_way_.exchange(true)) return false;
+    scraped_ms_ = unix_ms();
+    started_ = Clock::now();
+    return true;
+  }
+
+  /// Takes the answer; publishes unless the target is gone.
+  void finish(tl::expected<http::ClientResponse, std::string> answer, Store& store, Self& self) {
+    auto view = std::make_shared<TargetView>();
+    view->target = target_;
+    view->scraped_ms = scraped_ms_;
+    view->scrapes = ++scrapes_;
+    auto set = read(std::move(answer));
+    Outcome outcome = Outcome::kOk;
+    std::size_t added = 0;
+    if (set) {
+      view->up = true;
+      view->samples = set->values.size();
+      added = set->schema == shown_ ? 0 : count_new(*set->schema);
+      shown_ = set->schema;
+      view->scraped = std::move(*set);
+      derive(*view, self);
+    } else {
+      outcome = set.error().outcome;
+      view->error = std::move(set.error().what);
+      shown_.reset();  // all of it is stale now; the next good scrape adds it again
+      ++failures_;
+    }
+    log_change(*view);
+    view->failures = failures_;
+    view->measured_ms = measured_ms_;
+    view->figures = figures_;
+    view->derived = derived_.make(figures_, view->agent_up, measured_ms_, scraped_ms_);
+    const auto duration = Clock::now() - started_;
+    view->duration_seconds = std::chrono::duration<double>(duration).count();
+    view->report = report_.make(*view, added);
+    {
+      const std::lock_guard lock(publish_);
+      if (!gone_) store.publish(std::move(view));
+    }
+    self.scraped(outcome, duration, outcome == Outcome::kOk ? samples_ : 0);
+    done_once_ = true;
+    under_way_ = false;
+  }
+
+  /// From any thread: nothing of it reaches the store afterwards.
+  void forget(Store& store) {
+    const std::lock_guard lock(publish_);
+    gone_ = true;
+    store.remove(target_->node);
+  }
+
+  [[nodiscard]] bool done_once() const { return done_once_; }
+
+ private:
+  tl::expected<SeriesSet, Failure> read(tl::expected<http::ClientResponse, std::string> answer) {
+    const auto fail = [](Outcome outcome, std::string what) {
+      return tl::unexpected(Failure{outcome, std::move(what)});
+    };
+    if (!answer) {
+      const Outcome outcome = kind_of(answer.error(), url_.size());
+      return fail(outcome, std::move(answer.error()));
+    }
+    if (answer->status != 200) {
+      return fail(Outcome::kStatus, fmt::format("GET {}: status {}", url_, answer->status));
+    }
+    if (!is_text(answer->content_type)) {
+      return fail(Outcome::kContentType,
+                  fmt::format("GET {}: Content-Type \"{}\" is not text/plain", url_,
+                              answer->content_type.substr(0, 100)));
+    }
+    auto set = parser_.parse(answer->body, scraped_ms_, unix_ms());
+    if (!set) {
+      return fail(kind_of(set.error().kind), fmt::format("GET {}: {}", url_, set.error().what));
+    }
+    samples_ = set->values.size();
+    return std::move(*set);
+  }
+
+  void derive(TargetView& view, Self& self) {
+    const auto begin = Clock::now();
+    view.agent_up = value_of(view.scraped, "optipod_agent_up") == 1;
+    if (!view.agent_up) return;
+    if (!plan_ || plan_schema_ != view.scraped.schema) {
+      plan_.emplace(*view.scraped.schema);
+      plan_schema_ = view.scraped.schema;
+    }
+    history_.add(plan_->read(view.scraped));
+    measured_ms_ = view.scraped.measured_ms;
+    figures_ = history_.derive();
+    self.derived(Clock::now() - begin);
+  }
+
+  /// Series of `schema` that the last scrape did not show.
+  [[nodiscard]] std::size_t count_new(const Schema& schema) const {
+    if (!shown_) return schema.series().size();
+    const auto less = [](const Schema& a, std::uint32_t i, const Schema& b, std::uint32_t k) {
+      const auto &x = a.series()[i], &y = b.series()[k];
+      return x.name != y.name ? x.name < y.name : x.text < y.text;
+    };
+    std::size_t added = 0, k = 0;
+    for (const std::uint32_t i : schema.order()) {
+      while (k < shown_->order().size() && less(*shown_, shown_->order()[k], schema, i)) ++k;
+      const bool known =
+          k < shown_->order().size() && !less(schema, i, *shown_, shown_->order()[k]);
+      added += known ? 0 : 1;
+    }
+    return added;
+  }
+
+  /// A line when a target starts or stops answering, not one a scrape.
+  void log_change(const TargetView& view) {
+    if (scrapes_ > 1 && view.up == was_up_) return;
+    was_up_ = view.up;
+    if (view.up) {
+      spdlog::info("node {}: {} answers with {} samples", target_->node, url_, view.samples);
+    } else {
+      spdlog::warn("node {}: {}", target_->node, view.error);
+    }
+  }
+
+  std::shared_ptr<const Target> target_;
+  std::string url_;
+  http::ClientOptions http_;
+  std::chrono::nanoseconds offset_{};
+  std::atomic<bool> under_way_ = false, done_once_ = false;
+
+  std::int64_t scraped_ms_ = 0, measured_ms_ = 0;
+  Clock::time_point started_;
+  BodyParser parser_;
+  Report report_;
+  DerivedSeries derived_;
+  std::shared_ptr<const Schema> shown_, plan_schema_;
+  std::optional<NodePlan> plan_;
+  History history_;
+  Derived figures_;
+  std::size_t samples_ = 0;
+  std::uint64_t scrapes_ = 0, failures_ = 0;
+  bool was_up_ = false;
+
+  std::mutex publish_;
+  bool gone_ = false;
+};
+
+Scraper::Scraper(ScrapeOptions options, Store& store, Self& self)
+    : options_(options),
+      store_(store),
+      self_(self),
+      fetcher_(std::make_unique<http::Fetcher>(options.threads)),
+      thread_([this] { run(); }) {}
+
+Scraper::~Scraper() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_all();
+  thread_.join();
+  fetcher_.reset();  // every answer has been taken when this returns
+}
+
+namespace {
+struct Later {
+  template <typename Due>
+  bool operator()(const Due& a, const Due& b) const {
+    return a.at > b.at;
+  }
+};
+}  // namespace
+
+void Scraper::set_targets(const std::vector<Target>& targets) {
+  std::map<std::string, std::shared_ptr<Work>> works;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const Target& target : targets) {
+      const auto known = works_.find(target.node);
+      works[target.node] = known != works_.end() && known->second->target() == target
+                               ? known->second
+                               : std::make_shared<Work>(target, options_);
+    }
+    for (const auto& [node, work] : works_) {
+      const auto kept = works.find(node);
+      if (kept == works.end() || kept->second != work) work->forget(store_);
+    }
+    works_ = std::move(works);
+    due_.clear();
+    const auto now = Clock::now();
+    for (const auto& [node, work] : works_)
+      due_.push_back({work->next(now, options_.interval), work});
+    std::make_heap(due_.begin(), due_.end(), Later{});
+  }
+  changed_.notify_all();
+}
+
+bool Scraper::swept() const {
+  const std::lock_guard lock(mutex_);
+  return std::all_of(works_.begin(), works_.end(),
+                     [](const auto& entry) { return entry.second->done_once(); });
+}
+
+void Scraper::run() {
+  std::unique_lock lock(mutex_);
+  while (!stopping_) {
+    if (due_.empty()) {
+      changed_.wait(lock);
+      continue;
+    }
+    const auto now = Clock::now();
+    if (due_.front().at > now) {
+      changed_.wait_until(lock, due_.front().at);
+      continue;
+    }
+    std::pop_heap(due_.begin(), due_.end(), Later{});
+    Due& due = due_.back();
+    const std::shared_ptr<Work> work = due.work;
+    // From now rather than from the moment that was due: after a pause nothing is made up for.
+    due.at = work->next(std::max(now, due.at), options_.interval);
+    std::push_heap(due_.begin(), due_.end(), Later{});
+    lock.unlock();
+    start(work);
+    lock.lock();
+  }
+}
+
+void Scraper::start(const std::shared_ptr<Work>& work) {
+  if (!work->begin()) {
+    self_.skipped();
+    return;
+  }
+  fetcher_->get(work->url(), work->http(),
+                [work, this](tl::expected<http::ClientResponse, std::string> answer) {
+                  work->finish(std::move(answer), store_, self_);
+                });
+}
+
+}  // namespace optipod::aggregator

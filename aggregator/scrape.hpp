@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Asks every target once an interval, each at its own moment of it, and publishes what came.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "aggregator/discovery.hpp"
+#include "aggregator/parse.hpp"
+#include "aggregator/self.hpp"
+#include "aggregator/store.hpp"
+#include "common/http/client.hpp"
+
+namespace optipod::aggregator {
+
+struct ScrapeOptions {
+  std::chrono::milliseconds interval{1'000};
+  std::chrono::milliseconds timeout{800};  ///< of one scrape as a whole; below the interval
+  std::size_t max_body_bytes = 16 * 1024 * 1024;
+  ParseLimits limits;
+  unsigned threads = 2;  ///< that receive, parse and derive
+};
+
+/// A target is never asked while its last scrape is under way. Everything about a target happens on
+/// one thread at a time, so slow and hostile targets cost only themselves and, at most, one parse.
+class Scraper {
+ public:
+  /// `store` and `self` outlive it.
+  Scraper(ScrapeOptions options, Store& store, Self& self);
+  ~Scraper();  ///< cancels what is under way and joins
+  Scraper(const Scraper&) = delete;
+  Scraper& operator=(const Scraper&) = delete;
+
+  /// New targets are asked within an interval; those that are gone vanish from the store at once; a
+  /// target that stays keeps its history. Node names are unique. Thread-safe.
+  void set_targets(const std::vector<Target>& targets);
+
+  /// Every target of the last set_targets() has been asked and has answered or failed, once at
+  /// least.
+  [[nodiscard]] bool swept() const;
+
+ private:
+  class Work;
+  using Clock = std::chrono::steady_clock;
+  struct Due {
+    Clock::time_point at;
+    std::shared_ptr<Work> work;
+  };
+  void run();
+  void start(const std::shared_ptr<Work>& work);
+
+  const ScrapeOptions options_;
+  Store& store_;
+  Self& self_;
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  bool stopping_ = false;
+  std::map<std::string, std::shared_ptr<Work>> works_;  // by node
+  std::vector<Due> due_;                                // heap, soonest first
+  std::unique_ptr<http::Fetcher> fetcher_;
+  std::thread thread_;
+};
+
+}  // namespace optipod::aggregator
