@@ -135,7 +135,8 @@ tl::expected<std::string, std::string> gzip_decompress(std::string_view input, s
     if (written == out.size()) {
       if (written > max) break;
       // One byte over the limit, to see whether it is passed.
-      out.resize(std::min(std::max<std::size_t>(out.size() * 2, 16 * 1024), max + 1));
+      const std::size_t most = max + (max == std::numeric_limits<std::size_t>::max() ? 0 : 1);
+      out.resize(std::min(std::max<std::size_t>(out.size() * 2, 16 * 1024), most));
       if (out.size() == written) break;
     }
     const std::size_t room = std::min(out.size() - written, kMostAtOnce);
