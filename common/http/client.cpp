@@ -97,6 +97,11 @@ tl::expected<ClientResponse, std::string> send(const std::string& method, const 
   };
   const auto parsed = parse_url(url);
   if (!parsed) return tl::unexpected(method + " " + parsed.error());
+  for (const auto& [name, value] : options.headers) {
+    if (!header_is_safe(name, value)) {
+      return fail("a header to send has a line break or no name");
+    }
+  }
   const auto deadline = Clock::now() + options.timeout;
 
   httplib::Client client(parsed->host, parsed->port);

@@ -23,10 +23,6 @@ constexpr std::size_t kInput = kMaxHead + 4 * 1024;
 constexpr std::size_t kFirstBody = 64 * 1024;  ///< granted to a Content-Length unseen
 constexpr int kMostInformational = 8;
 
-bool breaks_lines(const std::string& s) {
-  return std::any_of(s.begin(), s.end(), [](char c) { return c == '\r' || c == '\n' || c == 0; });
-}
-
 }  // namespace
 
 Exchange::Exchange(ExchangeHost& host, StrandSocket socket, bool reused, std::string url,
@@ -53,7 +49,7 @@ void Exchange::start() {
     request = "GET " + self->parsed_.target + " HTTP/1.1\r\nHost: " + self->parsed_.authority +
               "\r\nUser-Agent: OptiPod/" OPTIPOD_VERSION "\r\n";
     for (const auto& [name, value] : self->options_.headers) {
-      if (name.empty() || breaks_lines(name) || breaks_lines(value)) {
+      if (!header_is_safe(name, value)) {
         return self->fail("a header to send has a line break or no name");
       }
       request.append(name).append(": ").append(value).append("\r\n");

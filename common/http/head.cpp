@@ -140,6 +140,13 @@ bool list_has_token(std::string_view list, std::string_view token) {
   return false;
 }
 
+bool header_is_safe(std::string_view name, std::string_view value) {
+  constexpr std::string_view kBreaks("\r\n\0", 3);
+  return !name.empty() && name.find_first_of(kBreaks) == std::string_view::npos &&
+         name.find(':') == std::string_view::npos &&
+         value.find_first_of(kBreaks) == std::string_view::npos;
+}
+
 std::string_view Head::field(std::string_view name) const {
   for (const Field& f : fields) {
     if (equals_no_case(f.name, name)) return f.value;

@@ -43,6 +43,8 @@ tl::expected<void, std::string> parse_response_head(std::string_view bytes, Head
 
 /// Whether a comma-separated list such as Connection's holds `token` in any case.
 bool list_has_token(std::string_view list, std::string_view token);
+/// Whether a header of ours can be sent as it is: it has a name, and no line break or NUL.
+bool header_is_safe(std::string_view name, std::string_view value);
 bool equals_no_case(std::string_view a, std::string_view b);
 
 }  // namespace optipod::http
