@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The plan for kernels that are not here: one ability taken away at a time.
+#include "agent/profiler/kernel/plan.hpp"
+
+#include <algorithm>
+#include <functional>
+#include <set>
+
+#include "shm/records.hpp"
+#include "tests/support/catch.hpp"
+
+using namespace optipod::agent::kernel;
+
+namespace {
+
+Probes full() {
+  Probes p;
+  p.wanted = p.btf = p.mmapable = p.tp_btf = p.raw_tp = true;
+  p.cgroup_storage = p.cgroup_mkdir = p.cgroup_iter = p.rstat_flush = p.pressure = true;
+  p.sched_info = p.run_queue = p.switch_state = p.atomics = true;
+  p.block_io_start = p.block_rq = p.block_rq_merge = true;
+  p.bio_cgroup = p.io_controller = true;
+  return p;
+}
+
+std::string source(const Plan& plan, const std::string& name) {
+  for (const FeatureNote& f : plan.features)
+    if (f.name == name) return (f.enabled ? "+" : "-") + f.source;
+  return "missing";
+}
+
+struct Row {
+  const char* without;
+  std::function<void(Probes&)> take;
+  const char* runqueue_wait;
+  const char* preemptions;
+  const char* cgroup_slots;
+  const char* cgroup_iter;
+  const char* block_io;
+};
+
+constexpr const char* kTyped = "+tp_btf";
+constexpr const char* kStorage = "+cgroup_storage";
+constexpr const char* kWalk = "+cpu_time+pressure";
+constexpr const char* kBlock = "+io_start, charged to bio";
+
+const std::vector<Row>& table() {
+  static const std::vector<Row> rows = {
+      {"nothing", [](Probes&) {}, kTyped, kTyped, kStorage, kWalk, kBlock},
+      {"wish", [](Probes& p) { p.wanted = false; }, "-switched off", "-switched off",
+       "-switched off", "-switched off", "-switched off"},
+      {"rights", [](Probes& p) { p.refused = "no CAP_BPF"; }, "-no CAP_BPF", "-no CAP_BPF",
+       "-no CAP_BPF", "-no CAP_BPF", "-no CAP_BPF"},
+      {"BTF", [](Probes& p) { p.btf = false; }, "-no kernel BTF", "-no kernel BTF",
+       "-no kernel BTF", "-no kernel BTF", "-no kernel BTF"},
+      {"mappable arrays", [](Probes& p) { p.mmapable = false; }, "-no mappable arrays",
+       "-no mappable arrays", "-no mappable arrays", "-no mappable arrays", "-no mappable arrays"},
+      {"tp_btf", [](Probes& p) { p.tp_btf = false; }, "+raw_tp", "+raw_tp", "+table", kWalk,
+       kBlock},
+      {"raw_tp", [](Probes& p) { p.raw_tp = false; }, kTyped, kTyped, kStorage, kWalk,
+       "-raw_tp refused"},
+      {"any tracing", [](Probes& p) { p.tp_btf = p.raw_tp = false; },
+       "-sched_switch cannot be traced", "-sched_switch cannot be traced",
+       "-sched_switch cannot be traced", kWalk, "-raw_tp refused"},
+      {"cgroup storage", [](Probes& p) { p.cgroup_storage = false; }, kTyped, kTyped, "+table",
+       kWalk, kBlock},
+      {"cgroup_mkdir", [](Probes& p) { p.cgroup_mkdir = false; }, kTyped, kTyped, "+table", kWalk,
+       kBlock},
+      {"cgroup iterator", [](Probes& p) { p.cgroup_iter = false; }, kTyped, kTyped, kStorage,
+       "-no cgroup iterator", kBlock},
+      {"rstat flush", [](Probes& p) { p.rstat_flush = false; }, kTyped, kTyped, kStorage,
+       "+pressure", kBlock},
+      {"PSI", [](Probes& p) { p.pressure = false; }, kTyped, kTyped, kStorage, "+cpu_time", kBlock},
+      {"PSI and rstat flush", [](Probes& p) { p.pressure = p.rstat_flush = false; }, kTyped, kTyped,
+       kStorage, "-nothing to read with it", kBlock},
+      {"sched_info", [](Probes& p) { p.sched_info = false; }, "-kernel without SCHED_INFO", kTyped,
+       kStorage, kWalk, kBlock},
+      {"run queue", [](Probes& p) { p.run_queue = false; }, "-run queue out of reach", kTyped,
+       kStorage, kWalk, kBlock},
+      {"compare-and-swap", [](Probes& p) { p.atomics = false; }, kTyped, kTyped, kStorage, kWalk,
+       "-no eBPF compare-and-swap"},
+      {"block_io_start", [](Probes& p) { p.block_io_start = false; }, kTyped, kTyped, kStorage,
+       kWalk, "+rq_insert, charged to bio"},
+      {"block_rq_merge", [](Probes& p) { p.block_rq_merge = false; }, kTyped, kTyped, kStorage,
+       kWalk, "+rq_issue, charged to bio"},
+      {"block tracepoints", [](Probes& p) { p.block_rq = false; }, kTyped, kTyped, kStorage, kWalk,
+       "-no block tracepoints"},
+      {"bio cgroups", [](Probes& p) { p.bio_cgroup = false; }, kTyped, kTyped, kStorage, kWalk,
+       "+io_start, charged to submitter"},
+      {"io controller on v2", [](Probes& p) { p.io_controller = false; }, kTyped, kTyped, kStorage,
+       kWalk, "+io_start, charged to submitter"},
+  };
+  return rows;
+}
+
+}  // namespace
+
+TEST_CASE("each missing ability costs what needs it, and says so") {
+  for (const Row& row : table()) {
+    INFO("without " << row.without);
+    Probes p = full();
+    row.take(p);
+    const Plan made = plan(p);
+    CHECK(source(made, "runqueue_wait") == row.runqueue_wait);
+    CHECK(source(made, "preemptions") == row.preemptions);
+    CHECK(source(made, "context_switches") == row.preemptions);
+    CHECK(source(made, "cgroup_slots") == row.cgroup_slots);
+    CHECK(source(made, "cgroup_iter") == row.cgroup_iter);
+    CHECK(source(made, "block_io") == row.block_io);
+  }
+}
+
+TEST_CASE("every plan names the same features once, in what fits a record") {
+  for (const Row& row : table()) {
+    INFO("without " << row.without);
+    Probes p = full();
+    row.take(p);
+    std::set<std::string> names;
+    for (const FeatureNote& f : plan(p).features) {
+      CHECK(names.insert(f.name).second);
+      CHECK_FALSE(f.source.empty());
+      CHECK(f.name.size() < sizeof(optipod::shm::AgentRecord::Feature::name));
+      CHECK(f.source.size() < sizeof(optipod::shm::AgentRecord::Feature::source));
+    }
+    CHECK(names.size() == 6);
+  }
+}
+
+TEST_CASE("what is planned is what the features promise") {
+  for (const Row& row : table()) {
+    INFO("without " << row.without);
+    Probes p = full();
+    row.take(p);
+    const Plan made = plan(p);
+    CHECK((source(made, "runqueue_wait")[0] == '+') == made.wait);
+    CHECK((source(made, "preemptions")[0] == '+') == (made.sched_switch != Plan::Hook::kNone));
+    CHECK((source(made, "cgroup_iter")[0] == '+') == made.iterator);
+    CHECK((source(made, "block_io")[0] == '+') == (made.block != Plan::BlockStart::kNone));
+    // Storage lookups take trusted pointers, which only typed programs have.
+    CHECK((!made.storage || made.sched_switch == Plan::Hook::kTpBtf));
+    // Where a merge is not seen, nothing that can still be merged may count as begun.
+    CHECK((made.block == Plan::BlockStart::kNone || made.block == Plan::BlockStart::kIssue ||
+           made.block_merge));
+  }
+}
+
+TEST_CASE("what failed to load although probed is given as the reason") {
+  Probes p = full();
+  p.switch_failed = p.iterator_failed = "load failed: Permission denied";
+  CHECK(source(plan(p), "runqueue_wait") == kTyped);  // another way worked
+  p.tp_btf = p.raw_tp = p.cgroup_iter = false;
+  CHECK(source(plan(p), "runqueue_wait") == "-load failed: Permission denied");
+  CHECK(source(plan(p), "cgroup_iter") == "-load failed: Permission denied");
+  p = full();
+  p.block_failed = "load failed: Invalid argument";
+  CHECK(source(plan(p), "block_io") == "-load failed: Invalid argument");
+}
+
+TEST_CASE("a kernel that can do nothing gets nothing") {
+  const Plan made = plan(Probes{});
+  for (const FeatureNote& f : made.features) CHECK_FALSE(f.enabled);
+  CHECK(made.sched_switch == Plan::Hook::kNone);
+  CHECK_FALSE(made.iterator);
+}
