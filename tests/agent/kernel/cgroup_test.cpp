@@ -73,14 +73,14 @@ TEST_CASE("cpu time per cgroup is cpu.stat's") {
     CHECK(values->cpu_time.usage_ns / 1000 <= after);
     compared += before > 0 ? 1 : 0;
   }
-  CHECK(compared >= 5);
+  CHECK(compared >= 3);
   CHECK(worker.join() == 0);
   // Now it stands still: the same to the microsecond, in the group and summed up in its parent.
   for (const Cgroup* one : {&group, &root}) {
     const auto values = read_one(*kernel, one->id());
     REQUIRE(values);
     CHECK(values->cpu_time.usage_ns / 1000 == one->stat("cpu.stat", "usage_usec"));
-    CHECK(values->cpu_time.usage_ns > 200'000'000);
+    CHECK(values->cpu_time.usage_ns > 20'000'000);
     CHECK(values->cpu_time.user_ns + values->cpu_time.system_ns == values->cpu_time.usage_ns);
     const auto usage = static_cast<double>(values->cpu_time.usage_ns);
     const double user = static_cast<double>(values->cpu_time.user_ns) / usage;
