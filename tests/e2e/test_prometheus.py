@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Debian's Prometheus beside OptiPod: it scrapes the exporter and federates the aggregator, and what it
+stores is what they served."""
+
+import threading
+import urllib.parse
+
+import pytest
+
+from optipod_e2e import Prometheus, busy, promtool_check, samples, samples_at, series, wait_until
+
+TIMESTAMP = "optipod_sample_timestamp_seconds"
+NODE = "node-a"
+MATCH = ['{__name__=~"optipod:.+"}', '{__name__=~"optipod_.+"}']
+
+
+class Recorder:
+    """Keeps fetching a page in the background and keeps every version of it."""
+
+    def __init__(self, fetch):
+        self.pages, self._fetch = [], fetch
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self):
+        while not self._stop.wait(0.1):
+            try:
+                page = self._fetch()
+            except OSError:
+                continue
+            if page is not None and (not self.pages or page != self.pages[-1]):
+                self.pages.append(page)
+
+    def stop(self):
+        self._stop.set()
+        self._thread.join(30)
+        return self.pages
+
+
+def text_of(process, path):
+    reply = process.get(path)
+    return reply.text if reply.status == 200 else None
+
+
+def canonical(name, labels, drop=()):
+    """A series by name and labels. `le` is a number: its spelling is free. An empty label is no label."""
+    return name, frozenset((key, float(value.replace("Inf", "inf")) if key == "le" else value)
+                           for key, value in labels.items() if value and key not in drop and key != "__name__")
+
+
+@pytest.fixture
+def everything(stack, cgroup):
+    work = cgroup.child("work")
+    agent = stack.agent("--segment-group", "nogroup", "--node-name", NODE, cgroup=cgroup)
+    exporter = stack.exporter(agent.segment, "--segment-owner", "root", user="nobody")
+    target = exporter.url.removeprefix("http://")
+    aggregator = stack.serve("aggregator", "--target", f"{NODE}={target}", "--scrape-interval", "1s",
+                             "--scrape-timeout", "900ms", user="nobody")
+    busy(stack, work)
+    wait_until(lambda: "optipod:node_up:last" in (text_of(aggregator, federate_path()) or ""),
+               "the aggregator has the node")
+    return exporter, aggregator
+
+
+def federate_path():
+    return "/federate?" + urllib.parse.urlencode([("match[]", match) for match in MATCH])
+
+
+def test_the_same_values_at_both_ends(stack, everything):
+    exporter, aggregator = everything
+    served = Recorder(lambda: text_of(exporter, "/metrics"))
+    federated = Recorder(lambda: text_of(aggregator, federate_path()))
+    try:
+        prometheus = Prometheus(stack, [
+            {"job_name": "exporter",
+             "static_configs": [{"targets": [exporter.url.removeprefix("http://")]}]},
+            {"job_name": "federate", "honor_labels": True, "metrics_path": "/federate",
+             "params": {"match[]": MATCH},
+             "static_configs": [{"targets": [aggregator.url.removeprefix("http://")]}]}])
+        wait_until(lambda: len(prometheus.query(f'{TIMESTAMP}{{job="exporter"}}[5m]')) >= 5 and
+                   len(prometheus.query('optipod:node_cpus:last[5m]')) >= 5, "five scrapes of each", 60)
+    finally:
+        served_pages, federated_pages = served.stop(), federated.stop()
+    for target in prometheus.targets():
+        assert target["health"] == "up" and target["lastError"] == "", target
+
+    compare_exporter(prometheus, served_pages)
+    compare_federation(prometheus, federated_pages)
+    compare_ends(prometheus, served_pages)
+
+
+def compare_exporter(prometheus, pages):
+    """Every series of a scrape against the page with the same sample time."""
+    at_time = {}
+    for page in pages:
+        found = samples(page)
+        [moment] = series(found, TIMESTAMP)
+        at_time[moment] = {canonical(name, dict(labels)): value for (name, labels), value in found.items()
+                           if name.startswith(("optipod_node_", "optipod_container_", "optipod_agent_"))}
+    scrapes = 0
+    for _, when, moment in prometheus.query(f'{TIMESTAMP}{{job="exporter"}}[5m]'):
+        if moment not in at_time:
+            continue  # a tick that our own fetches did not see
+        stored = {canonical(labels["__name__"], labels, drop=("job", "instance")): value
+                  for labels, _, value in
+                  prometheus.query('{job="exporter",__name__=~"optipod_(node|container|agent)_.+"}', at=when)}
+        assert stored == at_time[moment]
+        assert len(stored) > 100
+        scrapes += 1
+    assert scrapes >= 3, f"only {scrapes} scrapes could be compared"
+
+
+def compare_federation(prometheus, pages):
+    """Every sample that Prometheus federated against the aggregator's own answer, by series and time."""
+    answered = {}
+    for page in pages:
+        for (name, labels), (value, moment) in samples_at(page).items():
+            assert moment is not None, f"{name} without the time it was measured"
+            answered.setdefault((canonical(name, dict(labels)), moment), value)
+    compared = {}
+    for labels, when, value in prometheus.query('{job="federate",__name__=~"optipod.+"}[5m]'):
+        key = canonical(labels["__name__"], labels, drop=("job",)), round(when * 1000)
+        if key in answered:
+            assert answered[key] == value, (key, answered[key], value)
+            compared[labels["__name__"]] = compared.get(labels["__name__"], 0) + 1
+    for name in ("optipod:node_cpus:last", "optipod:node_up:last", "optipod:node_cpu_utilization:mean_15s",
+                 "optipod:node_cpu_runqueue_wait:mean_15s"):
+        assert compared.get(name, 0) >= 3, (name, compared)
+
+
+def compare_ends(prometheus, pages):
+    """What went kernel → exporter → aggregator → Prometheus against the exporter's own page."""
+    by_moment = {}
+    for page in pages:
+        found = samples(page)
+        [moment] = series(found, TIMESTAMP)
+        by_moment[int(moment * 1000)] = found
+    compared = 0
+    for name, raw in (("optipod:node_cpus:last", "optipod_node_cpus"),
+                      ("optipod:node_memory_bytes:last", "optipod_node_memory_total_bytes")):
+        for labels, when, value in prometheus.query(f'{name}{{job="federate"}}[5m]'):
+            assert labels["node"] == NODE
+            for near in (0, -1, 1):  # the sample's time is whole milliseconds there
+                found = by_moment.get(round(when * 1000) + near)
+                if found is not None:
+                    assert series(found, raw) == [value]
+                    compared += 1
+                    break
+    assert compared >= 3, f"only {compared} samples could be compared"
+
+
+def test_promtool_is_silent_on_every_program(stack, everything):
+    exporter, aggregator = everything
+    extender = stack.serve("extender", "--metrics-url", aggregator.url, user="nobody")
+    pod = {"metadata": {"name": "p", "namespace": "default", "uid": "u"},
+           "spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": "100m"}}}]}}
+    reply = extender.get("/prioritize", data={"Pod": pod, "Nodes": None, "NodeNames": [NODE, "node-b"]})
+    assert reply.status == 200
+    for program in (exporter, aggregator, extender):
+        page = text_of(program, "/metrics")
+        assert page.count("# TYPE ") > 10
+        promtool_check(page)
+        samples(page)
