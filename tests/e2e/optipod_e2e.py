@@ -5,7 +5,6 @@ Everything listens on loopback, lives in one temporary directory and is gone whe
 fixtures are in conftest.py: `stack` (a Stack) and `cgroup` (a Cgroup below the real cgroup2 mount).
 """
 
-import ctypes
 import dataclasses
 import json
 import os
@@ -14,7 +13,6 @@ import pwd
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,23 +21,8 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-PROGRAMS = {
-    "agent": "agent/profiler/optipod-agent",
-    "exporter": "agent/exporter/optipod-exporter",
-    "top": "agent/top/optipod-top",
-    "aggregator": "aggregator/optipod-aggregator",
-    "extender": "extender/optipod-extender",
-}
-
-# Opens the program as root, becomes another user without any capability, and runs the open file: that
-# user may not be able to reach the build directory.
-_AS_USER = """
-import os, sys
-uid, gid, path = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-fd = os.open(path, os.O_RDONLY)
-os.setgroups([]); os.setresgid(gid, gid, gid); os.setresuid(uid, uid, uid)
-os.execve(fd, sys.argv[3:], os.environ)
-"""
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "deploy/local"))
+from stack import AS_USER, PROGRAMS, _die_with_parent, cgroup2_mount, free_port   # noqa: E402
 
 
 # ---- Waiting and HTTP ------------------------------------------------------------------------------
@@ -55,13 +38,6 @@ def wait_until(condition, what, seconds=20.0, every=0.05):
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds:g} s: {what}")
         time.sleep(every)
-
-
-def free_port():
-    """A loopback port nobody listens on now."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 @dataclasses.dataclass
@@ -130,10 +106,6 @@ def program_path(name):
     return str(path)
 
 
-def _die_with_parent():
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-
-
 class Process:
     """A child program in its own session. stdout and stderr go to `log_path`."""
 
@@ -143,7 +115,7 @@ class Process:
         command = [str(word) for word in command]
         if user is not None:
             uid, gid = (user, user) if isinstance(user, int) else pwd.getpwnam(user)[2:4]
-            command = [sys.executable, "-c", _AS_USER, str(uid), str(gid), *command]
+            command = [sys.executable, "-c", AS_USER, str(uid), str(gid), *command]
 
         def enter():
             _die_with_parent()
@@ -283,15 +255,6 @@ class Stack:
 
 
 # ---- cgroups and loads -----------------------------------------------------------------------------
-
-
-def cgroup2_mount():
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as mounts:
-        for line in mounts:
-            fields, _, rest = line.partition(" - ")
-            if rest.split()[0] == "cgroup2":
-                return pathlib.Path(fields.split()[4])
-    raise AssertionError("no cgroup v2 hierarchy is mounted")
 
 
 class Cgroup:
