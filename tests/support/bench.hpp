@@ -14,7 +14,7 @@ struct Result {
   std::string bench, name;
   double value = 0;
   std::string unit;
-  std::string peer;            ///< "" when there is no peer: then the JSON carries null
+  std::string peer;  ///< "" when there is no peer: then the JSON carries null
   double peer_value = 0;
   bool lower_is_better = true;
 
@@ -44,8 +44,8 @@ class Report {
       }
     } else {
       if (!header_) {
-        std::printf("%-10s %-34s %14s  %-26s %14s %9s\n", "bench", "case", "OptiPod", "peer", "peer",
-                    "ratio");
+        std::printf("%-10s %-34s %14s  %-26s %14s %9s\n", "bench", "case", "OptiPod", "peer",
+                    "peer", "ratio");
       }
       header_ = true;
       const std::string value = number(r.value) + " " + r.unit;
