@@ -11,7 +11,7 @@
 
 #include "common/http/gzip.hpp"
 #include "common/http/head.hpp"
-#include "common/http/tcp_received.hpp"
+#include "common/http/tcp_socket.hpp"
 #include "common/http/url.hpp"
 #include "config.h"
 
@@ -53,6 +53,7 @@ class Watchdog {
       const bool is_late = Clock::now() >= deadline_;
       if (is_late || received() > most_) {
         (is_late ? late_ : too_much_).store(true);
+        if (socket_.load() >= 0) reset_on_close(socket_.load());
         client_.stop();
       }
     }

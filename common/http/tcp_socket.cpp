@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A file of its own: the kernel's header, whose tcp_info is complete, excludes the C library's.
-#include "common/http/tcp_received.hpp"
+#include "common/http/tcp_socket.hpp"
 
 #include <linux/tcp.h>
 #include <netinet/in.h>
@@ -13,6 +13,11 @@ std::uint64_t tcp_received(int socket) {
   socklen_t size = sizeof info;
   if (getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return 0;
   return info.tcpi_bytes_received;
+}
+
+void reset_on_close(int socket) {
+  const linger at_once{1, 0};
+  setsockopt(socket, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
 }
 
 }  // namespace optipod::http
