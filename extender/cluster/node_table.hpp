@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Node names: found by string_view in some nanoseconds, and rendered beforehand as the prioritize
+// reply needs them. Immutable, so that snapshots of an unchanged set of nodes share one.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace optipod::extender {
+
+class NodeTable {
+ public:
+  static constexpr std::uint32_t kUnknown = UINT32_MAX;
+
+  NodeTable() = default;
+  /// Names must be distinct; their order is the rows' order.
+  explicit NodeTable(std::span<const std::string> names);
+  // Views into own text.
+  NodeTable(const NodeTable&) = delete;
+  NodeTable& operator=(const NodeTable&) = delete;
+
+  [[nodiscard]] std::size_t size() const { return rows_.size(); }
+  [[nodiscard]] std::string_view name(std::uint32_t row) const {
+    const Row& r = rows_[row];
+    return {text_.data() + r.name, r.name_size};
+  }
+  /// `{"Host":"<name>","Score":`
+  [[nodiscard]] std::string_view host_piece(std::uint32_t row) const {
+    const Row& r = rows_[row];
+    return {text_.data() + r.piece, r.piece_size};
+  }
+
+  /// Row or kUnknown. `hint` is tried first: lists that repeat mostly keep their order, so the
+  /// caller passes the row after the one found last.
+  [[nodiscard]] std::uint32_t find(std::string_view name, std::uint32_t hint = kUnknown) const;
+
+ private:
+  struct Row {
+    std::uint32_t name, name_size, piece, piece_size;  // into text_
+  };
+  struct Slot {
+    std::uint32_t tag = 0;
+    std::uint32_t row = kUnknown;
+  };
+
+  std::string text_;
+  std::vector<Row> rows_;
+  std::vector<Slot> slots_;  // open addressing, at most half full, size a power of two
+  std::size_t mask_ = 0;
+};
+
+}  // namespace optipod::extender

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "extender/policies/contention/contention.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "extender/cluster/snapshot.hpp"
+
+namespace optipod::extender {
+namespace {
+
+/// The larger of two windows; the one there is; missing when there is none.
+double worse(double a, double b) {
+  return std::fmax(a, b);
+}
+
+/// Mean over the candidates that have it; kMissing when none has.
+template <class Of>
+double mean(std::size_t size, Of of) {
+  double sum = 0;
+  std::size_t count = 0;
+  for (std::size_t i = 0; i < size; ++i) {
+    const double v = of(i);
+    if (std::isnan(v)) continue;
+    sum += v;
+    ++count;
+  }
+  return count == 0 ? kMissing : sum / static_cast<double>(count);
+}
+
+double or_else(double value, double substitute) {
+  return std::isnan(value) ? substitute : value;
+}
+
+/// The measurements of one candidate as the formula takes them.
+class Measured {
+ public:
+  Measured(const Question& q, const ContentionParameters& p) : q_(q), p_(p) {}
+
+  [[nodiscard]] double cpus(std::size_t i) const {
+    const double cpus = q_[Signal::kCpus][i];
+    return cpus > 0 ? cpus : kMissing;
+  }
+  [[nodiscard]] double wait(std::size_t i) const {
+    return worse(q_[Signal::kRunqueueWait15s][i], q_[Signal::kRunqueueWait1m][i]);
+  }
+  [[nodiscard]] double utilization(std::size_t i) const {
+    return worse(q_[Signal::kCpuUtilization15s][i], q_[Signal::kCpuUtilization1m][i]);
+  }
+  [[nodiscard]] double memory_stall(std::size_t i) const {
+    return worse(q_[Signal::kMemoryStall15s][i], q_[Signal::kMemoryStall1m][i]);
+  }
+  /// Memory in use once a pod of `bytes` is there, as a share of what there is.
+  [[nodiscard]] double memory_after(std::size_t i, double bytes) const {
+    const double total = q_[Signal::kMemoryBytes][i];
+    return total > 0 ? q_[Signal::kMemoryUtilization][i] + bytes / total : kMissing;
+  }
+  [[nodiscard]] double io(std::size_t i) const {
+    const double stall = worse(q_[Signal::kIoStall15s][i], q_[Signal::kIoStall1m][i]);
+    if (!std::isnan(stall)) return std::min(stall, 1.0);
+    // No pressure from this kernel: how full the queue is, times how slow the device answers.
+    const double inflight = q_[Signal::kBlockInflight][i];
+    const double latency = worse(q_[Signal::kBlockLatency15s][i], q_[Signal::kBlockLatency1m][i]);
+    const double busy = std::isnan(inflight) ? 1 : inflight / (1 + inflight);
+    return busy * latency / (latency + p_.half_latency);
+  }
+
+ private:
+  const Question& q_;
+  const ContentionParameters& p_;
+};
+
+/// What a missing measurement is taken for: the candidates' mean, so never the best; 0 where no
+/// candidate has it.
+struct Substitutes {
+  double cpus, wait, utilization, memory_stall, memory_after, io;
+};
+
+double cpu_loss(double wait, double utilization, double cpus, double request,
+                const ContentionParameters& p) {
+  const double after = utilization + request / cpus;
+  const double predicted = queueing_wait(cpus, std::min(after, p.max_queueing_utilization));
+  // The larger, rounded so that the smaller still tells equals apart.
+  const double total = std::sqrt(wait * wait + predicted * predicted);
+  return 1 - std::min(1.0, 1 / after) / (1 + total);
+}
+
+double memory_loss(double stall, double after, const ContentionParameters& p) {
+  const double over =
+      std::clamp((after - p.memory_knee) / (p.memory_full - p.memory_knee), 0.0, 1.0);
+  return 1 - (1 - std::min(stall, 1.0)) * (1 - over);
+}
+
+/// weight 1 is by far the usual one, and pow() by far the dearest step.
+double left(double loss, double weight) {
+  return weight == 1 ? 1 - loss : std::pow(1 - loss, weight);
+}
+
+}  // namespace
+
+double queueing_wait(double servers, double rho) {
+  return std::pow(rho, std::sqrt(2 * (servers + 1)) - 1) / (servers * (1 - rho));
+}
+
+SignalSet Contention::needs() const {
+  return SignalSet(Signal::kCpus, Signal::kCpuUtilization15s, Signal::kCpuUtilization1m,
+                   Signal::kRunqueueWait15s, Signal::kRunqueueWait1m, Signal::kMemoryUtilization,
+                   Signal::kMemoryBytes, Signal::kMemoryStall15s, Signal::kMemoryStall1m,
+                   Signal::kIoStall15s, Signal::kIoStall1m, Signal::kBlockLatency15s,
+                   Signal::kBlockLatency1m, Signal::kBlockInflight);
+}
+
+void Contention::judge(const Question& question, Judgement& out) const {
+  static constexpr std::string_view kLosses[] = {"cpu", "memory", "io"};
+  out.reset(question.size, kLosses);
+  const Measured m(question, p_);
+  const double cpu = question.pod.requests.cpu > 0 ? question.pod.requests.cpu : p_.default_cpu;
+  const double memory =
+      question.pod.requests.memory > 0 ? question.pod.requests.memory : p_.default_memory;
+
+  const auto n = question.size;
+  const auto substitute = [n](auto of, double nobody) { return or_else(mean(n, of), nobody); };
+  const Substitutes other{
+      substitute([&](std::size_t i) { return m.cpus(i); }, 1),
+      substitute([&](std::size_t i) { return m.wait(i); }, 0),
+      substitute([&](std::size_t i) { return m.utilization(i); }, 0),
+      substitute([&](std::size_t i) { return m.memory_stall(i); }, 0),
+      substitute([&](std::size_t i) { return m.memory_after(i, memory); }, 0),
+      substitute([&](std::size_t i) { return m.io(i); }, 0),
+  };
+  const bool any_utilization =
+      !std::isnan(mean(n, [&](std::size_t i) { return m.utilization(i); }));
+
+  for (std::size_t i = 0; i < n; ++i) {
+    const double wait = m.wait(i);
+    const double utilization = m.utilization(i);
+    const double stall = m.memory_stall(i);
+    const double after = m.memory_after(i, memory);
+    const double io = m.io(i);
+    if (std::isnan(wait) && std::isnan(utilization) && std::isnan(stall) && std::isnan(after) &&
+        std::isnan(io)) {
+      continue;  // nothing known: no opinion
+    }
+    const double measured_wait = or_else(wait, other.wait);
+    const double cpu_share = any_utilization
+                                 ? cpu_loss(measured_wait, or_else(utilization, other.utilization),
+                                            or_else(m.cpus(i), other.cpus), cpu, p_)
+                                 : measured_wait / (1 + measured_wait);
+    const double memory_share =
+        memory_loss(or_else(stall, other.memory_stall), or_else(after, other.memory_after), p_);
+    const double io_share = or_else(io, other.io);
+    out.losses[0].share[i] = cpu_share;
+    out.losses[1].share[i] = memory_share;
+    out.losses[2].share[i] = io_share;
+    out.score[i] = left(cpu_share, p_.cpu_weight) * left(memory_share, p_.memory_weight) *
+                   left(io_share, p_.io_weight);
+    out.reject[i] = 1 - out.score[i] > p_.reject_above ? 1 : 0;
+  }
+}
+
+}  // namespace optipod::extender
