@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/profiler/kernel_source.hpp"
+
+namespace optipod::agent {
+namespace {
+
+class RealKernel final : public KernelSource {
+ public:
+  explicit RealKernel(Kernel kernel) : kernel_(std::move(kernel)) {}
+  std::uint64_t valid() const override { return kernel_.valid(); }
+  const std::vector<shm::AgentRecord::Feature>& features() const override {
+    return kernel_.features();
+  }
+  std::vector<shm::AgentRecord::Program> programs() const override { return kernel_.programs(); }
+  tl::expected<void, std::string> assign(int cgroup_fd, std::uint64_t id, Slot slot) override {
+    return kernel_.assign(cgroup_fd, id, slot);
+  }
+  void forget(std::uint64_t cgroup_id) override { kernel_.forget(cgroup_id); }
+  void reset_slot(Slot slot) override { kernel_.reset_slot(slot); }
+  SlotValues slot_values(Slot slot) const override { return kernel_.slot_values(slot); }
+  SlotValues node_values() const override { return kernel_.node_values(); }
+  std::vector<Device> devices() const override { return kernel_.devices(); }
+  bool read_cgroups(std::vector<CgroupValues>& out) override { return kernel_.read_cgroups(out); }
+
+ private:
+  Kernel kernel_;
+};
+
+}  // namespace
+
+std::unique_ptr<KernelSource> make_kernel_source(Kernel kernel) {
+  return std::make_unique<RealKernel>(std::move(kernel));
+}
+
+}  // namespace optipod::agent

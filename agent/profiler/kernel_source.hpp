@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The seam between the sampler and the kernel: kernel.hpp's Kernel behind an interface, so that
+// everything above it is tested without one.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "agent/profiler/kernel.hpp"
+
+namespace optipod::agent {
+
+/// As Kernel, method by method.
+class KernelSource {
+ public:
+  virtual ~KernelSource() = default;
+  [[nodiscard]] virtual std::uint64_t valid() const = 0;
+  [[nodiscard]] virtual const std::vector<shm::AgentRecord::Feature>& features() const = 0;
+  [[nodiscard]] virtual std::vector<shm::AgentRecord::Program> programs() const = 0;
+  virtual tl::expected<void, std::string> assign(int cgroup_fd, std::uint64_t id, Slot slot) = 0;
+  virtual void forget(std::uint64_t cgroup_id) = 0;
+  virtual void reset_slot(Slot slot) = 0;
+  [[nodiscard]] virtual SlotValues slot_values(Slot slot) const = 0;
+  [[nodiscard]] virtual SlotValues node_values() const = 0;
+  [[nodiscard]] virtual std::vector<Device> devices() const = 0;
+  virtual bool read_cgroups(std::vector<CgroupValues>& out) = 0;
+};
+
+std::unique_ptr<KernelSource> make_kernel_source(Kernel kernel);
+
+}  // namespace optipod::agent

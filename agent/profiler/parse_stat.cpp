@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/profiler/parse_stat.hpp"
+
+#include <algorithm>
+#include <charconv>
+
+namespace optipod::agent {
+namespace {
+
+std::string_view take_line(std::string_view& text) {
+  const auto line = text.substr(0, text.find('\n'));
+  text.remove_prefix(std::min(line.size() + 1, text.size()));
+  return line;
+}
+
+std::string_view take_word(std::string_view& line) {
+  line.remove_prefix(std::min(line.find_first_not_of(" \t"), line.size()));
+  const auto word = line.substr(0, line.find_first_of(" \t"));
+  line.remove_prefix(word.size());
+  return word;
+}
+
+std::optional<std::uint64_t> number(std::string_view word) {
+  std::uint64_t value = 0;
+  const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
+  if (error != std::errc() || end != word.data() + word.size()) return std::nullopt;
+  return value;
+}
+
+/// Value of "total=<µs>" in a pressure line.
+std::optional<std::uint64_t> total_ns(std::string_view line) {
+  const auto at = line.find("total=");
+  if (at == std::string_view::npos) return std::nullopt;
+  const auto us = number(line.substr(at + 6));
+  if (!us) return std::nullopt;
+  return *us * 1000;
+}
+
+}  // namespace
+
+CpuStatFile parse_cpu_stat(std::string_view text) {
+  std::optional<std::uint64_t> usage, user, system, periods, throttled, throttled_us;
+  while (!text.empty()) {
+    auto line = take_line(text);
+    const auto key = take_word(line);
+    const auto value = number(take_word(line));
+    if (key == "usage_usec") usage = value;
+    if (key == "user_usec") user = value;
+    if (key == "system_usec") system = value;
+    if (key == "nr_periods") periods = value;
+    if (key == "nr_throttled") throttled = value;
+    if (key == "throttled_usec") throttled_us = value;
+  }
+  CpuStatFile result;
+  if (usage && user && system) {
+    result.time = shm::CpuTime{*usage * 1000, *user * 1000, *system * 1000};
+  }
+  if (periods && throttled && throttled_us) {
+    result.throttling = CpuStatFile::Throttling{*throttled_us * 1000, *periods, *throttled};
+  }
+  return result;
+}
+
+std::optional<PressureFile> parse_pressure(std::string_view text) {
+  PressureFile result;
+  bool any = false;
+  while (!text.empty()) {
+    auto line = take_line(text);
+    const auto kind = take_word(line);
+    const auto total = total_ns(line);
+    if (!total) continue;
+    if (kind == "some") result.waiting_ns = total;
+    if (kind == "full") result.stalled_ns = *total;
+    any = any || kind == "some" || kind == "full";
+  }
+  if (!any) return std::nullopt;
+  return result;
+}
+
+std::optional<CpuModes> parse_proc_stat(std::string_view text, std::span<const unsigned> cpus,
+                                        std::uint64_t ticks_per_second) {
+  if (ticks_per_second == 0) return std::nullopt;
+  CpuModes modes{};
+  std::size_t found = 0;
+  while (text.starts_with("cpu")) {
+    auto line = take_line(text);
+    const auto name = take_word(line).substr(3);
+    const auto cpu = number(name);
+    const bool wanted = cpus.empty()
+                            ? name.empty()
+                            : cpu && std::find(cpus.begin(), cpus.end(), *cpu) != cpus.end();
+    if (!wanted) continue;
+    for (std::uint64_t& mode : modes.ns) {  // the file's order is the enum's
+      const auto ticks = number(take_word(line));
+      if (!ticks) return std::nullopt;
+      mode += *ticks * (1'000'000'000 / ticks_per_second);
+    }
+    ++found;
+  }
+  if (found == 0) return std::nullopt;
+  return modes;
+}
+
+std::optional<MemInfo> parse_meminfo(std::string_view text) {
+  std::optional<std::uint64_t> total, available;
+  while (!text.empty() && !(total && available)) {
+    auto line = take_line(text);
+    const auto key = take_word(line);
+    if (key == "MemTotal:") total = number(take_word(line));
+    if (key == "MemAvailable:") available = number(take_word(line));
+  }
+  if (!total || !available) return std::nullopt;
+  return MemInfo{*total * 1024, *available * 1024};
+}
+
+std::optional<std::uint64_t> parse_number_file(std::string_view text) {
+  return number(take_line(text));
+}
+
+}  // namespace optipod::agent

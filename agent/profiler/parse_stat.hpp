@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the files of procfs and cgroupfs say. Pure; what is missing or malformed is absent.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+
+#include "shm/records.hpp"
+
+namespace optipod::agent {
+
+struct CpuStatFile {
+  std::optional<shm::CpuTime> time;
+  struct Throttling {
+    std::uint64_t throttled_ns, periods, throttled_periods;
+  };
+  std::optional<Throttling> throttling;  ///< only where the cpu controller is on
+};
+CpuStatFile parse_cpu_stat(std::string_view text);
+
+struct PressureFile {
+  std::optional<std::uint64_t> waiting_ns;  ///< the "some" line (there is none for irq)
+  std::uint64_t stalled_ns = 0;             ///< the "full" line; 0 where there is none
+};
+/// nullopt: no pressure file.
+std::optional<PressureFile> parse_pressure(std::string_view text);
+
+/// /proc/stat summed over these CPUs (empty: the whole machine), in ns.
+struct CpuModes {
+  std::uint64_t ns[shm::kCpuModes];
+};
+std::optional<CpuModes> parse_proc_stat(std::string_view text, std::span<const unsigned> cpus,
+                                        std::uint64_t ticks_per_second);
+
+struct MemInfo {
+  std::uint64_t total_bytes, available_bytes;
+};
+std::optional<MemInfo> parse_meminfo(std::string_view text);
+
+/// A file that is one number; "max" and everything else is nullopt.
+std::optional<std::uint64_t> parse_number_file(std::string_view text);
+
+}  // namespace optipod::agent

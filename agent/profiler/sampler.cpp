@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/profiler/sampler.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <ctime>
+#include <utility>
+
+#include "agent/profiler/text_field.hpp"
+
+namespace optipod::agent {
+namespace {
+
+/// What was not found (a name whose log appears after its cgroup, a slot that rests) is looked for
+/// again after one tick, then less and less often.
+constexpr std::uint64_t kLongestRetry = 32;
+
+std::uint64_t now_ns(clockid_t clock) {
+  timespec now{};
+  ::clock_gettime(clock, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000u +
+         static_cast<std::uint64_t>(now.tv_nsec);
+}
+
+std::uint32_t resting_room(std::uint32_t max_containers) {
+  return std::max(64u, max_containers / 2);
+}
+
+}  // namespace
+
+std::uint32_t slots_needed(std::uint32_t max_containers) {
+  return kFirstSlot + max_containers + resting_room(max_containers);
+}
+
+Sampler::Sampler(SamplerOptions options, KernelSource& kernel)
+    : options_(std::move(options)),
+      kernel_(kernel),
+      names_(options_.pods_directory),
+      node_(options_.root, options_.cpus, options_.node_name),
+      pool_(slots_needed(options_.max_containers) - kFirstSlot) {
+  struct stat info {};
+  if (::stat(options_.root.directory().c_str(), &info) == 0) root_id_ = info.st_ino;
+}
+
+const CgroupValues* Sampler::values_of(std::uint64_t cgroup_id) const {
+  const auto found = index_.find(cgroup_id);
+  return found == index_.end() ? nullptr : &values_[found->second];
+}
+
+void Sampler::sample(shm::Tick& tick) {
+  pool_.settle(tick_, [this](Slot slot) { kernel_.reset_slot(slot); });
+  const std::uint64_t boottime = now_ns(CLOCK_BOOTTIME), realtime = now_ns(CLOCK_REALTIME);
+  tick.containers.clear();
+  std::vector<shm::ContainerRecord> last_records;
+  const bool have_values = read_values();
+  const bool names_changed = names_.refresh();
+  if (tree_changed(have_values) || names_changed) {
+    retry_ = 1;
+    rescan(last_records);
+    if (have_values) read_values();  // what is new has values from its first tick on
+  } else if (unsettled_ && tick_ >= scanned_ + retry_) {
+    retry_ = std::min(2 * retry_, kLongestRetry);
+    rescan(last_records);
+  }
+
+  for (auto& [id, live] : live_) {
+    live.record.valid = 0;
+    read_slot(live);
+    live.sampler.sample(values_of(id), tick_, live.record);
+    tick.containers.push_back(live.record);
+  }
+  for (const shm::ContainerRecord& record : last_records) {
+    if (tick.containers.size() < options_.max_containers) tick.containers.push_back(record);
+  }
+
+  node_.sample(values_of(root_id_), tick.node);
+  tick.node.cpu = kernel_.node_values().cpu;
+  tick.node.valid |= kernel_.valid() & (shm::kValidRunqueueWait | shm::kValidPreemptions |
+                                        shm::kValidSwitches | shm::kValidBlockIo);
+  tick.node.sampled_boottime_ns = boottime;
+  tick.node.sampled_realtime_ns = realtime;
+  tick.node.containers_cut = cut_;
+
+  tick.devices.clear();
+  for (const Device& device : kernel_.devices()) {
+    shm::DeviceRecord record{};
+    record.valid = shm::kValidBlockIo;
+    record.major = device.major;
+    record.minor = device.minor;
+    record.block = device.block;
+    set_text(record.name, node_.device_name(device.major, device.minor));
+    tick.devices.push_back(record);
+  }
+  ++tick_;
+}
+
+bool Sampler::read_values() {
+  const bool read = kernel_.read_cgroups(values_);
+  if (!read) values_.clear();
+  index_.clear();
+  for (std::size_t i = 0; i < values_.size(); ++i) index_.emplace(values_[i].cgroup_id, i);
+  return read;
+}
+
+bool Sampler::tree_changed(bool have_values) {
+  // Without the iterator files are read per cgroup anyway; looking at the tree adds little.
+  if (!have_values) return true;
+  bool same = walked_.size() == values_.size();
+  for (std::size_t i = 0; same && i < values_.size(); ++i) {
+    same = walked_[i] == values_[i].cgroup_id;
+  }
+  if (same) return false;
+  walked_.clear();
+  for (const CgroupValues& values : values_) walked_.push_back(values.cgroup_id);
+  return true;
+}
+
+void Sampler::rescan(std::vector<shm::ContainerRecord>& last_records) {
+  const auto tree = walk_cgroups(options_.root.directory());
+  auto entries = plan_entries(tree, options_.root.path, names_);
+  std::unordered_map<std::uint64_t, std::size_t> wanted;
+  for (std::size_t i = 0; i < entries.size(); ++i) wanted.emplace(entries[i].cgroup_id, i);
+  std::unordered_set<std::uint64_t> present;
+  for (const CgroupDir& dir : tree) present.insert(dir.id);
+  const bool first = scanned_ == 0 && known_.empty();
+
+  for (auto it = live_.begin(); it != live_.end();) {
+    if (wanted.contains(it->first)) {
+      ++it;
+      continue;
+    }
+    retire(it->second, last_records);
+    it = live_.erase(it);
+  }
+  unsettled_ = false;
+  std::vector<Entry> fresh;
+  for (Entry& entry : entries) {
+    unsettled_ = unsettled_ || !entry.settled;
+    if (const auto live = live_.find(entry.cgroup_id); live != live_.end()) {
+      update(live->second, std::move(entry));
+    } else {
+      fresh.push_back(std::move(entry));
+    }
+  }
+  // Where there is not room for all: containers before services, older before younger.
+  std::sort(fresh.begin(), fresh.end(), [](const Entry& a, const Entry& b) {
+    return std::pair(!a.kubernetes, a.cgroup_id) < std::pair(!b.kubernetes, b.cgroup_id);
+  });
+  if (first) known_ = present;  // these were there before the agent
+  cut_ = 0;
+  for (Entry& entry : fresh) admit(std::move(entry));
+  unsettled_ = unsettled_ || cut_ > 0;
+  known_ = std::move(present);
+  scanned_ = tick_;
+}
+
+void Sampler::charge(const Entry::Member& member, Slot slot) {
+  const shm::Fd fd(::open((options_.root.directory() + member.path).c_str(),
+                          O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  struct stat info {};
+  // Gone, or another one has its place: the next look will say so.
+  if (!fd || ::fstat(fd.get(), &info) != 0 || info.st_ino != member.id) {
+    kernel_.forget(member.id);
+    return;
+  }
+  if (!kernel_.assign(fd.get(), member.id, slot)) ++errors_;
+}
+
+void Sampler::retire(Live& live, std::vector<shm::ContainerRecord>& last_records) {
+  for (const Entry::Member& member : live.entry.members) charge(member, kNodeOther);
+  // Once more, with what happened since the last look: its files are gone, its slot is not.
+  read_slot(live);
+  live.record.valid &= ~static_cast<std::uint64_t>(shm::kValidMemory);
+  last_records.push_back(live.record);
+  pool_.give_back(live.slot, tick_);
+}
+
+void Sampler::update(Live& live, Entry entry) {
+  for (const Entry::Member& member : live.entry.members) {
+    if (std::find(entry.members.begin(), entry.members.end(), member) == entry.members.end()) {
+      charge(member, kNodeOther);
+    }
+  }
+  for (const Entry::Member& member : entry.members) {
+    const auto& old = live.entry.members;
+    if (std::find(old.begin(), old.end(), member) == old.end()) charge(member, live.slot);
+  }
+  live.entry = std::move(entry);
+  write_identity(live);
+}
+
+void Sampler::admit(Entry entry) {
+  const auto slot = live_.size() < options_.max_containers ? pool_.take() : std::optional<Slot>();
+  if (!slot) {
+    ++cut_;
+    return;
+  }
+  for (const Entry::Member& member : entry.members) charge(member, *slot);
+  const std::uint64_t id = entry.cgroup_id;
+  Live live{.entry = std::move(entry),
+            .slot = *slot,
+            .sampler = EntrySampler(options_.root.directory() + entry.path, !known_.contains(id))};
+  live.record.cgroup_id = id;
+  live.record.first_tick = tick_;
+  write_identity(live);
+  live_.emplace(id, std::move(live));
+}
+
+void Sampler::read_slot(Live& live) {
+  const SlotValues values = kernel_.slot_values(live.slot);
+  live.record.cpu = values.cpu;
+  live.record.block = values.block;
+  live.record.valid |= kernel_.valid() & (shm::kValidRunqueueWait | shm::kValidPreemptions |
+                                          shm::kValidSwitches | shm::kValidBlockIo);
+}
+
+void Sampler::write_identity(Live& live) {
+  const Entry& entry = live.entry;
+  set_text(live.record.namespace_, entry.namespace_);
+  set_text(live.record.pod, entry.pod);
+  set_text(live.record.container, entry.container);
+  set_text(live.record.pod_uid, entry.pod_uid);
+  set_text(live.record.container_id, entry.container_id);
+  set_text(live.record.qos, entry.qos);
+}
+
+}  // namespace optipod::agent

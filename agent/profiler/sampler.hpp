@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One tick: look what cgroups there are, keep a slot for each entry, read everything.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "agent/profiler/cgroup_root.hpp"
+#include "agent/profiler/discovery.hpp"
+#include "agent/profiler/entry_sampler.hpp"
+#include "agent/profiler/kernel_source.hpp"
+#include "agent/profiler/node_sampler.hpp"
+#include "agent/profiler/pod_names.hpp"
+#include "agent/profiler/slot_pool.hpp"
+#include "shm/tick.hpp"
+
+namespace optipod::agent {
+
+struct SamplerOptions {
+  CgroupRoot root;
+  std::vector<unsigned> cpus;  ///< empty: all
+  std::string node_name;
+  std::string pods_directory = "/var/log/pods";
+  std::uint32_t max_containers = 512;
+};
+
+/// Slots the kernel side needs: the two fixed ones, one per entry, and room for those that rest.
+std::uint32_t slots_needed(std::uint32_t max_containers);
+
+/// One thread. `kernel` outlives it.
+class Sampler {
+ public:
+  Sampler(SamplerOptions options, KernelSource& kernel);
+
+  /// Replaces tick.node (except what the writer fills in), tick.containers and tick.devices.
+  void sample(shm::Tick& tick);
+
+  [[nodiscard]] std::uint64_t errors() const { return errors_; }
+  [[nodiscard]] std::size_t free_slots() const { return pool_.free() + pool_.resting(); }
+  [[nodiscard]] const PodNames& names() const { return names_; }
+
+ private:
+  struct Live {
+    Entry entry;
+    Slot slot = kNodeOther;
+    EntrySampler sampler;
+    shm::ContainerRecord record{};  ///< as published last
+  };
+
+  bool read_values();
+  bool tree_changed(bool have_values);
+  void rescan(std::vector<shm::ContainerRecord>& last_records);
+  void retire(Live& live, std::vector<shm::ContainerRecord>& last_records);
+  void update(Live& live, Entry entry);
+  void admit(Entry entry);
+  void charge(const Entry::Member& member, Slot slot);
+  void read_slot(Live& live);
+  void write_identity(Live& live);
+  [[nodiscard]] const CgroupValues* values_of(std::uint64_t cgroup_id) const;
+
+  SamplerOptions options_;
+  KernelSource& kernel_;
+  PodNames names_;
+  NodeSampler node_;
+  SlotPool pool_;
+  std::uint64_t tick_ = 0, errors_ = 0, cut_ = 0, scanned_ = 0, retry_ = 1;
+  std::uint64_t root_id_ = 0;
+  std::vector<CgroupValues> values_;                      // of the iterator, this tick
+  std::unordered_map<std::uint64_t, std::size_t> index_;  // cgroup id -> values_
+  std::vector<std::uint64_t> walked_;                     // ids in the iterator's order, last tick
+  std::unordered_set<std::uint64_t> known_;               // ids in the tree at the last scan
+  std::map<std::uint64_t, Live> live_;                    // by cgroup id
+  bool unsettled_ = false;                                // some names may still be found
+};
+
+}  // namespace optipod::agent
