@@ -28,6 +28,13 @@ namespace {
 
 constexpr std::size_t kContainers = 4;
 
+// Sanitizers make a process's birth and death slow, and have their say within fewer of them.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr std::uint64_t kKills = 100;
+#else
+constexpr std::uint64_t kKills = 1000;
+#endif
+
 /// What parent, writers and readers tell each other.
 struct Board {
   std::atomic<std::uint64_t> standing{0};  ///< newest life whose first tick is published
@@ -148,8 +155,7 @@ bool comes_true(Condition condition, milliseconds limit = milliseconds(20'000)) 
 
 }  // namespace
 
-TEST_CASE("1,000 writers killed at any instruction: no torn record, readers go on") {
-  constexpr std::uint64_t kKills = 1000;
+TEST_CASE("writers killed at any instruction: no torn record, readers go on") {
   const ScratchDirectory dir;
   const std::string path = dir.segment();
   const Shared<Board> board;
