@@ -66,7 +66,10 @@ class Shared {
     if (memory_ == MAP_FAILED) throw std::bad_alloc();
     value_ = new (memory_) T();
   }
-  ~Shared() { ::munmap(memory_, sizeof(T)); }
+  ~Shared() {
+    value_->~T();
+    ::munmap(memory_, sizeof(T));
+  }
   Shared(const Shared&) = delete;
   Shared& operator=(const Shared&) = delete;
   T* operator->() const { return value_; }

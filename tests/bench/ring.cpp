@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The shared-memory ring beside boost::lockfree::spsc_queue and Boost.Interprocess' message_queue.
+// All run pass by pass in turn, and the best of the passes counts: what others on the machine take
+// away hits each of them, and only ever adds. Instruction counts are exact.
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "shm/layout.hpp"
+#include "shm/tick.hpp"
+#include "tests/bench/ring_instructions.hpp"
+#include "tests/bench/ring_peers.hpp"
+#include "tests/shm/process.hpp"
+#include "tests/support/bench.hpp"
+
+namespace optipod::bench {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr int kPasses = 11;
+constexpr int kRoundTripPasses = 60;  // short ones: two processes seldom have two CPUs for long
+
+double ns_since(Clock::time_point begin) {
+  return std::chrono::duration<double, std::nano>(Clock::now() - begin).count();
+}
+
+/// A spinning wait that lets others run when it takes long: the machine may have one CPU to give.
+class Spin {
+ public:
+  void wait() {
+    if (++turns_ % 4096 == 0) std::this_thread::yield();
+  }
+
+ private:
+  unsigned turns_ = 0;
+};
+
+/// The best of what one side needs, over passes that take turns with the other sides'.
+struct Side {
+  const char* peer;
+  std::function<double()> pass;
+  double best = std::numeric_limits<double>::infinity();
+};
+
+/// Sides[0] is OptiPod; each other one makes a line.
+void compare(Report& report, const std::string& name, const std::string& unit,
+             std::vector<Side> sides, int passes = kPasses) {
+  for (int i = 0; i < passes; ++i) {
+    for (Side& side : sides) side.best = std::min(side.best, side.pass());
+  }
+  for (std::size_t i = 1; i < sides.size(); ++i) {
+    report.add({.bench = "ring",
+                .name = name,
+                .value = sides[0].best,
+                .unit = unit,
+                .peer = sides[i].peer,
+                .peer_value = sides[i].best});
+  }
+}
+
+/// Nanoseconds per push, nobody reading: bursts that fill the queue, emptied off the clock.
+template <template <class> class Peer, std::size_t kBytes>
+Side publish_alone() {
+  using M = Message<kBytes>;
+  auto peer = std::make_shared<Peer<M>>();
+  return {Peer<M>::kName, [peer] {
+            constexpr int kBursts = 16;
+            M message{};
+            double best = std::numeric_limits<double>::infinity();
+            for (int burst = 0; burst < kBursts; ++burst) {
+              peer->drain();
+              const auto begin = Clock::now();
+              for (std::size_t i = 0; i < kQueued; ++i) {
+                message.words[0] = i;
+                peer->push(message);
+              }
+              best = std::min(best, ns_since(begin) / double{kQueued});
+            }
+            return best;
+          }};
+}
+
+/// Nanoseconds per push while another thread takes messages out as fast as it can.
+template <template <class> class Peer, std::size_t kBytes>
+Side publish_while_read(std::uint64_t messages) {
+  using M = Message<kBytes>;
+  return {Peer<M>::kName, [messages] {
+            const auto peer = std::make_unique<Peer<M>>();
+            std::atomic<bool> stop = false;
+            std::atomic<bool> ready = false;
+            std::thread reader([&] {
+              M message{};
+              ready = true;
+              // The last message is the one that ends it, for those that wait in pop().
+              while (!stop && message.words[0] != messages) (void)peer->pop(message);
+            });
+            while (!ready) std::this_thread::yield();
+            M message{};
+            const auto begin = Clock::now();
+            for (std::uint64_t i = 1; i <= messages; ++i) {
+              message.words[0] = i;
+              peer->push(message);
+            }
+            const double ns = ns_since(begin) / static_cast<double>(messages);
+            stop = true;
+            reader.join();
+            return ns;
+          }};
+}
+
+/// Nanoseconds from a message to its echo by another process.
+template <template <class> class Peer, std::size_t kBytes>
+Side round_trip(std::uint64_t messages) {
+  using M = Message<kBytes>;
+  struct Pair {
+    Peer<M> there, back;
+  };
+  return {Peer<M>::kName, [messages] {
+            const shm::test::Shared<Pair> pair;
+            shm::test::Child echo([&] {
+              M message{};
+              Spin spin;
+              for (std::uint64_t i = 0; i < messages; ++i) {
+                while (!pair->there.pop(message)) spin.wait();
+                pair->back.push(message);
+              }
+              return true;
+            });
+            M message{};
+            Spin spin;
+            const auto begin = Clock::now();
+            for (std::uint64_t i = 0; i < messages; ++i) {
+              message.words[0] = i;
+              pair->there.push(message);
+              while (!pair->back.pop(message)) spin.wait();
+            }
+            const double ns = ns_since(begin) / static_cast<double>(messages);
+            return echo.wait() ? ns : std::numeric_limits<double>::infinity();
+          }};
+}
+
+template <std::size_t kBytes>
+void compare_all(Report& report) {
+  const std::string size = std::to_string(kBytes);
+  compare(report, "publish_" + size, "ns",
+          {publish_alone<RingPeer, kBytes>(), publish_alone<SpscPeer, kBytes>(),
+           publish_alone<MessageQueuePeer, kBytes>()});
+  compare(
+      report, "publish_" + size + "_while_read", "ns",
+      {publish_while_read<RingPeer, kBytes>(400'000), publish_while_read<SpscPeer, kBytes>(400'000),
+       publish_while_read<MessageQueuePeer, kBytes>(40'000)});
+  compare(report, "round_trip_" + size, "ns",
+          {round_trip<RingPeer, kBytes>(2'000), round_trip<SpscPeer, kBytes>(2'000),
+           round_trip<MessageQueuePeer, kBytes>(200)},
+          kRoundTripPasses);
+}
+
+/// False when something failed, or when ours needs more than `budget`.
+bool instructions(Report& report, const std::string& size, double budget) {
+  const auto ours = count_instructions("ring_" + size);
+  const auto spsc = count_instructions("spsc_" + size);
+  const auto queue = count_instructions("mq_" + size);
+  for (const auto* result : {&ours, &spsc, &queue}) {
+    if (*result) continue;
+    std::fprintf(stderr, "bench ring: %s\n", result->error().c_str());
+    return false;
+  }
+  for (const auto& [name, count] : {std::pair{SpscPeer<Message<56>>::kName, *spsc},
+                                    std::pair{MessageQueuePeer<Message<56>>::kName, *queue}}) {
+    report.add({.bench = "ring",
+                .name = "publish_" + size + "_instructions",
+                .value = *ours,
+                .unit = "instructions",
+                .peer = name,
+                .peer_value = count});
+  }
+  if (*ours <= budget) return true;
+  std::fprintf(stderr, "bench ring: publishing %s bytes takes %.1f instructions, more than %.0f\n",
+               size.c_str(), *ours, budget);
+  return false;
+}
+
+/// Records lost by two readers that look 100 times a second, at 100,000 records of 184 bytes a
+/// second.
+double paced_loss() {
+  using M = Message<184>;
+  constexpr std::uint64_t kCapacity = 65'536, kRecords = 200'000, kBurst = 100;
+  constexpr std::size_t kSlotWords = shm::slot_bytes(sizeof(M)) / 8;
+  std::vector<std::uint64_t> memory(shm::ring_bytes(sizeof(M), kCapacity) / 8);
+  shm::RingWriter writer(memory.data(), kCapacity, kSlotWords);
+  std::atomic<std::uint64_t> lost = 0;
+  std::vector<std::thread> readers;
+  for (int i = 0; i < 2; ++i) {
+    readers.emplace_back([&] {
+      shm::RingCursor cursor(shm::RingReader(memory.data(), kCapacity, kSlotWords, sizeof(M) / 8));
+      M message;
+      while (cursor.next() < kRecords) {
+        while (cursor.poll(message) != shm::ReadStatus::kNotYet) {
+        }
+        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+      }
+      lost += cursor.lost();
+    });
+  }
+  auto due = Clock::now();
+  M message{};
+  for (std::uint64_t i = 0; i < kRecords; ++i) {
+    if (i % kBurst == 0) std::this_thread::sleep_until(due += std::chrono::milliseconds(1));
+    writer.publish(message);
+  }
+  for (auto& reader : readers) reader.join();
+  return static_cast<double>(lost.load());
+}
+
+/// Microseconds to open, check and map a segment of 14 MB.
+double attach_time(std::string& error) {
+  char directory[] = "/dev/shm/optipod-bench-XXXXXX";
+  if (::mkdtemp(directory) == nullptr) {
+    error = "cannot make a directory in /dev/shm";
+    return 0;
+  }
+  double best = std::numeric_limits<double>::infinity();
+  {
+    shm::WriterOptions options;
+    options.path = std::string(directory) + "/current.shm";
+    options.max_containers = 2048;
+    const auto writer = shm::TickWriter::create(options);
+    if (!writer) error = writer.error();
+    for (int i = 0; writer && i < 200; ++i) {
+      const auto begin = Clock::now();
+      const shm::TickReader reader({.path = options.path});
+      best = std::min(best, ns_since(begin) / 1000);
+      if (reader.attach_state() != shm::AttachState::kAttached) error = reader.detail();
+    }
+  }
+  std::filesystem::remove_all(directory);
+  return best;
+}
+
+int run(int argc, char** argv) {
+  Report report(argc, argv);
+  if (!instructions(report, "56", 60) || !instructions(report, "184", 160)) return 1;
+  compare_all<56>(report);
+  compare_all<184>(report);
+  std::string error;
+  const double attach = attach_time(error);
+  if (!error.empty()) {
+    std::fprintf(stderr, "bench ring: %s\n", error.c_str());
+    return 1;
+  }
+  report.add({.bench = "ring", .name = "attach_14_mb", .value = attach, .unit = "us"});
+  report.add({.bench = "ring",
+              .name = "lost_at_100000_a_second",
+              .value = paced_loss(),
+              .unit = "records"});
+  return 0;
+}
+
+}  // namespace
+}  // namespace optipod::bench
+
+int main(int argc, char** argv) {
+  if (argc == 3 && std::string(argv[1]) == "--count") {
+    return optipod::bench::run_counted(argv[2]) ? 0 : 2;
+  }
+  return optipod::bench::run(argc, argv);
+}
