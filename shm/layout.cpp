@@ -32,7 +32,7 @@ void add_section(HeaderBlock& block, std::uint64_t capacity) {
   block.header.total_bytes += align_up(ring_bytes(sizeof(Record), capacity));
 }
 
-LayoutVerdict corrupt(std::string what) {
+LayoutVerdict corrupt(const std::string& what) {
   return {AttachState::kCorrupt,
           what + "; restart the agent, which writes a new segment, and look who else writes there"};
 }

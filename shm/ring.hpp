@@ -47,8 +47,7 @@ namespace optipod::shm {
 /// A record is a whole number of 8-byte words, because those are what every 64-bit CPU loads and
 /// stores in one piece, also from memory that it may not write.
 template <class T>
-concept RingRecord =
-    std::is_trivially_copyable_v<T> && sizeof(T) % sizeof(std::uint64_t) == 0 && sizeof(T) > 0;
+concept RingRecord = std::is_trivially_copyable_v<T> && sizeof(T) % sizeof(std::uint64_t) == 0;
 
 /// The memory orders of the protocol, each beside its partner. `relaxed` for a fence means none.
 struct FencedOrders {

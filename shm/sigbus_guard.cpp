@@ -41,10 +41,10 @@ void on_sigbus(int signal, siginfo_t* info, void* context) {
     return;
   }
   const int saved = errno;
-  const std::uintptr_t page = address / page_bytes * page_bytes;
+  void* const page = static_cast<char*>(info->si_addr) - address % page_bytes;
+  const std::uintptr_t bytes = guarded.end - reinterpret_cast<std::uintptr_t>(page);
   // mmap is a bare system call here, so it is safe in a handler.
-  void* replaced = ::mmap(reinterpret_cast<void*>(page), guarded.end - page, PROT_READ,
-                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+  void* replaced = ::mmap(page, bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
   errno = saved;
   if (replaced == MAP_FAILED) {
     pass_on(signal, info, context);
