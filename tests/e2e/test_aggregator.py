@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The aggregator as a program: over a real agent and exporter, and over peers that this test plays."""
+
+import http.server
+import json
+import os
+import socket
+import threading
+import time
+import urllib.parse
+
+import pytest
+
+from optipod_e2e import busy, promtool_check, samples_at, series, wait_until
+
+NODE = "node-a"
+TIMESTAMP = "optipod_sample_timestamp_seconds"
+
+
+def federated(aggregator, *matches):
+    reply = aggregator.get("/federate?" + urllib.parse.urlencode([("match[]", match) for match in matches]))
+    assert reply.status == 200, reply
+    return samples_at(reply.text)
+
+
+def derived(aggregator, quantity, node=NODE):
+    """(value, time in ms) of optipod:node_<quantity>, or None."""
+    name = f"optipod:node_{quantity}"
+    found = federated(aggregator, f'{name}{{node="{node}"}}')
+    assert len(found) <= 1
+    return next(iter(found.values()), None)
+
+
+def up(aggregator, node=NODE):
+    return (derived(aggregator, "up:last", node) or (None,))[0]
+
+
+class FakeExporter:
+    """An exporter of one CPU that is half busy, on a loopback port."""
+
+    def __init__(self):
+        start = time.time()
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self):
+                now = time.time()
+                body = (f"optipod_agent_up 1\n{TIMESTAMP} {now:.3f}\noptipod_node_cpus 1\n"
+                        f"optipod_node_cpu_usage_seconds_total {(now - start) / 2:.6f}\n").encode()
+                self.send_response(200)
+                self.send_header("Content-Type", "text/plain; version=0.0.4")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_args):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.address = f"127.0.0.1:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def fakes():
+    made = [FakeExporter() for _ in range(3)]
+    yield made
+    for fake in made:
+        fake.close()
+
+
+def test_what_it_federates_is_what_the_exporter_said(stack, cgroup):
+    work = cgroup.child("work")
+    agent = stack.agent("--node-name", "other-name", cgroup=cgroup)
+    exporter = stack.exporter(agent.segment)
+    address = exporter.url.removeprefix("http://")
+    aggregator = stack.serve("aggregator", "--target", f"{NODE}={address}")
+    busy(stack, work, count=2, cpus={0})
+    wait_until(lambda: derived(aggregator, "cpu_runqueue_wait:mean_15s"), "the view is there")
+
+    def same_tick():
+        """Both pages of one sample, or None when a tick came between."""
+        ours = federated(aggregator, f'{{node="{NODE}"}}')
+        theirs = exporter.metrics()
+        moments = [value for (name, _), (value, _) in ours.items() if name == TIMESTAMP]
+        return (ours, theirs) if moments == series(theirs, TIMESTAMP) else None
+
+    ours, theirs = wait_until(same_tick, "both pages show the same sample")
+    server_labels = {("node", NODE), ("instance", address), ("job", "optipod")}
+    [moment] = series(theirs, TIMESTAMP)
+    compared = 0
+    for (name, labels), value in theirs.items():
+        if not name.startswith(("optipod_node_", "optipod_container_")):
+            continue
+        renamed = {("exported_" + k if k in ("node", "instance", "job") else k, v) for k, v in labels if v}
+        assert ours[name, frozenset(renamed | server_labels)] == (value, pytest.approx(moment * 1000, abs=1)), name
+        compared += 1
+    assert compared > 50
+    assert ("exported_node", "other-name") in next(labels for name, labels in ours if name == "optipod_node_info")
+
+    # Two threads that are always runnable on one CPU: one runs, one waits.
+    def true_to_the_load():
+        waiting, when = derived(aggregator, "cpu_runqueue_wait:mean_15s")
+        used, _ = derived(aggregator, "cpu_utilization:mean_15s")
+        cpus, _ = derived(aggregator, "cpus:last")
+        assert time.time() - when / 1000 < 10
+        return 0.5 < waiting * cpus and 0.3 < used * cpus
+    wait_until(true_to_the_load, "the load shows in the view", 40)
+    promtool_check(aggregator.get("/metrics").body)
+
+
+def test_a_dead_agent_is_seen_and_its_age_is_true(stack, cgroup):
+    agent = stack.agent(cgroup=cgroup)
+    exporter = stack.exporter(agent.segment)
+    aggregator = stack.serve("aggregator", "--target", f"{NODE}={exporter.url.removeprefix('http://')}")
+    wait_until(lambda: up(aggregator) == 1 and derived(aggregator, "cpu_utilization:mean_15s"), "the node is up")
+
+    agent.kill()
+    killed_ms = time.time() * 1000
+    wait_until(lambda: up(aggregator) == 0, "the node is down")
+    assert federated(aggregator, "optipod_node_cpus") == {}
+    [(reached, _)] = federated(aggregator, "up").values()
+    assert reached == 1  # the exporter itself answers
+    last = derived(aggregator, "cpu_utilization:mean_15s")
+    assert last is None or last[1] <= killed_ms
+    [node] = aggregator.get("/nodes").json()["nodes"]
+    assert node["up"] and not node["agent_up"] and node["last_sample"] * 1000 <= killed_ms
+
+    exporter.kill()
+    wait_until(lambda: set(v for v, _ in federated(aggregator, "up").values()) == {0.0}, "the exporter is gone")
+    [node] = aggregator.get("/nodes").json()["nodes"]
+    assert not node["up"] and "cannot connect" in node["last_error"]
+    wait_until(lambda: derived(aggregator, "cpu_utilization:mean_15s") is None, "the short window has passed", 30)
+
+
+def test_targets_come_and_go_with_the_file(stack, fakes):
+    path = stack.directory / "targets.json"
+
+    def write(text):
+        fresh = path.with_suffix(".new")
+        fresh.write_text(text if isinstance(text, str) else json.dumps(text))
+        os.replace(fresh, path)
+
+    def entry(node, fake):
+        return {"targets": [fake.address], "labels": {"node": node, "zone": "z"}}
+
+    write([entry("a", fakes[0]), entry("b", fakes[1])])
+    aggregator = stack.serve("aggregator", "--file-sd", path, "--target", f"fixed={fakes[2].address}")
+
+    def nodes():
+        return {dict(labels)["node"]: value for (_, labels), (value, _) in federated(aggregator, "up").items()}
+
+    wait_until(lambda: nodes() == {"a": 1, "b": 1, "fixed": 1}, "all three are up")
+    assert all(("zone", "z") in labels for _, labels in federated(aggregator, 'up{node=~"a|b"}'))
+    used = wait_until(lambda: derived(aggregator, "cpu_utilization:mean_15s", "a"), "the view of a")
+    assert used[0] == pytest.approx(0.5, abs=0.05)
+
+    write([entry("b", fakes[1])])
+    wait_until(lambda: nodes() == {"b": 1, "fixed": 1}, "a is gone")
+
+    write("[{")
+    metric = ("optipod_aggregator_file_sd_good", frozenset({("file", str(path))}))
+    wait_until(lambda: aggregator.metrics()[metric] == 0, "the broken file is noticed")
+    assert nodes() == {"b": 1, "fixed": 1}
+    assert "its last good list of 1 targets stays in use" in aggregator.log()
+
+    write([entry("b", fakes[1]), entry("fixed", fakes[0])])
+    wait_until(lambda: aggregator.metrics()[metric] == 1, "the file is good again")
+    wait_until(lambda: series(aggregator.metrics(), "optipod_aggregator_targets_left_out") == [1],
+               "the taken name is counted")
+    assert "node fixed is already scraped" in aggregator.log()
+    write([])
+    wait_until(lambda: nodes() == {"fixed": 1}, "only the flag's is left")
+
+
+def test_silence_delays_neither_the_others_nor_the_end(stack, fakes):
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as silent:
+        dead = [word for i in range(20)
+                for word in ("--target", f"dead-{i}=127.0.0.1:{silent.getsockname()[1]}/{i}")]
+        aggregator = stack.serve("aggregator", *dead, "--target", f"alive={fakes[0].address}",
+                                 "--scrape-interval", "400ms", "--scrape-timeout", "300ms")
+        wait_until(lambda: up(aggregator, "alive") == 1, "the healthy one is up")
+        nodes = {node["node"]: node for node in aggregator.get("/nodes").json()["nodes"]}
+        assert len(nodes) == 21
+        assert all("no complete answer" in nodes[f"dead-{i}"]["last_error"] for i in range(20))
+        found = aggregator.metrics()
+        assert series(found, "optipod_aggregator_scrapes_total", result="timeout")[0] >= 20
+        assert aggregator.stop() == 0
+
+
+def test_it_says_what_is_wrong_with_its_flags(stack):
+    for arguments, said in ((["--target", "nothing"], "it needs HOST:PORT"),
+                            (["--target", "n=a:1", "--target", "n=b:2"], "node n is given twice"),
+                            (["--scrape-timeout", "2s"], "below --scrape-interval"),
+                            (["--external-label", "x"], "write NAME=VALUE")):
+        process = stack.start("aggregator", *arguments)
+        assert process.wait() == 2
+        assert said in process.log()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        process = stack.start("aggregator", "--web.listen-address", f"127.0.0.1:{taken.getsockname()[1]}")
+        assert process.wait() == 1
+        assert str(taken.getsockname()[1]) in process.log()
