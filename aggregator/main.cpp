@@ -38,13 +38,15 @@ void declare(CLI::App& cli, Options& o) {
   cli.add_option(
          "--target", o.targets,
          "Exporter to scrape; NAME is the node's name in every answer (default: HOST:PORT), "
-         "the path is /metrics when none is given. Repeatable")
+         "the path is /metrics when none is given. Repeatable, or several with commas")
       ->type_name("[NAME=]HOST:PORT[/PATH]")
+      ->delimiter(',')
       ->allow_extra_args(false);
   cli.add_option("--file-sd", o.files,
                  "Prometheus file_sd file, .json or .yml, re-read when it changes; label `node` is "
-                 "the node's name. Repeatable")
+                 "the node's name. Repeatable, or several with commas")
       ->type_name("FILE")
+      ->delimiter(',')
       ->allow_extra_args(false);
   app::add_duration(cli, "--scrape-interval", o.scrape.interval,
                     "Each target is scraped this often");

@@ -30,6 +30,12 @@ class FileBehindEnvironment final : public CLI::ConfigTOML {
 
   std::vector<CLI::ConfigItem> from_config(std::istream& input) const override {
     auto items = CLI::ConfigTOML::from_config(input);
+    for (CLI::ConfigItem& item : items) {  // --web.listen-address is an option, not a table's entry
+      const std::string dotted = item.fullname();
+      if (item.parents.empty() || cli_.get_option_no_throw("--" + dotted) == nullptr) continue;
+      item.name = dotted;
+      item.parents.clear();
+    }
     std::erase_if(items, [&](const CLI::ConfigItem& item) {
       const CLI::Option* option =
           item.parents.empty() ? cli_.get_option_no_throw("--" + item.name) : nullptr;

@@ -11,7 +11,7 @@ import urllib.parse
 
 import pytest
 
-from optipod_e2e import busy, promtool_check, samples_at, series, wait_until
+from optipod_e2e import busy, free_port, promtool_check, samples_at, series, wait_until
 
 NODE = "node-a"
 TIMESTAMP = "optipod_sample_timestamp_seconds"
@@ -206,3 +206,19 @@ def test_it_says_what_is_wrong_with_its_flags(stack):
         process = stack.start("aggregator", "--web.listen-address", f"127.0.0.1:{taken.getsockname()[1]}")
         assert process.wait() == 1
         assert str(taken.getsockname()[1]) in process.log()
+
+
+def test_flags_from_file_and_environment(stack, fakes):
+    port = free_port()
+    path = stack.directory / "aggregator.toml"
+    path.write_text(f'web.listen-address = "127.0.0.1:{port}"\ntarget = ["a={fakes[0].address}"]\n'
+                    'scrape-interval = "400ms"\nscrape-timeout = "300ms"\n')
+    aggregator = stack.start("aggregator", "--config", path)
+    aggregator.url = f"http://127.0.0.1:{port}"
+    stack.wait_for(aggregator, "/readyz")
+    assert [node["node"] for node in aggregator.get("/nodes").json()["nodes"]] == ["a"]
+    assert aggregator.stop() == 0
+
+    targets = f"b={fakes[1].address},c={fakes[2].address}"
+    aggregator = stack.serve("aggregator", env={"OPTIPOD_TARGET": targets})
+    assert [node["node"] for node in aggregator.get("/nodes").json()["nodes"]] == ["b", "c"]
