@@ -74,7 +74,9 @@ static __always_inline __u32 charged_slot(struct request* rq) {
     struct task_struct* task = (void*)bpf_get_current_task();
     cgroup = BPF_CORE_READ(task, cgroups, dfl_cgrp);
   }
-  return table_slot(cgroup);
+  const __u32 own = table_find(BPF_CORE_READ(cgroup, kn, id), kNoSlot);
+  if (own != kNoSlot) return own;
+  return inside_root(cgroup, root_level) ? kSlotNodeOther : kSlotOutside;
 }
 
 static __always_inline void begin(struct request* rq) {

@@ -4,9 +4,7 @@
 // task that comes had to wait, who preempted the task that goes, and how it went.
 //
 // There are no wakeup hooks and no start times of our own: the scheduler stamps every enqueue in
-// sched_info.last_queued, with the run queue's clock. That clock stands still between updates, and
-// the scheduler skips the update when a wakeup preempts, so we compare with a live clock instead:
-// the monotonic one minus how far the run-queue clock is behind it at best.
+// sched_info.last_queued, with the run queue's clock. See dispatched_at() for its one weakness.
 #include "bpf/slot.bpf.h"
 // after the types, which it needs:
 #include <bpf/bpf_tracing.h>
@@ -38,16 +36,27 @@ struct {
   __type(value, struct RunClock);
 } run_clocks SEC(".maps");
 
+enum {
+  kStandingNs = 1000,  // a wait this short on the run queue's clock may be one it slept through
+  kLookNs = 1000000,   // how often the clocks are compared at least
+};
+
 static __always_inline struct cgroup* cgroup_of(struct task_struct* task, bool direct) {
   return direct ? task->cgroups->dfl_cgrp : BPF_CORE_READ(task, cgroups, dfl_cgrp);
 }
 
+/// The table answers for cgroups with a slot of their own, at two thirds of the cost of the storage
+/// helper. For the others the storage knows whether they are inside the root, without climbing.
 static __always_inline __u32 slot_of(struct cgroup* cgroup, bool direct) {
+  const __u64 id = direct ? cgroup->kn->id : BPF_CORE_READ(cgroup, kn, id);
+  const __u32 own = table_find(id, kNoSlot);
+  if (own != kNoSlot) return own;
+  if (root_level == 0) return kSlotNodeOther;
   if (direct && use_storage) {
     const __u32* slot = bpf_cgrp_storage_get(&slots, cgroup, NULL, 0);
     return slot && *slot < slot_count ? *slot : kSlotOutside;
   }
-  return table_slot(cgroup);
+  return inside_root(cgroup, root_level) ? kSlotNodeOther : kSlotOutside;
 }
 
 static __always_inline struct CpuSlot* counters(__u32 slot, __u32 cpu) {
@@ -61,31 +70,37 @@ static __always_inline bool is_running(struct task_struct* task, bool direct) {
   return FIELD(direct, old, state) == 0;
 }
 
-/// The run-queue clock's "now", read live. The run queue is reached through the task that comes,
-/// which is on it whatever its class. ktime - rq->clock is the clocks' distance plus the time since
-/// the last update. A task that blocks and leaves the CPU idle has just had the clock updated:
-/// there it is the distance. Elsewhere the distance is its minimum, which relaxes by 1/1024 of the
-/// time that passes, twice as fast as the kernel slews the monotonic clock against the hardware's;
-/// not over an idle time, whose beginning was exact and whose end is a wakeup that skipped the
-/// update.
-static __always_inline __u64 live_clock(struct task_struct* task, __u32 cpu, bool exact,
-                                        bool was_idle, bool direct) {
+/// When the task that comes was dispatched, on its run queue's clock. The run queue is reached
+/// through the task, which is on it whatever its class.
+///
+/// That clock was brought up to date when this switch began, unless a wakeup that preempts had just
+/// done so: then it stands where it stood when the task was queued, and the wait seems to be
+/// nothing. Only then we ask for the live clock, which costs as much as all the rest: the monotonic
+/// clock less its distance to the run queue's. ktime - rq->clock is that distance plus the time
+/// since the last update, so the distance is its minimum. It is looked at once a millisecond when
+/// the clock does not stand: where a task blocks and leaves the CPU idle (`exact`) the update was
+/// just now; elsewhere the minimum relaxes by 1/1024 of the time that passed, twice as fast as the
+/// kernel slews the monotonic clock against the hardware's.
+static __always_inline __u64 dispatched_at(struct task_struct* task, __u64 queued, __u32 cpu,
+                                           bool exact, bool was_idle, bool direct) {
   const __u64 rq_now =
       direct ? task->se.cfs_rq->rq->clock : BPF_CORE_READ(task, se.cfs_rq, rq, clock);
   struct RunClock* clock = bpf_map_lookup_elem(&run_clocks, &cpu);
   if (!clock) return rq_now;
+  const __u64 passed = rq_now - clock->at_ns;
+  const bool stands = queued != 0 && rq_now - queued < kStandingNs;
+  if (!stands && passed < kLookNs) return rq_now;
   const __u64 now = bpf_ktime_get_ns();
   const __s64 distance = (__s64)(now - rq_now);
-  __s64 behind = (__s64)(clock->behind_ns + (was_idle ? 0 : (now - clock->at_ns) >> 10));
+  const bool relax = !stands && !was_idle;
+  __s64 behind = (__s64)(clock->behind_ns + (relax ? passed >> 10 : 0));
   if (exact || clock->at_ns == 0 || behind > distance) behind = distance;
   clock->behind_ns = (__u64)behind;
-  clock->at_ns = now;
+  if (!stands) clock->at_ns = rq_now;
   return now - (__u64)behind;
 }
 
-static __always_inline void count_wait(struct CpuSlot* slot, struct task_struct* next, __u64 now,
-                                       bool direct) {
-  const __u64 queued = FIELD(direct, next, sched_info.last_queued);
+static __always_inline void count_wait(struct CpuSlot* slot, __u64 queued, __u64 now) {
   if (queued == 0) return;  // preempted while falling asleep: the scheduler has no stamp either
   if (now < queued) {
     slot->discarded++;
@@ -124,9 +139,10 @@ static __always_inline int on_switch(bool preempt, struct task_struct* prev,
     }
   }
   if (measure_wait) {
-    const __u64 now = live_clock(next, cpu, next_idle && !preempt, prev_idle, direct);
+    const __u64 queued = next_idle ? 0 : FIELD(direct, next, sched_info.last_queued);
+    const __u64 now = dispatched_at(next, queued, cpu, next_idle && !preempt, prev_idle, direct);
     struct CpuSlot* slot = next_idle ? NULL : counters(to_slot, cpu);
-    if (slot) count_wait(slot, next, now, direct);
+    if (slot) count_wait(slot, queued, now);
   }
   return 0;
 }

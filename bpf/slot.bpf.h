@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
 //
-// From a cgroup to the slot it is charged to. Two ways: cgroup storage (Linux 6.2, trusted pointers
-// only, one helper call) and the slot table, which the agent writes through its mapping and which
-// needs nothing but reads of kernel memory.
+// From a cgroup to the slot it is charged to. The slot table holds the cgroups with a slot of their
+// own; the agent writes it through its mapping, and a look into it needs nothing but reads of kernel
+// memory. Whether another cgroup is inside the agent's root at all, its cgroup storage says (Linux
+// 6.2, trusted pointers only) or a look at its ancestors.
 #pragma once
 
 #include "bpf/kernel_types.h"
@@ -51,6 +52,8 @@ static __always_inline bool inside_root(struct cgroup* cgroup, __u32 level) {
   return id == root_id;
 }
 
+#define kNoSlot (~0u)
+
 /// The slot the table holds for this cgroup, or `missing`.
 static __always_inline __u32 table_find(__u64 id, __u32 missing) {
   const __u32 mask = (1u << table_bits) - 1;
@@ -68,11 +71,4 @@ static __always_inline __u32 table_find(__u64 id, __u32 missing) {
     if (found == OPTIPOD_EMPTY_ID) break;
   }
   return missing;
-}
-
-static __always_inline __u32 table_slot(struct cgroup* cgroup) {
-  const __u32 none = ~0u;
-  const __u32 slot = table_find(BPF_CORE_READ(cgroup, kn, id), none);
-  if (slot != none) return slot;
-  return inside_root(cgroup, root_level) ? kSlotNodeOther : kSlotOutside;
 }

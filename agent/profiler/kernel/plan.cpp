@@ -37,7 +37,7 @@ void plan_switch(const Probes& p, const std::string& in_the_way, Plan& plan) {
   }
   plan.features.push_back({"preemptions", source, true});
   plan.features.push_back({"context_switches", source, true});
-  plan.features.push_back({"cgroup_slots", plan.storage ? "cgroup_storage" : "table", true});
+  plan.features.push_back({"cgroup_slots", plan.storage ? "table+cgroup_storage" : "table", true});
 }
 
 void plan_iterator(const Probes& p, const std::string& in_the_way, Plan& plan) {

@@ -41,7 +41,7 @@ struct Row {
 };
 
 constexpr const char* kTyped = "+tp_btf";
-constexpr const char* kStorage = "+cgroup_storage";
+constexpr const char* kStorage = "+table+cgroup_storage";
 constexpr const char* kWalk = "+cpu_time+pressure";
 constexpr const char* kBlock = "+io_start, charged to bio";
 
