@@ -200,6 +200,7 @@ double paced_loss() {
   shm::RingWriter writer(memory.data(), kCapacity, kSlotWords);
   std::atomic<std::uint64_t> lost = 0;
   std::vector<std::thread> readers;
+  readers.reserve(2);
   for (int i = 0; i < 2; ++i) {
     readers.emplace_back([&] {
       shm::RingCursor cursor(shm::RingReader(memory.data(), kCapacity, kSlotWords, sizeof(M) / 8));

@@ -245,8 +245,8 @@ TEST_CASE("a fault outside a guarded copy goes to the handler that was there bef
     if (::ftruncate(fd.get(), 4096) != 0) ::_exit(0);
     void* page = ::mmap(nullptr, 4096, PROT_READ, MAP_SHARED, fd.get(), 0);
     if (::ftruncate(fd.get(), 0) != 0) ::_exit(0);
-    const char seen = *static_cast<volatile char*>(page);
-    ::_exit(seen == 0 ? 0 : 0);
+    (void)*static_cast<volatile char*>(page);
+    ::_exit(0);
   }
   int status = 0;
   REQUIRE(::waitpid(child, &status, 0) == child);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <functional>
 #include <new>
 #include <stdexcept>
 #include <utility>
@@ -19,8 +20,7 @@ namespace optipod::shm::test {
 class Child {
  public:
   /// Fork while this process has one thread only. The child exits 0 when `body` returns true.
-  template <class Body>
-  explicit Child(Body&& body) : pid_(::fork()) {
+  explicit Child(const std::function<bool()>& body) : pid_(::fork()) {
     if (pid_ < 0) throw std::runtime_error("fork failed");
     if (pid_ == 0) {
       // A failed assertion in the child must not run the parent's reporter twice.
