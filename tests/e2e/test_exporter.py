@@ -57,7 +57,7 @@ def after(exporter, moment):
     """The first page whose values were read from the kernel later than this Unix time."""
     def newer():
         found = exporter.metrics()
-        return found if one(found, TIMESTAMP) > moment else None
+        return found if one(found, TIMESTAMP) > moment and one(found, "optipod_agent_up") == 1 else None
     return wait_until(newer, "a newer sample")
 
 
@@ -109,7 +109,7 @@ def test_needs_no_privilege(node):
                   pathlib.Path(f"/proc/{node.exporter.pid}/status").read_text().splitlines())
     assert status["Uid"].split() == ["65534"] * 4
     assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == 0
-    assert one(node.exporter.metrics(), "optipod_agent_up") == 1
+    after(node.exporter, time.time())
     # It cannot write what it reads.
     for line in pathlib.Path(f"/proc/{node.exporter.pid}/maps").read_text().splitlines():
         if str(node.segment) in line:
@@ -252,9 +252,12 @@ def test_scrapes_at_once(node):
     assert not failures and len(pages) == 200
     by_time = {}
     for found in pages:
+        if one(found, "optipod_agent_up") == 0:
+            continue  # on a machine so busy that the agent missed three of its ticks
         values = {key: value for key, value in found.items()
                   if key[0].startswith(("optipod_node_", "optipod_container_"))}
         assert by_time.setdefault(one(found, TIMESTAMP), values) == values  # one tick, one page
+    assert by_time
 
 
 def test_starts_and_stops_cleanly(stack):
