@@ -63,7 +63,7 @@ struct Server::Impl {
   std::unordered_map<Session*, std::weak_ptr<Session>> sessions;  ///< under mutex
   std::size_t refused = 0;  ///< of them, those being told 503; under mutex
 
-  asio::io_context io;
+  asio::io_context io{static_cast<int>(threads_wanted)};
   tcp::acceptor acceptor{asio::make_strand(io)};
   asio::steady_timer accept_timer{acceptor.get_executor()};
   asio::steady_timer clock{io};

@@ -41,6 +41,7 @@ struct Fixture {
       ++handled;
       r.body = q.body;
     });
+    server.route("GET", "/some", [](const Request&, Response& r) { r.body.assign(kMiB, 's'); });
     server.route("GET", "/big", [](const Request&, Response& r) { r.body.assign(32 * kMiB, 'b'); });
     REQUIRE(server.listen("127.0.0.1:0").has_value());
   }
@@ -49,7 +50,9 @@ struct Fixture {
   void check_alive() const {
     Raw raw = connect();
     raw.send(kGet);
-    CHECK(body_of(raw.reply()) == "hello");
+    const std::string reply = raw.reply();
+    INFO("the whole reply: " << reply);
+    CHECK(body_of(reply) == "hello");
   }
   /// Sends all of it, then expects this status, no body, and the end of the connection.
   void check_refused(const std::string& request, unsigned status) const {
@@ -194,12 +197,12 @@ TEST_CASE("a reader who does not read is cut off") {
 
 TEST_CASE("peers who vanish: reset in every phase") {
   const Fixture f;
-  for (int i = 0; i < 50; ++i) {
+  for (int i = 0; i < 30; ++i) {
     for (const std::string& part :
          {std::string(), std::string("GET /he"), std::string(kGet),
           post("Content-Length: 100000\r\n", std::string(500, 'x')),
           post("Transfer-Encoding: chunked\r\n", "ff\r\nabc"),
-          std::string("GET /big HTTP/1.1\r\nHost: x\r\n\r\n"), std::string("bad\r\n\r\n")}) {
+          std::string("GET /some HTTP/1.1\r\nHost: x\r\n\r\n"), std::string("bad\r\n\r\n")}) {
       Raw raw = f.connect();
       raw.send(part);
       if (i % 2 == 0) {
