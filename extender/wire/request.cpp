@@ -320,7 +320,7 @@ tl::expected<const Args*, DecodeError> Decoder::decode(std::string_view body) {
   };
   for (auto field : root) {
     if (field.error() != kOk) return broken(field.error());
-    const char* at = field.key().value().raw();
+    const char* at = field.key().value().raw() - 1;  // its opening quote
     if (deep(at)) return fail(DecodeCause::kTooDeep, "nested too deep");
     std::string_view key;
     if (const Status status = field.unescaped_key().get(key); status != kOk) return broken(status);

@@ -1,0 +1,3 @@
+module optipod.dev/bench/go_extender
+
+go 1.19

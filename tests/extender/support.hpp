@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// Requests, snapshots and questions made by hand.
+#pragma once
+
+#include <array>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/http/message.hpp"
+#include "extender/cluster/builder.hpp"
+#include "extender/policies/policy.hpp"
+#include "extender/wire/request.hpp"
+
+namespace optipod::extender::test {
+
+/// Text with the padding that the HTTP server puts behind a body. The padding is hostile.
+class Body {
+ public:
+  explicit Body(std::string_view text) : bytes_(text), size_(text.size()) {
+    bytes_.append(http::kBodyPadding, '"');
+  }
+  [[nodiscard]] std::string_view view() const { return {bytes_.data(), size_}; }
+
+ private:
+  std::string bytes_;
+  std::size_t size_;
+};
+
+/// {node: {signal: value}}, all measured at `at_ms`.
+using Cluster = std::map<std::string, std::map<Signal, double>>;
+
+inline std::string federate(const Cluster& cluster, std::int64_t at_ms) {
+  std::string out;
+  for (std::size_t s = 0; s < kSignals; ++s) {
+    for (const auto& [node, values] : cluster) {
+      const auto found = values.find(static_cast<Signal>(s));
+      if (found == values.end()) continue;
+      out += std::string(kSignalInfo[s].series) + "{node=\"" + node + "\"} " +
+             std::to_string(found->second) + " " + std::to_string(at_ms) + "\n";
+    }
+  }
+  return out;
+}
+
+inline std::shared_ptr<const Snapshot> snapshot(const Cluster& cluster, std::int64_t at_ms,
+                                                const Snapshot& before = {}) {
+  return build_snapshot(federate(cluster, at_ms), before, at_ms, 30'000).value().snapshot;
+}
+
+inline wire::Args args(const std::vector<std::string_view>& names) {
+  wire::Args out;
+  out.node_names = names;
+  out.has_node_names = true;
+  return out;
+}
+
+/// What a policy says about candidates given as {signal: value}; owns the columns.
+struct Asked {
+  Asked(const Policy& policy, const wire::Pod& pod,
+        const std::vector<std::map<Signal, double>>& candidates) {
+    Question question(pod, candidates.size());
+    for (std::size_t s = 0; s < kSignals; ++s) {
+      columns[s].assign(candidates.size(), kMissing);
+      for (std::size_t i = 0; i < candidates.size(); ++i) {
+        const auto found = candidates[i].find(static_cast<Signal>(s));
+        if (found != candidates[i].end()) columns[s][i] = found->second;
+      }
+      question.set(static_cast<Signal>(s), columns[s]);
+    }
+    policy.judge(question, judgement);
+  }
+  std::array<std::vector<double>, kSignals> columns;
+  Judgement judgement;
+};
+
+}  // namespace optipod::extender::test

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "extender/cluster/builder.hpp"
+#include "tests/extender/support.hpp"
+#include "tests/support/catch.hpp"
+
+namespace optipod::extender {
+namespace {
+
+constexpr std::int64_t kNow = 1'700'000'000'000;
+
+double value(const Snapshot& s, std::string_view node, Signal signal) {
+  const std::uint32_t row = s.nodes->find(node);
+  REQUIRE(row != NodeTable::kUnknown);
+  return s.value[index(signal)][row];
+}
+
+std::int64_t time_of(const Snapshot& s, std::string_view node, Signal signal) {
+  return s.measured_ms[index(signal)][s.nodes->find(node)];
+}
+
+TEST_CASE("names are found with any hint, and only those that are there") {
+  std::vector<std::string> names;
+  for (int i = 0; i < 3000; ++i) names.push_back("node-" + std::to_string(i) + ".example.internal");
+  const NodeTable table(names);
+  REQUIRE(table.size() == 3000);
+  for (std::uint32_t i = 0; i < 3000; ++i) {
+    CHECK(table.find(names[i]) == i);
+    CHECK(table.find(names[i], i) == i);
+    CHECK(table.find(names[i], (i + 1) % 3000) == i);
+    CHECK(table.find(names[i], 99'999) == i);
+  }
+  CHECK(table.find("node-3000.example.internal") == NodeTable::kUnknown);
+  CHECK(table.find("") == NodeTable::kUnknown);
+  CHECK(NodeTable().find("x") == NodeTable::kUnknown);
+  CHECK(table.host_piece(7) == R"({"Host":"node-7.example.internal","Score":)");
+}
+
+TEST_CASE("a federate answer becomes columns, each value with its own time") {
+  const std::string text =
+      "# TYPE optipod:node_cpus:last untyped\n"
+      "optipod:node_cpus:last{node=\"a\",instance=\"\"} 4 1700000000000\n"
+      "optipod:node_cpus:last{node=\"b\"} 8 1699999990000\n"
+      "optipod:node_io_stall:mean_15s{node=\"b\"} 0.5 1699999995000\n"
+      "optipod:node_memory_bytes:last{node=\"c\"} 1e9\n"  // no time of its own
+      "optipod:node_cpus:last{node=\"d\"} NaN 1700000000000\n"
+      "optipod:node_cpus:last{node=\"e\"} -1 1700000000000\n"
+      "optipod:node_cpus:last{job=\"x\"} 1 1700000000000\n"
+      "optipod:node_something_new:last{node=\"a\"} 1 1700000000000\n"
+      "optipod:node_cpus:last{node=\"f\"} 1 1800000000000\n"  // a clock far ahead
+      "optipod:node_up:last{node=\"a\"} 0 1700000005000\n";
+  const auto built = build_snapshot(text, Snapshot{}, kNow, 30'000);
+  REQUIRE(built);
+  CHECK(built->samples == 5);
+  CHECK(built->foreign == 1);
+  CHECK(built->nameless == 1);
+  CHECK(built->bad_value == 2);
+  CHECK(built->from_future == 1);
+  const Snapshot& s = *built->snapshot;
+  REQUIRE(s.size() == 3);
+  CHECK(value(s, "a", Signal::kCpus) == 4);
+  CHECK(time_of(s, "b", Signal::kCpus) == 1699999990000);
+  CHECK(time_of(s, "b", Signal::kIoStall15s) == 1699999995000);
+  CHECK(time_of(s, "c", Signal::kMemoryBytes) == kNow);
+  CHECK(std::isnan(value(s, "a", Signal::kIoStall15s)));
+  CHECK(s.oldest_ms[s.nodes->find("b")] == 1699999990000);
+  CHECK(s.newest_ms[s.nodes->find("b")] == 1699999995000);
+  CHECK(s.newest_ms[s.nodes->find("a")] == kNow);  // "up" tells nothing about a measurement's age
+}
+
+TEST_CASE(
+    "a node that is not told keeps its values at their age, then leaves; a signal leaves at once") {
+  using Values = std::map<Signal, double>;
+  const Values full{{Signal::kCpus, 4}, {Signal::kIoStall15s, 0.5}};
+  const auto first = test::snapshot({{"a", full}, {"b", full}}, kNow);
+  const auto second =
+      test::snapshot({{"a", {{Signal::kCpus, 4}}}, {"c", full}}, kNow + 10'000, *first);
+  REQUIRE(second->size() == 3);
+  CHECK(std::isnan(value(*second, "a", Signal::kIoStall15s)));
+  CHECK(value(*second, "b", Signal::kIoStall15s) == 0.5);
+  CHECK(time_of(*second, "b", Signal::kIoStall15s) == kNow);
+  CHECK(value(*first, "a", Signal::kIoStall15s) == 0.5);  // what was published stays as it was
+
+  const auto third = test::snapshot({{"a", full}}, kNow + 31'000, *second);
+  CHECK(third->nodes->find("b") == NodeTable::kUnknown);
+  CHECK(third->nodes->find("c") != NodeTable::kUnknown);
+
+  const auto same = test::snapshot({{"a", full}, {"c", full}}, kNow + 32'000, *third);
+  CHECK(same->nodes == third->nodes);  // shared: the set did not change
+}
+
+TEST_CASE("broken text builds nothing and says where") {
+  const auto built = build_snapshot("optipod:node_cpus:last{node=\"a\"} 4\nbroken{\n", {}, kNow, 1);
+  REQUIRE_FALSE(built);
+  CHECK(built.error().find("line 2") != std::string::npos);
+}
+
+}  // namespace
+}  // namespace optipod::extender

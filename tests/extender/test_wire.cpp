@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <nlohmann/json.hpp>
+
+#include "extender/wire/json_text.hpp"
+#include "extender/wire/quantity.hpp"
+#include "extender/wire/reply.hpp"
+#include "extender/wire/request.hpp"
+#include "tests/extender/support.hpp"
+#include "tests/support/catch.hpp"
+
+namespace optipod::extender {
+namespace {
+
+using test::Body;
+using wire::DecodeCause;
+using Names = std::vector<std::string_view>;
+
+constexpr std::string_view kPod =
+    R"({"metadata":{"name":"web-1","namespace":"shop","uid":"0-1","labels":{"a":"b"},)"
+    R"("annotations":{"other/x":"\u0041","optipod.dev/profile":"cp\u0075"},"managedFields":[{}]},)"
+    R"("spec":{"volumes":[{"name":"v","projected":{"sources":[1,2.5,true,null]}}],"priority":1000,)"
+    R"("overhead":{"cpu":"10m","memory":"1Mi"},"containers":[)"
+    R"({"name":"a","resources":{"limits":{"cpu":"1"},"requests":{"cpu":"250m","memory":"64Mi"}}},)"
+    R"({"name":"b","resources":{"requests":{"cpu":0.5,"memory":"1e6"}}}],"initContainers":[)"
+    R"({"name":"proxy","restartPolicy":"Always","resources":{"requests":{"cpu":"100m"}}},)"
+    R"({"name":"load","resources":{"requests":{"cpu":"2","memory":"1Mi"}}}]},"status":{}})";
+
+TEST_CASE("quantities are read as apimachinery reads them") {
+  const std::vector<std::pair<std::string_view, double>> good{{"0", 0},
+                                                              {"1", 1},
+                                                              {"100m", 0.1},
+                                                              {"1.5", 1.5},
+                                                              {".5", 0.5},
+                                                              {"5.", 5},
+                                                              {"+2", 2},
+                                                              {"-2", -2},
+                                                              {"2Gi", 2147483648},
+                                                              {"1e3", 1000},
+                                                              {"1E3", 1000},
+                                                              {"1E", 1e18},
+                                                              {"12e-1", 1.2},
+                                                              {"1e+2", 100},
+                                                              {"3k", 3000},
+                                                              {"3M", 3e6},
+                                                              {"1Ki", 1024},
+                                                              {"0.5Mi", 524288},
+                                                              {"7n", 7e-9},
+                                                              {"7u", 7e-6},
+                                                              {"1Ei", 1152921504606846976.0},
+                                                              {"128974848", 128974848}};
+  for (const auto& [text, value] : good) {
+    INFO(text);
+    const auto parsed = wire::parse_quantity(text);
+    REQUIRE(parsed);
+    CHECK(*parsed == Approx(value));
+  }
+  for (const std::string_view bad :
+       {"",      "m",    "+",    "1.2.3", "1 ", " 1",   "1mi",
+        "1K",    "0x10", "inf",  "nan",   "1e", "1ee3", "1e+-3",
+        "1e999", "--1",  "1Gi2", "1,5",   "e3", "1e3m", "1e99999999999999999999"}) {
+    INFO(bad);
+    CHECK_FALSE(wire::parse_quantity(bad));
+  }
+}
+
+TEST_CASE("a request gives the pod and the names, in any order of members and case of keys") {
+  wire::Decoder decoder;
+  const std::string pod(kPod);
+  const std::string names = R"(["n1","n2.example.internal", "n\u0033" ])";
+  std::vector<std::string> forms{
+      R"({"Pod":)" + pod + R"(,"Nodes":null,"NodeNames":)" + names + "}",
+      R"({"NodeNames":)" + names + R"(,"Nodes":null,"Pod":)" + pod + "}",
+      " {\n\"pod\" : " + pod + ",\n\"nodes\":null , \"nodenames\": " + names + "}\n",
+      R"({"POD":)" + pod + R"(,"Extra":{"deep":[[[1]]]},"NODENAMES":)" + names + "}"};
+  for (const std::string& form : forms) {
+    INFO(form);
+    const Body body(form);
+    const auto decoded = decoder.decode(body.view());
+    REQUIRE(decoded);
+    const wire::Args& args = **decoded;
+    CHECK(args.has_node_names);
+    CHECK_FALSE(args.has_nodes);
+    CHECK(args.node_names == Names{"n1", "n2.example.internal", "n3"});
+    CHECK(args.pod.name == "web-1");
+    CHECK(args.pod.name_space == "shop");
+    CHECK(args.pod.uid == "0-1");
+    CHECK(args.pod.priority == 1000);
+    REQUIRE(args.pod.annotations.size() == 1);
+    CHECK(args.pod.annotations[0].first == "optipod.dev/profile");
+    CHECK(args.pod.annotations[0].second == "cpu");
+    // The init container after the sidecar: 100m + 2, more than 250m + 500m + 100m; overhead on
+    // top.
+    CHECK(args.pod.requests.cpu == Approx(2.11));
+    CHECK(args.pod.requests.memory == Approx(67108864.0 + 1e6 + 1048576));
+    CHECK(args.pod.limits.cpu == Approx(1.01));
+    CHECK(args.pod.bad_quantities == 0);
+  }
+}
+
+TEST_CASE("both forms of a node list are told apart, and null from absent is not") {
+  wire::Decoder decoder;
+  const auto decode = [&](std::string_view text) {
+    const Body body(text);
+    const auto decoded = decoder.decode(body.view());
+    REQUIRE(decoded);
+    return std::tuple((*decoded)->has_node_names, (*decoded)->has_nodes,
+                      (*decoded)->node_names.size());
+  };
+  CHECK(decode(R"({"Pod":{},"Nodes":null,"NodeNames":[]})") == std::tuple(true, false, 0U));
+  CHECK(decode(R"({"Pod":{},"Nodes":{"metadata":{},"items":[{"metadata":{"name":"a"}}]},)"
+               R"("NodeNames":null})") == std::tuple(false, true, 0U));
+  CHECK(decode(R"({"Pod":{}})") == std::tuple(false, false, 0U));
+  CHECK(decode("{}") == std::tuple(false, false, 0U));
+  // A decoder carries nothing over from the request before.
+  CHECK(decode(R"({"NodeNames":["a","b","b"]})") == std::tuple(true, false, 3U));
+  CHECK(decode(R"({"Pod":null})") == std::tuple(false, false, 0U));
+}
+
+TEST_CASE("a pod of the wrong shape is a pod that says nothing") {
+  wire::Decoder decoder;
+  const Body body(R"({"Pod":{"metadata":{"name":7,"labels":[]},"spec":{"containers":[null,3,{}],)"
+                  R"("initContainers":{},"priority":"x","overhead":{"cpu":"lots","memory":"-1"}}},)"
+                  R"("NodeNames":["a"]})");
+  const auto decoded = decoder.decode(body.view());
+  REQUIRE(decoded);
+  CHECK((*decoded)->pod.name.empty());
+  CHECK((*decoded)->pod.requests.cpu == 0);
+  CHECK((*decoded)->pod.bad_quantities == 2);
+  CHECK((*decoded)->node_names == Names{"a"});
+}
+
+TEST_CASE("pod-level resources override the containers'") {
+  wire::Decoder decoder;
+  const Body body(R"({"Pod":{"spec":{"resources":{"requests":{"cpu":"3"}},"containers":[)"
+                  R"({"resources":{"requests":{"cpu":"1","memory":"5"}}}]}},"NodeNames":[]})");
+  const auto decoded = decoder.decode(body.view());
+  REQUIRE(decoded);
+  CHECK((*decoded)->pod.requests.cpu == Approx(3));
+  CHECK((*decoded)->pod.requests.memory == Approx(5));
+}
+
+TEST_CASE("bad requests are refused by cause, and the decoder goes on") {
+  wire::Decoder decoder;
+  const std::string deep_array(200'000, '[');
+  const std::string balanced = std::string(500, '[') + std::string(500, ']');
+  const std::vector<std::pair<std::string, DecodeCause>> bad{
+      {"", DecodeCause::kEmpty},
+      {" \n ", DecodeCause::kEmpty},
+      {"null", DecodeCause::kNotArgs},
+      {"[]", DecodeCause::kNotArgs},
+      {"7", DecodeCause::kNotArgs},
+      {R"({"NodeNames":"a"})", DecodeCause::kNotArgs},
+      {R"({"NodeNames":["a",1]})", DecodeCause::kNotArgs},
+      {R"({"NodeNames":["a",null]})", DecodeCause::kNotArgs},
+      {R"({"NodeNames":["a")", DecodeCause::kSyntax},
+      {R"({"NodeNames":["a"])", DecodeCause::kSyntax},
+      {R"({"Pod":{"metadata":{"name":"x)", DecodeCause::kSyntax},
+      {R"({"NodeNames" ["a"]})", DecodeCause::kSyntax},
+      {R"({"NodeNames":["a"]} trailing)", DecodeCause::kSyntax},
+      {"{\"NodeNames\":[\"\xff\xfe\"]}", DecodeCause::kSyntax},
+      {R"({"NodeNames":["\ud800"]})", DecodeCause::kSyntax},
+      {"not json", DecodeCause::kNotArgs},
+      {R"({"Pod":)" + balanced + R"(,"NodeNames":["a"]})", DecodeCause::kTooDeep},
+      {R"({"NodeNames":["a"],"X":{"y":)" + balanced + "}}", DecodeCause::kTooDeep},
+  };
+  for (const auto& [text, cause] : bad) {
+    INFO(text.substr(0, 80));
+    const Body body(text);
+    const auto decoded = decoder.decode(body.view());
+    REQUIRE_FALSE(decoded);
+    CHECK(wire::to_string(decoded.error().cause) == wire::to_string(cause));
+    CHECK_FALSE(decoded.error().what.empty());
+  }
+  for (const std::string& text :
+       {deep_array, R"({"Pod":)" + deep_array, std::string(100'000, '{')}) {
+    const Body body(text);
+    CHECK_FALSE(decoder.decode(body.view()));
+  }
+  const Body good(R"({"Pod":{},"NodeNames":["a"]})");
+  REQUIRE(decoder.decode(good.view()));
+}
+
+TEST_CASE("every truncation of a request is refused") {
+  wire::Decoder decoder;
+  const std::string whole = R"({"Pod":)" + std::string(kPod) + R"(,"NodeNames":["n1","n2"]})";
+  for (std::size_t size = 0; size < whole.size(); ++size) {
+    const Body body(std::string_view(whole).substr(0, size));
+    INFO(size);
+    CHECK_FALSE(decoder.decode(body.view()));
+  }
+}
+
+// The exact bytes that Go's encoding/json gives for the same values, as TestCompatibility of
+// extender/v1 fixes them.
+TEST_CASE("filter replies have kube-scheduler's shape") {
+  std::string out;
+  wire::append_filter(out, Names{"n1", "n2"}, {});
+  CHECK(out ==
+        R"({"Nodes":null,"NodeNames":["n1","n2"],"FailedNodes":{},"FailedAndUnresolvableNodes":{},)"
+        R"("Error":""})");
+  out.clear();
+  wire::append_filter(out, Names{"n1", "n\"2", "n3"}, Names{"", "too much", ""});
+  CHECK(out == R"({"Nodes":null,"NodeNames":["n1","n3"],"FailedNodes":{},)"
+               R"("FailedAndUnresolvableNodes":{"n\"2":"too much"},"Error":""})");
+  out.clear();
+  wire::append_filter(out, {}, {});
+  CHECK(nlohmann::json::parse(out)["NodeNames"].is_array());  // null would mean "none passes", too
+  out.clear();
+  wire::append_filter_error(out, wire::kNeedsNodeNames);
+  const auto error = nlohmann::json::parse(out);
+  CHECK(error["Error"].get<std::string>().find("nodeCacheCapable: true") != std::string::npos);
+  CHECK(error["FailedNodes"].is_object());
+}
+
+TEST_CASE("prioritize replies are a bare array of the hosts over zero, integers") {
+  const std::vector<std::string> known{"n1", "n\\2"};
+  const NodeTable nodes(known);
+  std::string out;
+  const std::vector<std::uint32_t> rows{0, 1, NodeTable::kUnknown, 0};
+  const Names names{"n1", "n\\2", "new", "n1"};
+  CHECK(wire::append_priorities(out, nodes, rows, names, std::vector<std::uint8_t>{10, 7, 1, 0}) ==
+        3);
+  CHECK(out == R"([{"Host":"n1","Score":10},{"Host":"n\\2","Score":7},{"Host":"new","Score":1}])");
+  out.clear();
+  CHECK(wire::append_priorities(out, nodes, rows, names, std::vector<std::uint8_t>(4, 0)) == 0);
+  CHECK(out == "[]");
+}
+
+TEST_CASE("strings are escaped") {
+  std::string out;
+  wire::append_string(out, std::string_view("a\"\\\n\x01\0é", 8));
+  CHECK(out == "\"a\\\"\\\\\\u000a\\u0001\\u0000é\"");
+}
+
+}  // namespace
+}  // namespace optipod::extender
