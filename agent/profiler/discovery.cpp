@@ -28,7 +28,7 @@ void descend(const std::string& root, std::size_t parent, std::size_t limit,
     if (entry->d_type != DT_DIR || name == "." || name == ".." || tree.size() >= limit) continue;
     struct stat info {};
     if (::fstatat(::dirfd(dir.get()), entry->d_name, &info, AT_SYMLINK_NOFOLLOW) != 0) continue;
-    tree.push_back({info.st_ino, below + "/" + std::string(name), parent, info.st_nlink == 2});
+    tree.push_back({info.st_ino, below + "/" + std::string(name), parent, true});
     tree[parent].leaf = false;
     if (info.st_nlink != 2) descend(root, tree.size() - 1, limit, tree);
   }
@@ -47,11 +47,11 @@ class Planner {
         names_(names),
         owner_(tree.size(), kNone) {}
 
-  std::vector<Entry> run() {
+  EntryPlan run() {
     for (std::size_t i = 1; i < tree_.size(); ++i) place(i);
     for (auto& [uid, pod] : pods_) name_pod(uid, pod);
     std::erase_if(entries_, [](const Entry& e) { return e.members.empty(); });
-    return std::move(entries_);
+    return {std::move(entries_), settled_};
   }
 
  private:
@@ -107,10 +107,11 @@ class Planner {
     for (std::size_t i = 0; i < order.size(); ++i) {
       Entry& entry = entries_[pod.entries[order[i]]];
       if (roles[i].kind != Role::Kind::kContainer) {
+        settled_ = settled_ && roles[i].kind == Role::Kind::kSandbox;
         entry.members.clear();
         continue;
       }
-      entry.settled = name != nullptr && roles[i].exact;
+      settled_ = settled_ && name != nullptr && roles[i].exact;
       if (name == nullptr) {
         // Half an identity is none: shown by its path until the pod's name is known.
         entry.pod_uid.clear();
@@ -130,6 +131,7 @@ class Planner {
   std::vector<std::size_t> owner_;  // per directory: the entry it is charged to
   std::vector<Entry> entries_;
   std::map<std::string, PodParts> pods_;  // by uid
+  bool settled_ = true;
 };
 
 }  // namespace
@@ -143,8 +145,7 @@ std::vector<CgroupDir> walk_cgroups(const std::string& directory, std::size_t li
   return tree;
 }
 
-std::vector<Entry> plan_entries(std::span<const CgroupDir> tree, std::string_view prefix,
-                                PodNames& names) {
+EntryPlan plan_entries(std::span<const CgroupDir> tree, std::string_view prefix, PodNames& names) {
   return Planner(tree, prefix, names).run();
 }
 

@@ -40,11 +40,14 @@ struct Entry {
   // As in shm::ContainerRecord; namespace_ is empty for what is not (yet) known as Kubernetes'.
   std::string namespace_, pod, container, pod_uid, container_id, qos;
   bool kubernetes = false;  ///< a pod's container, also when its pod's name is not known
-  bool settled = true;      ///< false: better names may be found later
+};
+
+struct EntryPlan {
+  std::vector<Entry> entries;
+  bool settled = true;  ///< false: the same tree may give better names, or more entries, later
 };
 
 /// `prefix` is the root's own path in the hierarchy ("/" or "/a"): a root may lie inside kubepods.
-std::vector<Entry> plan_entries(std::span<const CgroupDir> tree, std::string_view prefix,
-                                PodNames& names);
+EntryPlan plan_entries(std::span<const CgroupDir> tree, std::string_view prefix, PodNames& names);
 
 }  // namespace optipod::agent

@@ -7,10 +7,8 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <charconv>
 #include <climits>
-#include <cstring>
 #include <memory>
 
 namespace optipod::agent {
@@ -134,14 +132,13 @@ bool PodNames::refresh() {
 
 void PodNames::read_pods() {
   pods_.clear();
-  const bool read = list(directory_, [&](std::string_view name) {
+  list(directory_, [&](std::string_view name) {
     std::string uid;
     if (auto pod = parse_pod_directory(name, uid)) {
       pods_.insert_or_assign(uid, Pod{std::move(*pod), directory_ + "/" + std::string(name)});
     }
   });
-  problem_ = read ? "" : "cannot read " + directory_ + ": " + std::strerror(errno);
-  std::erase_if(sandboxes_, [&](const auto& known) { return !pods_.contains(known.first); });
+  std::erase_if(known_, [&](const auto& known) { return !pods_.contains(known.first); });
 }
 
 void PodNames::read_links() {
@@ -185,42 +182,26 @@ std::vector<PodNames::Log> PodNames::read_logs(const std::string& uid) const {
   return logs;
 }
 
-std::size_t PodNames::sandbox_of(const std::string& uid, std::span<const PodCgroup> cgroups,
+std::size_t PodNames::sandbox_of(Known& known, std::span<const PodCgroup> cgroups,
                                  std::span<const Log> logs, std::span<const Role> roles) {
-  const auto known = sandboxes_.find(uid);
-  if (known != sandboxes_.end()) {
-    for (std::size_t i = 0; i < cgroups.size(); ++i) {
-      if (cgroups[i].cgroup_id == known->second) return i;
-    }
-    sandboxes_.erase(known);  // the pod got a new one
+  for (std::size_t i = 0; known.sandbox != 0 && i < cgroups.size(); ++i) {
+    if (cgroups[i].cgroup_id == known.sandbox) return i;
   }
-  if (cgroups.empty() || roles.front().exact) return kNone;
+  known.sandbox = 0;  // the pod got a new one
+  if (cgroups.size() < 2 || roles.front().exact) return kNone;
   const bool others_named =
       std::any_of(roles.begin() + 1, roles.end(), [](const Role& role) { return role.exact; });
-  const bool certain = cgroups.size() > 1 && (!cgroups.front().crio || others_named ||
-                                              (!logs.empty() && cgroups.size() > logs.size()));
-  if (!certain) return kNone;
-  sandboxes_.insert_or_assign(uid, cgroups.front().cgroup_id);
+  if (cgroups.front().crio && !others_named && (logs.empty() || cgroups.size() <= logs.size())) {
+    return kNone;
+  }
+  known.sandbox = cgroups.front().cgroup_id;
   return 0;
 }
 
-std::vector<Role> PodNames::resolve(const std::string& uid, std::span<const PodCgroup> cgroups) {
-  std::vector<Role> roles(cgroups.size());
-  std::vector<Log> logs = read_logs(uid);
-  for (std::size_t i = 0; i < cgroups.size(); ++i) {
-    const std::string& id = cgroups[i].container_id;
-    roles[i].name = id.substr(0, kIdLabel);
-    if (const auto link = links_.find(id); link != links_.end()) {
-      roles[i] = {Role::Kind::kContainer, link->second, true};
-    }
-    for (const Log& log : logs) {
-      if (!log.id.empty() && log.id == id) roles[i] = {Role::Kind::kContainer, log.container, true};
-    }
-  }
-  const std::size_t sandbox = sandbox_of(uid, cgroups, logs, roles);
-  if (sandbox != kNone) roles[sandbox].kind = Role::Kind::kSandbox;
-
-  // What is left on both sides after the certain ones.
+/// Gives the containers that nothing names exactly the names that are left, where only one way is
+/// possible.
+void PodNames::match_rest(std::span<Role> roles, std::size_t sandbox, std::vector<Log> logs,
+                          bool crio) {
   std::vector<std::size_t> open;
   for (std::size_t i = 0; i < roles.size(); ++i) {
     if (i != sandbox && !roles[i].exact) open.push_back(i);
@@ -230,26 +211,54 @@ std::vector<Role> PodNames::resolve(const std::string& uid, std::span<const PodC
   const bool nothing_started =
       !logs.empty() &&
       std::none_of(logs.begin(), logs.end(), [](const Log& l) { return l.started; });
-  if (roles.size() == 1 && open.size() == 1 && nothing_started && !cgroups[0].crio) {
+  if (roles.size() == 1 && open.size() == 1 && nothing_started && !crio) {
     roles[0].kind = Role::Kind::kPending;
-    return roles;
+    return;
   }
-  if (open.size() != logs.size()) return roles;  // completed or waiting containers among them
+  if (open.size() != logs.size()) return;  // completed or waiting containers are among the logs
   if (open.size() > 1) {
     // kubelet starts a pod's containers one after the other: the order of logs is that of cgroups.
     if (!std::all_of(logs.begin(), logs.end(), [](const Log& l) { return l.began_ns.has_value(); }))
-      return roles;
+      return;
     std::sort(logs.begin(), logs.end(),
               [](const Log& a, const Log& b) { return *a.began_ns < *b.began_ns; });
-    if (std::adjacent_find(logs.begin(), logs.end(), [](const Log& a, const Log& b) {
-          return *a.began_ns == *b.began_ns;
-        }) != logs.end()) {
-      return roles;
-    }
+    const auto twin = std::adjacent_find(logs.begin(), logs.end(), [](const Log& a, const Log& b) {
+      return *a.began_ns == *b.began_ns;
+    });
+    if (twin != logs.end()) return;
   }
   for (std::size_t i = 0; i < open.size(); ++i) {
     roles[open[i]].name = logs[i].container;
     roles[open[i]].exact = true;
+  }
+}
+
+std::vector<Role> PodNames::resolve(const std::string& uid, std::span<const PodCgroup> cgroups) {
+  std::vector<Role> roles(cgroups.size());
+  if (cgroups.empty()) return roles;
+  const std::vector<Log> logs = read_logs(uid);
+  const bool remembers = pods_.contains(uid);
+  Known nothing;
+  Known& known = remembers ? known_[uid] : nothing;
+  for (std::size_t i = 0; i < cgroups.size(); ++i) {
+    const std::string& id = cgroups[i].container_id;
+    roles[i].name = id.substr(0, kIdLabel);
+    const auto take = [&](const std::string& name) {
+      roles[i] = {Role::Kind::kContainer, name, true};
+    };
+    if (const auto name = known.names.find(id); name != known.names.end()) take(name->second);
+    for (const Log& log : logs) {
+      if (!log.id.empty() && log.id == id) take(log.container);
+    }
+    if (const auto link = links_.find(id); link != links_.end()) take(link->second);
+  }
+  const std::size_t sandbox = sandbox_of(known, cgroups, logs, roles);
+  if (sandbox != kNone) roles[sandbox].kind = Role::Kind::kSandbox;
+  match_rest(roles, sandbox, logs, cgroups.front().crio);
+
+  known.names.clear();
+  for (std::size_t i = 0; i < cgroups.size(); ++i) {
+    if (roles[i].exact) known.names.emplace(cgroups[i].container_id, roles[i].name);
   }
   return roles;
 }

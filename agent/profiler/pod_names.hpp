@@ -66,8 +66,6 @@ class PodNames {
   [[nodiscard]] const PodName* find(const std::string& uid) const;
   /// The roles of a pod's cgroups, which are ordered by cgroup id, in the same order.
   std::vector<Role> resolve(const std::string& uid, std::span<const PodCgroup> cgroups);
-  /// "" or why names cannot be read.
-  [[nodiscard]] const std::string& problem() const { return problem_; }
 
  private:
   struct Log {
@@ -75,6 +73,12 @@ class PodNames {
     bool started = false;                  ///< a log file is there
     std::optional<std::int64_t> began_ns;  ///< when the newest instance's log was made; if known
     std::string id;                        ///< container id the log file's link names, "" if none
+  };
+  /// What was found out about a pod stays true while its cgroups live, whatever becomes of the
+  /// logs.
+  struct Known {
+    std::uint64_t sandbox = 0;                           // cgroup id; 0: none known
+    std::unordered_map<std::string, std::string> names;  // container id -> name
   };
   struct Stamp {
     timespec time{};
@@ -84,18 +88,20 @@ class PodNames {
   void read_pods();
   void read_links();
   [[nodiscard]] std::vector<Log> read_logs(const std::string& uid) const;
-  [[nodiscard]] std::size_t sandbox_of(const std::string& uid, std::span<const PodCgroup> cgroups,
-                                       std::span<const Log> logs, std::span<const Role> roles);
+  static std::size_t sandbox_of(Known& known, std::span<const PodCgroup> cgroups,
+                                std::span<const Log> logs, std::span<const Role> roles);
+  static void match_rest(std::span<Role> roles, std::size_t sandbox, std::vector<Log> logs,
+                         bool crio);
 
-  std::string directory_, links_directory_, problem_;
+  std::string directory_, links_directory_;
   Stamp directory_stamp_, links_stamp_;
   struct Pod {
     PodName name;
     std::string directory;
   };
-  std::unordered_map<std::string, Pod> pods_;                 // by uid
-  std::unordered_map<std::string, std::string> links_;        // container id -> name
-  std::unordered_map<std::string, std::uint64_t> sandboxes_;  // pod uid -> cgroup id, once known
+  std::unordered_map<std::string, Pod> pods_;           // by uid
+  std::unordered_map<std::string, std::string> links_;  // container id -> name
+  std::unordered_map<std::string, Known> known_;        // by uid; only of pods in pods_
 };
 
 }  // namespace optipod::agent

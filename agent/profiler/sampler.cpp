@@ -15,7 +15,7 @@ namespace {
 
 /// What was not found (a name whose log appears after its cgroup, a slot that rests) is looked for
 /// again after one tick, then less and less often.
-constexpr std::uint64_t kLongestRetry = 32;
+constexpr std::uint64_t kLongestRetry = 8;
 
 std::uint64_t now_ns(clockid_t clock) {
   timespec now{};
@@ -119,7 +119,7 @@ bool Sampler::tree_changed(bool have_values) {
 
 void Sampler::rescan(std::vector<shm::ContainerRecord>& last_records) {
   const auto tree = walk_cgroups(options_.root.directory());
-  auto entries = plan_entries(tree, options_.root.path, names_);
+  auto [entries, settled] = plan_entries(tree, options_.root.path, names_);
   std::unordered_map<std::uint64_t, std::size_t> wanted;
   for (std::size_t i = 0; i < entries.size(); ++i) wanted.emplace(entries[i].cgroup_id, i);
   std::unordered_set<std::uint64_t> present;
@@ -134,10 +134,9 @@ void Sampler::rescan(std::vector<shm::ContainerRecord>& last_records) {
     retire(it->second, last_records);
     it = live_.erase(it);
   }
-  unsettled_ = false;
+  unsettled_ = !settled;
   std::vector<Entry> fresh;
   for (Entry& entry : entries) {
-    unsettled_ = unsettled_ || !entry.settled;
     if (const auto live = live_.find(entry.cgroup_id); live != live_.end()) {
       update(live->second, std::move(entry));
     } else {
@@ -199,9 +198,8 @@ void Sampler::admit(Entry entry) {
   }
   for (const Entry::Member& member : entry.members) charge(member, *slot);
   const std::uint64_t id = entry.cgroup_id;
-  Live live{.entry = std::move(entry),
-            .slot = *slot,
-            .sampler = EntrySampler(options_.root.directory() + entry.path, !known_.contains(id))};
+  EntrySampler sampler(options_.root.directory() + entry.path, !known_.contains(id));
+  Live live{.entry = std::move(entry), .slot = *slot, .sampler = std::move(sampler)};
   live.record.cgroup_id = id;
   live.record.first_tick = tick_;
   write_identity(live);

@@ -42,7 +42,6 @@ class Sampler {
 
   [[nodiscard]] std::uint64_t errors() const { return errors_; }
   [[nodiscard]] std::size_t free_slots() const { return pool_.free() + pool_.resting(); }
-  [[nodiscard]] const PodNames& names() const { return names_; }
 
  private:
   struct Live {

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+#include <set>
+
+#include "agent/profiler/kernel_source.hpp"
+
+namespace optipod::test {
+
+/// Remembers what it was told, counts what it is told to count.
+class FakeKernel final : public agent::KernelSource {
+ public:
+  bool has_iterator = true;
+  std::uint64_t valid_bits =
+      shm::kValidRunqueueWait | shm::kValidPreemptions | shm::kValidSwitches | shm::kValidBlockIo;
+  std::vector<agent::CgroupValues> cgroups;         ///< what the iterator gives
+  std::map<std::uint64_t, agent::Slot> slot_of;     ///< cgroup id -> slot
+  std::map<agent::Slot, agent::SlotValues> counts;  ///< per slot
+  std::vector<agent::Slot> resets;
+  std::vector<agent::Device> disks;
+  int walks = 0;
+
+  /// A voluntary switch of a task in that cgroup.
+  void switch_in(std::uint64_t cgroup_id, std::uint64_t times = 1) {
+    const auto found = slot_of.find(cgroup_id);
+    counts[found == slot_of.end() ? agent::kNodeOther : found->second]
+        .cpu.switches[shm::kVoluntary] += times;
+  }
+
+  std::uint64_t valid() const override { return valid_bits; }
+  const std::vector<shm::AgentRecord::Feature>& features() const override { return features_; }
+  std::vector<shm::AgentRecord::Program> programs() const override { return {}; }
+  tl::expected<void, std::string> assign(int, std::uint64_t id, agent::Slot slot) override {
+    if (slot == agent::kNodeOther) {
+      slot_of.erase(id);
+    } else {
+      slot_of[id] = slot;
+    }
+    return {};
+  }
+  void forget(std::uint64_t id) override { slot_of.erase(id); }
+  void reset_slot(agent::Slot slot) override {
+    retired_ += counts[slot].cpu.switches[shm::kVoluntary];
+    counts.erase(slot);
+    resets.push_back(slot);
+  }
+  agent::SlotValues slot_values(agent::Slot slot) const override {
+    const auto found = counts.find(slot);
+    return found == counts.end() ? agent::SlotValues{} : found->second;
+  }
+  agent::SlotValues node_values() const override {
+    agent::SlotValues sum;
+    sum.cpu.switches[shm::kVoluntary] = retired_;
+    for (const auto& [slot, values] : counts) {
+      sum.cpu.switches[shm::kVoluntary] += values.cpu.switches[shm::kVoluntary];
+    }
+    return sum;
+  }
+  std::vector<agent::Device> devices() const override { return disks; }
+  bool read_cgroups(std::vector<agent::CgroupValues>& out) override {
+    ++walks;
+    if (has_iterator) out = cgroups;
+    return has_iterator;
+  }
+
+ private:
+  std::vector<shm::AgentRecord::Feature> features_;
+  std::uint64_t retired_ = 0;
+};
+
+}  // namespace optipod::test
