@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // optipod-extender: kube-scheduler's webhook.
-#include <fmt/ranges.h>
+#include <fmt/core.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -63,9 +63,12 @@ void declare_metrics(CLI::App& cli, Options& o) {
 void declare_decisions(CLI::App& cli, Options& o) {
   const char* group = "Decisions";
   DecideOptions& d = o.service.decide;
-  cli.add_option("--policy", o.policy,
-                 "NAME=WEIGHT, repeatable: the policies behind /filter and /prioritize "
-                 "(default contention=1). Each is also served alone at /policies/NAME/")
+  cli.add_option(
+         "--policy", o.policy,
+         "NAME=WEIGHT, repeatable or with commas: the policies behind /filter and /prioritize "
+         "(default contention=1). Each is also served alone at /policies/NAME/")
+      ->delimiter(',')
+      ->allow_extra_args(false)
       ->group(group);
   cli.add_option("--contention-reject-above", o.policies.contention.reject_above,
                  "/filter rejects a node that would cost the pod more than this share of its time; "
@@ -139,10 +142,10 @@ tl::expected<std::vector<WeightedPolicy>, std::string> combine(
     }
     const auto found = std::ranges::find(policies, name, [](const auto& p) { return p->name(); });
     if (found == policies.end()) {
-      std::vector<std::string_view> names;
-      for (const auto& policy : policies) names.push_back(policy->name());
-      return tl::unexpected(fmt::format("--policy {}: there is no policy '{}'; there are: {}",
-                                        choice, name, fmt::join(names, ", ")));
+      std::string names;
+      for (const auto& policy : policies) names.append(" ").append(policy->name());
+      return tl::unexpected(
+          fmt::format("--policy {}: there is no policy '{}'; there are:{}", choice, name, names));
     }
     weighted.policy = found->get();
     if (std::ranges::find(combination, weighted.policy, &WeightedPolicy::policy) !=
@@ -185,8 +188,9 @@ int serve(app::Stop& stop, Options& o) {
     spdlog::error("{}", listening.error());
     return app::kFailure;
   }
-  spdlog::info("serving kube-scheduler on port {} with {}", server.port(),
-               fmt::join(o.policy, ", "));
+  std::string policy;
+  for (const std::string& one : o.policy) policy.append(" ").append(one);
+  spdlog::info("serving kube-scheduler on port {} with{}", server.port(), policy);
   auto next = std::chrono::steady_clock::now();
   do {
     source.refresh();

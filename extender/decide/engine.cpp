@@ -8,6 +8,46 @@
 namespace optipod::extender {
 namespace {
 
+/// Ages by whole rows. True when every known candidate's oldest measurement is fresh, as it nearly
+/// always is: then no single value's age matters.
+bool ages_from_rows(const Snapshot& snapshot, std::int64_t now_ms, const DecideOptions& options,
+                    Decision& out) {
+  bool all_fresh = true;
+  for (std::size_t i = 0; i < out.row.size(); ++i) {
+    out.age_ms[i] = -1;
+    if (out.row[i] == NodeTable::kUnknown) continue;
+    // A node's clock may be ahead of ours.
+    out.age_ms[i] = std::max<std::int64_t>(0, now_ms - snapshot.oldest_ms[out.row[i]]);
+    all_fresh = all_fresh && out.age_ms[i] <= options.fresh_for_ms;
+  }
+  if (!all_fresh) std::ranges::fill(out.age_ms, -1);
+  return all_fresh;
+}
+
+void copy_column(const std::vector<double>& value, const std::vector<std::uint32_t>& rows,
+                 std::vector<double>& column) {
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    column[i] = rows[i] == NodeTable::kUnknown ? kMissing : value[rows[i]];
+  }
+}
+
+/// Copies what is not expired, and notes the age of the oldest.
+void copy_young(const Snapshot& snapshot, std::size_t signal, std::int64_t now_ms,
+                const DecideOptions& options, Decision& out) {
+  const std::vector<double>& value = snapshot.value[signal];
+  const std::vector<std::int64_t>& time = snapshot.measured_ms[signal];
+  std::vector<double>& column = out.columns[signal];
+  for (std::size_t i = 0; i < out.row.size(); ++i) {
+    const std::uint32_t row = out.row[i];
+    column[i] = kMissing;
+    if (row == NodeTable::kUnknown || std::isnan(value[row])) continue;
+    const std::int64_t age = std::max<std::int64_t>(0, now_ms - time[row]);
+    if (age >= options.expire_after_ms) continue;
+    column[i] = value[row];
+    out.age_ms[i] = std::max(out.age_ms[i], age);
+  }
+}
+
 /// Fills row, age, confidence and the columns of the signals in `out.used`.
 void gather(const Snapshot& snapshot, const wire::Args& args, std::int64_t now_ms,
             const DecideOptions& options, Decision& out) {
@@ -20,22 +60,14 @@ void gather(const Snapshot& snapshot, const wire::Args& args, std::int64_t now_m
     if (row != NodeTable::kUnknown) last = row;
   }
   out.columns.resize(kSignals);
-  std::fill_n(out.age_ms.begin(), n, -1);
+  const bool all_fresh = ages_from_rows(snapshot, now_ms, options, out);
   for (std::size_t s = 0; s < kSignals; ++s) {
     if (!out.used.has(static_cast<Signal>(s))) continue;
-    std::vector<double>& column = out.columns[s];
-    column.resize(n);
-    const std::vector<double>& value = snapshot.value[s];
-    const std::vector<std::int64_t>& time = snapshot.measured_ms[s];
-    for (std::size_t i = 0; i < n; ++i) {
-      const std::uint32_t row = out.row[i];
-      column[i] = kMissing;
-      if (row == NodeTable::kUnknown || std::isnan(value[row])) continue;
-      // A node's clock may be ahead of ours.
-      const std::int64_t age = std::max<std::int64_t>(0, now_ms - time[row]);
-      if (age >= options.expire_after_ms) continue;
-      column[i] = value[row];
-      out.age_ms[i] = std::max(out.age_ms[i], age);
+    out.columns[s].resize(n);
+    if (all_fresh) {
+      copy_column(snapshot.value[s], out.row, out.columns[s]);
+    } else {
+      copy_young(snapshot, s, now_ms, options, out);
     }
   }
   out.fresh = out.stale = out.missing = 0;

@@ -11,7 +11,7 @@ namespace {
 
 /// The larger of two windows; the one there is; missing when there is none.
 double worse(double a, double b) {
-  return std::fmax(a, b);
+  return a >= b || std::isnan(b) ? a : b;
 }
 
 /// Mean over the candidates that have it; kMissing when none has.
