@@ -26,7 +26,9 @@ class Node:
         self.cgroup = cluster.root / name
         self.cgroup.mkdir()
         self.port = stack.free_port()
-        self.segment = cluster.programs.directory / f"{name}.shm"
+        directory = cluster.programs.directory / name  # one agent per directory
+        directory.mkdir()
+        self.segment = directory / "current.shm"
         self.work = []
         path = "/" + str(self.cgroup.relative_to(cluster.mount))
         cluster.programs.start("agent", "--cgroup-root", path, "--cpus", cpu, "--node-name", name,
