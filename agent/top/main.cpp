@@ -136,15 +136,18 @@ int once(app::Stop& stop, Follower& follower, const Options& options) {
 
 int live(app::Stop& stop, Follower& follower, const Options& options) {
   const Output output(isatty(STDOUT_FILENO) != 0);
-  auto next = std::chrono::steady_clock::now();
+  using Clock = std::chrono::steady_clock;
+  std::optional<Clock::time_point> shown;
   while (!stop.requested()) {
-    follower.poll();
-    if (std::chrono::steady_clock::now() >= next) {
+    // A frame for each new tick, but not more often than asked; without ticks the age goes on.
+    const bool fresh = follower.poll();
+    const auto now = Clock::now();
+    if (!shown || (fresh && now - *shown >= options.interval * 9 / 10) ||
+        now - *shown >= 2 * options.interval) {
       output.show(top::render(follower.state(), screen_of(options)));
-      next += options.interval;
+      shown = now;
     }
-    stop.wait_until(
-        std::min(next, std::chrono::steady_clock::now() + std::chrono::milliseconds(200)));
+    stop.wait_until(Clock::now() + std::chrono::milliseconds(100));
   }
   return app::kOk;
 }
@@ -169,7 +172,7 @@ int main(int argc, char** argv) {
         ->capture_default_str();
     cli.add_flag("--once", options.once,
                  "Print one frame and end; status 1 when there is no live agent to show");
-    cli.add_option("--footer", options.footer, "Text for the last line");
+    cli.add_option("--footer", options.footer, "Text for the last lines");
   };
   return app::run(argc, argv, info, declare, [&](app::Stop& stop) {
     Follower follower(options);

@@ -109,6 +109,27 @@ std::uint64_t device_validity(const shm::Tick& tick) {
   return tick.devices.empty() ? tick.node.valid : tick.node.valid | shm::kValidBlockIo;
 }
 
+/// `whole` less `part`; counters are sampled one after the other, so a part may be a little ahead.
+void subtract(std::optional<double>& whole, const std::optional<double>& part) {
+  if (whole && part) whole = std::max(0.0, *whole - *part);
+}
+
+Rates rest_of(const Rates& node, const std::vector<ContainerRates>& containers) {
+  Rates rest;
+  rest.cpus_used = node.cpus_used;
+  rest.waiting = node.waiting;
+  std::copy(std::begin(node.preempted_by), std::end(node.preempted_by),
+            std::begin(rest.preempted_by));
+  for (const auto& container : containers) {
+    subtract(rest.cpus_used, container.rates.cpus_used);
+    subtract(rest.waiting, container.rates.waiting);
+    for (std::size_t by = 0; by < shm::kPreemptedByCount; ++by) {
+      subtract(rest.preempted_by[by], container.rates.preempted_by[by]);
+    }
+  }
+  return rest;
+}
+
 }  // namespace
 
 std::optional<double> quantile(const shm::Histogram& before, const shm::Histogram& now, double q) {
@@ -158,6 +179,7 @@ std::optional<Delta> difference(const shm::Tick& before, const shm::Tick& now) {
     out.containers.push_back(
         {name_of(c), rates_of(values_of(*was->second), values_of(c), out.seconds)});
   }
+  out.rest = rest_of(out.node, out.containers);
   std::stable_sort(out.containers.begin(), out.containers.end(), [](const auto& a, const auto& b) {
     const double ha = std::round(hurt(a.rates) * 100), hb = std::round(hurt(b.rates) * 100);
     if (ha != hb) return ha > hb;

@@ -35,8 +35,11 @@ struct ContainerRates {
 struct Delta {
   double seconds = 0;  ///< between the two samples
   Rates node;
-  std::vector<ContainerRates>
-      containers;  ///< only those in both ticks; what hurts most comes first
+  /// CPU use, waiting and preemptions of the node that no row of `containers` has: tasks in inner
+  /// cgroups, in new ones, and above the limit.
+  Rates rest;
+  /// Only those in both ticks; what hurts most comes first.
+  std::vector<ContainerRates> containers;
 };
 
 /// Empty when the ticks are not two moments of one writer's life in order.

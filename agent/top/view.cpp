@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <sstream>
 #include <string_view>
 
 #include <fmt/format.h>
@@ -136,14 +137,13 @@ void node_lines(Painter& out, const State& s) {
            r.waiting.value_or(0) / cpus >= 1      ? kBad
            : r.waiting.value_or(0) / cpus >= 0.25 ? kWarn
                                                   : "");
-  out.line(
-      fmt::format("         switches {}/s voluntary, {}/s involuntary   preempted {}/s by self, "
-                  "{}/s by others, {}/s by system",
-                  cell(r.switches[shm::kVoluntary], short_count),
-                  cell(r.switches[shm::kInvoluntary], short_count),
-                  cell(r.preempted_by[shm::kBySelf], short_count),
-                  cell(r.preempted_by[shm::kByOther], short_count),
-                  cell(r.preempted_by[shm::kBySystem], short_count)));
+  out.line(fmt::format("         preempted {}/s by self, {}/s by others, {}/s by the system",
+                       cell(r.preempted_by[shm::kBySelf], short_count),
+                       cell(r.preempted_by[shm::kByOther], short_count),
+                       cell(r.preempted_by[shm::kBySystem], short_count)));
+  out.line(fmt::format("         switches {}/s voluntary, {}/s involuntary",
+                       cell(r.switches[shm::kVoluntary], short_count),
+                       cell(r.switches[shm::kInvoluntary], short_count)));
   const auto& node = s.tick->node;
   std::string memory(kAbsent);
   if ((node.valid & shm::kValidMemory) && node.memory_total_bytes > 0) {
@@ -195,15 +195,19 @@ void table(Painter& out, const State& s, const Screen& screen) {
   for (const auto& column : kColumns) heading += right(column.heading, column.columns);
   out.line("");
   out.line(heading, kBold);
+  const auto show = [&](const std::string& label, const Rates& rates) {
+    std::string row = ' ' + name_column(label, name);
+    for (const auto& column : kColumns) row += right(column.show(rates), column.columns);
+    const double waiting = rates.waiting.value_or(0);
+    out.line(row, waiting >= 1 ? kBad : waiting >= 0.1 ? kWarn : "");
+  };
   std::size_t shown = 0;
   for (const auto& container : s.delta->containers) {
-    if (out.full(2)) break;
-    std::string row = ' ' + name_column(container.name, name);
-    for (const auto& column : kColumns) row += right(column.show(container.rates), column.columns);
-    const double waiting = container.rates.waiting.value_or(0);
-    out.line(row, waiting >= 1 ? kBad : waiting >= 0.1 ? kWarn : "");
+    if (out.full(2 + screen.footer_lines())) break;
+    show(container.name, container.rates);
     ++shown;
   }
+  show("(everything else)", s.delta->rest);
   const std::size_t hidden = s.delta->containers.size() - shown;
   const std::uint64_t cut = s.tick->node.containers_cut;
   if (hidden > 0 || cut > 0) {
@@ -258,7 +262,8 @@ std::string render(const State& state, const Screen& screen) {
   }
   if (!screen.footer.empty()) {
     out.line("");
-    out.line(" " + screen.footer, kDim);
+    std::istringstream lines(screen.footer);
+    for (std::string line; std::getline(lines, line);) out.line(" " + line, kDim);
   }
   return out.take();
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <optional>
 #include <string>
 
@@ -13,7 +14,12 @@ struct Screen {
   unsigned columns = 100;
   unsigned rows = 0;    ///< lines at most; 0: as many as there are
   bool colour = false;  ///< ANSI attributes; nothing is said by colour alone
-  std::string footer;   ///< last line
+  std::string footer;   ///< last lines, separated by \n
+
+  [[nodiscard]] unsigned footer_lines() const {
+    if (footer.empty()) return 0;
+    return 2 + static_cast<unsigned>(std::count(footer.begin(), footer.end(), '\n'));
+  }
 };
 
 struct State {

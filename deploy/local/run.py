@@ -52,8 +52,9 @@ def start_all(programs, ports):
 
 def footer(ports):
     exporter, aggregator, extender = ports
-    return (f"metrics http://127.0.0.1:{exporter}/metrics   nodes http://127.0.0.1:{aggregator}/nodes   "
-            f"extender http://127.0.0.1:{extender}/")
+    return (f"metrics   http://127.0.0.1:{exporter}/metrics\n"
+            f"nodes     http://127.0.0.1:{aggregator}/nodes\n"
+            f"decisions http://127.0.0.1:{extender}/explain")
 
 
 def main():
@@ -68,9 +69,9 @@ def main():
     try:
         with stack.Stack(args.build) as programs:
             segment = start_all(programs, ports)
-            print(f"ready. {footer(ports)}", flush=True)
+            print(f"ready.\n{footer(ports)}", flush=True)
             view = subprocess.Popen([programs.build / stack.PROGRAMS["top"], "--segment", segment,
-                                     "--footer", footer(ports) + "   Ctrl-C stops everything"])
+                                     "--footer", footer(ports) + "\nCtrl-C stops everything."])
             try:
                 while view.poll() is None and (deadline is None or time.monotonic() < deadline):
                     programs.check()

@@ -105,6 +105,8 @@ TEST_CASE("what hurts most stands first; a reused cgroup id is another container
   REQUIRE(delta->containers.size() == 2);
   CHECK(delta->containers[0].name == "/waiting");
   CHECK(delta->containers[1].name == "/busy");
+  CHECK(delta->rest.cpus_used.value() ==
+        Approx(0));  // the parts were ahead of the whole: not below 0
 }
 
 TEST_CASE("the screen says what the kernel said, within the terminal's width") {
@@ -142,6 +144,19 @@ TEST_CASE("rows are bounded, and what is not shown is counted") {
   const std::string text = show(live(before, now), 120, 24);
   CHECK(std::count(text.begin(), text.end(), '\n') <= 23);
   CHECK(text.find("more, and 3 without an own series") != std::string::npos);
+}
+
+TEST_CASE("what no row has is shown as the rest of the node") {
+  shm::Tick before = tick(1), now = tick(2);
+  before.containers = now.containers = {container(7, "/a")};
+  now.node.cpu_time.usage_ns = 2 * kSecond;
+  now.node.cpu.runqueue_wait.sum_ns = 5 * kSecond;
+  now.containers[0].cpu_time.usage_ns = kSecond / 2;
+  now.containers[0].cpu.runqueue_wait.sum_ns = kSecond;
+  const auto delta = difference(before, now);
+  CHECK(delta->rest.cpus_used.value() == Approx(1.5));
+  CHECK(delta->rest.waiting.value() == Approx(4));
+  CHECK(show(live(before, now)).find("(everything else)") != std::string::npos);
 }
 
 TEST_CASE("a missing, dead or hung agent is said plainly") {
