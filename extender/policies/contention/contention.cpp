@@ -79,7 +79,8 @@ struct Substitutes {
 double cpu_loss(double wait, double utilization, double cpus, double request,
                 const ContentionParameters& p) {
   const double after = utilization + request / cpus;
-  const double predicted = queueing_wait(cpus, std::min(after, p.max_queueing_utilization));
+  // Behind the others, not behind itself: what it asks for makes it wait only where CPUs run short.
+  const double predicted = queueing_wait(cpus, std::min(utilization, p.max_queueing_utilization));
   // The larger, rounded so that the smaller still tells equals apart.
   const double total = std::sqrt(wait * wait + predicted * predicted);
   return 1 - std::min(1.0, 1 / after) / (1 + total);
