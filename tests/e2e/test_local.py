@@ -8,6 +8,7 @@ import os
 import pathlib
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -79,7 +80,6 @@ def test_run_serves_everything_and_leaves_nothing():
 
 def test_run_says_who_holds_a_port():
     base = free_port_base()
-    import socket
     with socket.create_server(("127.0.0.1", base + 1)):
         done = subprocess.run([LOCAL / "run.py", "--build", BUILD, "--port-base", str(base), "--for", "5"],
                               capture_output=True, text=True, timeout=60, check=False)
