@@ -16,7 +16,7 @@ typedef long long __s64;
 typedef __u16 __be16;
 typedef __u32 __be32;
 typedef __u32 __wsum;
-#define bool _Bool
+typedef _Bool bool;  // a typedef, so that the skeletons, which C++ compiles, say bool, too
 #define true 1
 #define false 0
 #define NULL ((void*)0)

@@ -13,13 +13,13 @@
 #include <bpf/btf.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
-#include <signal.h>
 #include <spawn.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
@@ -115,6 +115,7 @@ class Runqlat : public Watcher {
     if (option != nullptr) words.emplace_back(option);
     words.emplace_back("9999");
     std::vector<char*> arguments;
+    arguments.reserve(words.size() + 1);
     for (std::string& word : words) arguments.push_back(word.data());
     arguments.push_back(nullptr);
     posix_spawn_file_actions_t files;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdarg>
 #include <cstdio>
+#include <cstdlib>
 #include <utility>
 
 namespace optipod::agent::kernel {
@@ -16,18 +17,11 @@ thread_local LibbpfLog* current = nullptr;
 
 int print(libbpf_print_level level, const char* format, va_list arguments) {
   if (level == LIBBPF_DEBUG || current == nullptr) return 0;
-  char line[4096];  // a verifier log comes in one piece: its end is what matters
-  va_list again;
-  va_copy(again, arguments);
-  const int length = std::vsnprintf(line, sizeof line, format, arguments);
-  if (length >= static_cast<int>(sizeof line)) {
-    std::string whole(static_cast<std::size_t>(length) + 1, '\0');
-    std::vsnprintf(whole.data(), whole.size(), format, again);
-    current->append(whole.data(), static_cast<std::size_t>(length));
-  } else if (length > 0) {
-    current->append(line, static_cast<std::size_t>(length));
-  }
-  va_end(again);
+  char* text = nullptr;  // a verifier log comes in one long piece
+  const int length = ::vasprintf(&text, format, arguments);
+  if (length < 0) return 0;
+  current->append(text, static_cast<std::size_t>(length));
+  std::free(text);
   return 0;
 }
 
