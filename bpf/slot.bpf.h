@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
 //
 // From a cgroup to the slot it is charged to. The slot table holds the cgroups with a slot of their
-// own; the agent writes it through its mapping, and a look into it needs nothing but reads of kernel
-// memory. Whether another cgroup is inside the agent's root at all, its cgroup storage says (Linux
-// 6.2, trusted pointers only) or a look at its ancestors.
+// own; the agent writes it through its mapping, and a look into it needs nothing but reads of
+// kernel memory. Whether another cgroup is inside the agent's root at all, its cgroup storage says
+// (Linux 6.2, trusted pointers only) or a look at its ancestors.
 #pragma once
 
 #include "bpf/kernel_types.h"

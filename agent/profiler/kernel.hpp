@@ -16,19 +16,20 @@
 namespace optipod::agent {
 
 /// A cgroup's place in the kernel's [slot][cpu] arrays.
-/// kOutside: tasks and I/O outside the agent's cgroup root. kNodeOther: inside it, without an own slot.
+/// kOutside: tasks and I/O outside the agent's cgroup root. kNodeOther: inside it, without an own
+/// slot.
 using Slot = std::uint32_t;
 inline constexpr Slot kOutside = 0;
 inline constexpr Slot kNodeOther = 1;
 inline constexpr Slot kFirstSlot = 2;
 
 struct KernelOptions {
-  std::string cgroup_mount;           ///< where the cgroup v2 hierarchy is mounted
-  std::string cgroup_root = "/";      ///< subtree below it that is this node; "/" is the whole machine
-  std::vector<unsigned> cpus;         ///< CPUs that count; empty: all possible
+  std::string cgroup_mount;       ///< where the cgroup v2 hierarchy is mounted
+  std::string cgroup_root = "/";  ///< subtree below it that is this node; "/" is the whole machine
+  std::vector<unsigned> cpus;     ///< CPUs that count; empty: all possible
   std::uint32_t max_slots = 514;
-  bool force_raw_tp = false;          ///< use the raw_tp twins even where tp_btf works (tests)
-  bool force_files = false;           ///< do not use eBPF at all (tests)
+  bool force_raw_tp = false;  ///< use the raw_tp twins even where tp_btf works (tests)
+  bool force_files = false;   ///< do not use eBPF at all (tests)
 };
 
 /// Cumulative values of one slot, summed over the CPUs that count.
@@ -40,7 +41,7 @@ struct SlotValues {
 /// Values the kernel keeps per cgroup, read by the cgroup iterator.
 struct CgroupValues {
   std::uint64_t cgroup_id = 0;
-  std::uint64_t valid = 0;            ///< shm::Valid bits among kValidCpuTime, kValidPressure*
+  std::uint64_t valid = 0;  ///< shm::Valid bits among kValidCpuTime, kValidPressure*
   shm::CpuTime cpu_time{};
   shm::Pressure pressure{};
 };
@@ -68,9 +69,10 @@ class Kernel {
   /// Programs loaded, with run counts where the kernel keeps them (kernel.bpf_stats_enabled).
   [[nodiscard]] std::vector<shm::AgentRecord::Program> programs() const;
 
-  /// Charges the cgroup (an open directory fd and its id) to `slot` from now on, and zeroes nothing:
-  /// the caller takes the difference to the slot's values at this moment, which reset_slot() zeroes.
-  /// A cgroup made inside the root later starts as kNodeOther by itself, in the kernel.
+  /// Charges the cgroup (an open directory fd and its id) to `slot` from now on, and zeroes
+  /// nothing: the caller takes the difference to the slot's values at this moment, which
+  /// reset_slot() zeroes. A cgroup made inside the root later starts as kNodeOther by itself, in
+  /// the kernel.
   tl::expected<void, std::string> assign(int cgroup_fd, std::uint64_t cgroup_id, Slot slot);
   void forget(std::uint64_t cgroup_id);
   /// Zeroes a slot nobody is charged to any more, before it is handed out again.

@@ -28,7 +28,7 @@ ONLY_IN = {
     r"<boost/(beast|asio)": ("common/http/", "tests/"),
     r"<httplib\.h>": ("common/http/", "tests/"),
     r"<boost/interprocess": ("shm/", "tests/"),
-    r"<(bpf/(libbpf|bpf)|linux/bpf)\.h>": ("agent/profiler/kernel/", "bpf/", "tests/agent/"),
+    r"<(bpf/(libbpf|bpf)|linux/bpf)\.h>": ("agent/profiler/kernel/", "bpf/", "tests/"),
     r"<simdjson": ("extender/", "common/", "tests/"),
 }
 
