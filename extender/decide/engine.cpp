@@ -109,7 +109,7 @@ void spread(const DecideOptions& options, Decision& out) {
   }
   const double step = 10 / std::max(span, options.full_spread);
   for (std::size_t i = 0; i < out.score.size(); ++i) {
-    out.score[i] = static_cast<std::uint8_t>((out.combined[i] - lowest) * step + 0.5);
+    out.score[i] = static_cast<std::uint8_t>(std::lround((out.combined[i] - lowest) * step));
   }
 }
 

@@ -5,7 +5,7 @@
 #include <cstring>
 #include <optional>
 
-#include <fmt/core.h>
+#define SIMDJSON_EXCEPTIONS 0  // so that no result can be taken without looking at its error
 #include <simdjson.h>
 
 #include "common/http/message.hpp"
@@ -74,7 +74,9 @@ Status members(od::value value, Each each) {
     if (field.error() != kOk) return field.error();
     std::string_view key;
     if (const Status status = field.unescaped_key().get(key); status != kOk) return status;
-    if (const Status status = each(key, od::value(field.value())); status != kOk) return status;
+    od::value member;
+    if (const Status status = field.value().get(member); status != kOk) return status;
+    if (const Status status = each(key, member); status != kOk) return status;
   }
   return kOk;
 }
@@ -87,8 +89,9 @@ Status elements(od::value value, Each each) {
   od::array array;
   if (const Status status = value.get_array().get(array); status != kOk) return status;
   for (auto element : array) {
-    if (element.error() != kOk) return element.error();
-    if (const Status status = each(od::value(element.value())); status != kOk) return status;
+    od::value one;
+    if (const Status status = std::move(element).get(one); status != kOk) return status;
+    if (const Status status = each(one); status != kOk) return status;
   }
   return kOk;
 }
@@ -270,8 +273,10 @@ struct Decoder::Impl {
     args.node_names.clear();
     od::json_type type{};
     if (const Status status = value.type().get(type); status != kOk) return status;
-    if (type == od::json_type::null) {
-      return value.is_null() ? kOk : simdjson::N_ATOM_ERROR;
+    if (type == od::json_type::null) {  // judged by its first letter so far
+      bool null = false;
+      const Status status = value.is_null().get(null);
+      return status == kOk && !null ? simdjson::N_ATOM_ERROR : status;
     }
     if (type != od::json_type::array) return simdjson::INCORRECT_TYPE;
     args.has_node_names = true;
@@ -320,12 +325,15 @@ tl::expected<const Args*, DecodeError> Decoder::decode(std::string_view body) {
   };
   for (auto field : root) {
     if (field.error() != kOk) return broken(field.error());
-    const char* at = field.key().value().raw() - 1;  // its opening quote
+    od::raw_json_string raw_key;
+    if (const Status status = field.key().get(raw_key); status != kOk) return broken(status);
+    const char* at = raw_key.raw() - 1;  // its opening quote
     if (deep(at)) return fail(DecodeCause::kTooDeep, "nested too deep");
     std::string_view key;
     if (const Status status = field.unescaped_key().get(key); status != kOk) return broken(status);
     from = same_key(key, "NodeNames") ? nullptr : at;
-    od::value value = field.value();
+    od::value value;
+    if (const Status status = field.value().get(value); status != kOk) return broken(status);
     if (const Status status = impl_->read(value, key); status != kOk) return broken(status);
   }
   if (deep(body.data() + body.size())) return fail(DecodeCause::kTooDeep, "nested too deep");

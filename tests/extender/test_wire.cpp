@@ -157,6 +157,8 @@ TEST_CASE("bad requests are refused by cause, and the decoder goes on") {
       {R"({"Pod":{"metadata":{"name":"x)", DecodeCause::kSyntax},
       {R"({"NodeNames" ["a"]})", DecodeCause::kSyntax},
       {R"({"NodeNames":["a"]} trailing)", DecodeCause::kSyntax},
+      {R"({"NodeNames":ntai["a"]})", DecodeCause::kNotArgs},
+      {R"({"NodeNames":nul})", DecodeCause::kNotArgs},
       {"{\"NodeNames\":[\"\xff\xfe\"]}", DecodeCause::kSyntax},
       {R"({"NodeNames":["\ud800"]})", DecodeCause::kSyntax},
       {"not json", DecodeCause::kNotArgs},
