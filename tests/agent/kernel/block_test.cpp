@@ -192,7 +192,8 @@ TEST_CASE("block I/O is charged to the cgroup that submits it, and takes as long
     CHECK(mine.bytes[shm::kWrite] == kBytes);
     CHECK(mine.bytes[shm::kRead] == 0);
     CHECK(events(mine.latency[shm::kWrite]) >= kBlocks);
-    // One request at a time: together they fit into the time, and none is faster than a disk can be.
+    // One request at a time: together they fit into the time, and none is faster than a disk can
+    // be.
     const auto sum = static_cast<double>(mine.latency[shm::kWrite].sum_ns);
     CHECK(sum < took);
     CHECK(sum > 2000.0 * kBlocks);
