@@ -71,6 +71,7 @@ class Report {
  public:
   explicit Report(const Target& target) {
     std::vector<text::Label> labels;
+    labels.reserve(target.labels.size());
     for (const auto& [name, value] : target.labels)
       labels.push_back({.name = name, .value = value});
     SchemaBuilder builder;

@@ -105,7 +105,7 @@ std::string nodes_json(const Views& views, std::int64_t now_ms) {
 }
 
 void add_routes(http::Server& server, const Store& store, Self& self,
-                const FederateOptions& options, std::function<bool()> ready) {
+                const FederateOptions& options, const std::function<bool()>& ready) {
   server.route(
       "GET", "/federate",
       [&store, &self, &options, ready](const http::Request& request, http::Response& response) {

@@ -21,7 +21,7 @@ namespace optipod::aggregator {
 /// Adds the routes; call before server.listen(). All arguments outlive the server. `ready` may be
 /// called from its threads.
 void add_routes(http::Server& server, const Store& store, Self& self,
-                const FederateOptions& options, std::function<bool()> ready);
+                const FederateOptions& options, const std::function<bool()>& ready);
 
 /// The body of /nodes: {"nodes":[{node, target, up, agent_up, last_scrape, last_sample,
 /// age_seconds, last_error, figures…}]}; what is not known is null. Times are Unix seconds.

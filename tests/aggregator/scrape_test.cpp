@@ -310,6 +310,7 @@ TEST_CASE("it ends while scrapes are under way") {
   for (int i = 0; i < 5; ++i) {
     Cluster cluster({.interval = 60s, .timeout = 59s});
     std::vector<Target> targets;
+    targets.reserve(50);
     for (int k = 0; k < 50; ++k)
       targets.push_back(target_of(fmt::format("n{}", k), silent.address()));
     cluster.scraper.set_targets(targets);
