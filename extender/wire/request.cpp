@@ -90,7 +90,7 @@ Status elements(od::value value, Each each) {
   if (const Status status = value.get_array().get(array); status != kOk) return status;
   for (auto element : array) {
     od::value one;
-    if (const Status status = std::move(element).get(one); status != kOk) return status;
+    if (const Status status = element.get(one); status != kOk) return status;
     if (const Status status = each(one); status != kOk) return status;
   }
   return kOk;

@@ -27,7 +27,7 @@ using namespace optipod;
 using namespace optipod::extender;
 
 constexpr std::size_t kNodes = 5000;
-constexpr std::size_t kRounds = 4;
+constexpr std::size_t kRounds = 10;
 
 std::string node_name(std::size_t i) {
   return fmt::format("node-{:05}.example.internal", i);
@@ -221,8 +221,8 @@ int main(int argc, char** argv) try {
   std::string why;
   const auto go = bench::GoExtender::start(OPTIPOD_GO_PEER, why);
   if (!go) fmt::print(stderr, "bench extender: no peer: {}\n", why);
-  measure(1000, 1000, view, ours, go.get(), report);
-  measure(5000, 300, view, ours, go.get(), report);
+  measure(1000, 400, view, ours, go.get(), report);
+  measure(5000, 120, view, ours, go.get(), report);
   return 0;
 } catch (const std::exception& error) {
   fmt::print(stderr, "bench extender: {}\n", error.what());

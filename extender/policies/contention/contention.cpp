@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "extender/cluster/snapshot.hpp"
 
@@ -12,20 +13,6 @@ namespace {
 /// The larger of two windows; the one there is; missing when there is none.
 double worse(double a, double b) {
   return a >= b || std::isnan(b) ? a : b;
-}
-
-/// Mean over the candidates that have it; kMissing when none has.
-template <class Of>
-double mean(std::size_t size, Of of) {
-  double sum = 0;
-  std::size_t count = 0;
-  for (std::size_t i = 0; i < size; ++i) {
-    const double v = of(i);
-    if (std::isnan(v)) continue;
-    sum += v;
-    ++count;
-  }
-  return count == 0 ? kMissing : sum / static_cast<double>(count);
 }
 
 double or_else(double value, double substitute) {
@@ -70,10 +57,32 @@ class Measured {
   const ContentionParameters& p_;
 };
 
-/// What a missing measurement is taken for: the candidates' mean, so never the best; 0 where no
-/// candidate has it.
-struct Substitutes {
-  double cpus, wait, utilization, memory_stall, memory_after, io;
+/// One quantity of every candidate, worked out once.
+class Column {
+ public:
+  template <class Of>
+  Column(std::size_t size, Of of) : value_(size) {
+    double sum = 0;
+    for (std::size_t i = 0; i < size; ++i) {
+      const double v = value_[i] = of(i);
+      if (std::isnan(v)) continue;
+      sum += v;
+      ++known_;
+    }
+    if (known_ != 0) mean_ = sum / static_cast<double>(known_);
+  }
+  [[nodiscard]] bool any() const { return known_ != 0; }
+  [[nodiscard]] bool missing(std::size_t i) const { return std::isnan(value_[i]); }
+  /// What is missing is taken for the candidates' mean, so it is never the best; where no candidate
+  /// has it, for `nobody`.
+  [[nodiscard]] double at(std::size_t i, double nobody = 0) const {
+    return or_else(value_[i], any() ? mean_ : nobody);
+  }
+
+ private:
+  std::vector<double> value_;
+  std::size_t known_ = 0;
+  double mean_ = 0;
 };
 
 double cpu_loss(double wait, double utilization, double cpus, double request,
@@ -119,37 +128,24 @@ void Contention::judge(const Question& question, Judgement& out) const {
   const double memory =
       question.pod.requests.memory > 0 ? question.pod.requests.memory : p_.default_memory;
 
-  const auto n = question.size;
-  const auto substitute = [n](auto of, double nobody) { return or_else(mean(n, of), nobody); };
-  const Substitutes other{
-      substitute([&](std::size_t i) { return m.cpus(i); }, 1),
-      substitute([&](std::size_t i) { return m.wait(i); }, 0),
-      substitute([&](std::size_t i) { return m.utilization(i); }, 0),
-      substitute([&](std::size_t i) { return m.memory_stall(i); }, 0),
-      substitute([&](std::size_t i) { return m.memory_after(i, memory); }, 0),
-      substitute([&](std::size_t i) { return m.io(i); }, 0),
-  };
-  const bool any_utilization =
-      !std::isnan(mean(n, [&](std::size_t i) { return m.utilization(i); }));
+  const std::size_t n = question.size;
+  const Column cpus(n, [&](std::size_t i) { return m.cpus(i); });
+  const Column wait(n, [&](std::size_t i) { return m.wait(i); });
+  const Column utilization(n, [&](std::size_t i) { return m.utilization(i); });
+  const Column stall(n, [&](std::size_t i) { return m.memory_stall(i); });
+  const Column after(n, [&](std::size_t i) { return m.memory_after(i, memory); });
+  const Column io(n, [&](std::size_t i) { return m.io(i); });
 
   for (std::size_t i = 0; i < n; ++i) {
-    const double wait = m.wait(i);
-    const double utilization = m.utilization(i);
-    const double stall = m.memory_stall(i);
-    const double after = m.memory_after(i, memory);
-    const double io = m.io(i);
-    if (std::isnan(wait) && std::isnan(utilization) && std::isnan(stall) && std::isnan(after) &&
-        std::isnan(io)) {
+    if (wait.missing(i) && utilization.missing(i) && stall.missing(i) && after.missing(i) &&
+        io.missing(i)) {
       continue;  // nothing known: no opinion
     }
-    const double measured_wait = or_else(wait, other.wait);
-    const double cpu_share = any_utilization
-                                 ? cpu_loss(measured_wait, or_else(utilization, other.utilization),
-                                            or_else(m.cpus(i), other.cpus), cpu, p_)
-                                 : measured_wait / (1 + measured_wait);
-    const double memory_share =
-        memory_loss(or_else(stall, other.memory_stall), or_else(after, other.memory_after), p_);
-    const double io_share = or_else(io, other.io);
+    const double w = wait.at(i);
+    const double cpu_share =
+        utilization.any() ? cpu_loss(w, utilization.at(i), cpus.at(i, 1), cpu, p_) : w / (1 + w);
+    const double memory_share = memory_loss(stall.at(i), after.at(i), p_);
+    const double io_share = io.at(i);
     out.losses[0].share[i] = cpu_share;
     out.losses[1].share[i] = memory_share;
     out.losses[2].share[i] = io_share;
