@@ -107,8 +107,9 @@ func quantity(text string) float64 {
 }
 
 func score(n *node, cpu, memory float64) float64 {
-	after := math.Max(n.util15, n.util1) + cpu/n.cpus
-	rho := math.Min(after, 0.8)
+	utilization := math.Max(n.util15, n.util1)
+	after := utilization + cpu/n.cpus
+	rho := math.Min(utilization, 0.8)
 	predicted := math.Pow(rho, math.Sqrt(2*(n.cpus+1))-1) / (n.cpus * (1 - rho))
 	wait := math.Max(n.wait15, n.wait1)
 	left := math.Min(1, 1/after) / (1 + math.Sqrt(wait*wait+predicted*predicted))
