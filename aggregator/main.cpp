@@ -32,7 +32,6 @@ struct Options {
 
 void declare(CLI::App& cli, Options& o) {
   cli.add_option("--web.listen-address", o.listen, "Address to serve on, HOST:PORT or :PORT")
-      ->envname("OPTIPOD_WEB_LISTEN_ADDRESS")
       ->type_name("ADDRESS")
       ->capture_default_str();
   cli.add_option(

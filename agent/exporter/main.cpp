@@ -86,7 +86,6 @@ int main(int argc, char** argv) {
         ->type_name("USER");
     cli.add_option("--web.listen-address", options.listen_address,
                    "Address to serve on, HOST:PORT or :PORT")
-        ->envname("OPTIPOD_WEB_LISTEN_ADDRESS")
         ->type_name("ADDRESS")
         ->capture_default_str();
   };

@@ -53,7 +53,9 @@ class FileBehindEnvironment final : public CLI::ConfigTOML {
 std::string environment_name(const std::string& option) {
   std::string name = "OPTIPOD_";
   for (const char c : option) {
-    name.push_back(c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c))));
+    const bool separator = c == '-' || c == '.';
+    name.push_back(separator ? '_'
+                             : static_cast<char>(std::toupper(static_cast<unsigned char>(c))));
   }
   return name;
 }

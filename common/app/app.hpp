@@ -38,7 +38,7 @@ class Stop {
 };
 
 /// Declares options on `cli` before parsing: every option added there also reads its environment
-/// variable OPTIPOD_<NAME> (upper case, dashes as underscores) unless it named one itself.
+/// variable OPTIPOD_<NAME> (upper case, dashes and dots as underscores) unless it named one itself.
 using Declare = std::function<void(CLI::App& cli)>;
 /// The program; runs after logging and signals are set up; returns an exit status.
 using Body = std::function<int(Stop& stop)>;
