@@ -7,6 +7,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <mutex>
 #include <random>
@@ -97,7 +98,7 @@ std::string request(std::size_t count) {
 
 double percentile_us(std::vector<double>& ns, double p) {
   std::ranges::sort(ns);
-  const auto at = static_cast<std::size_t>(p * static_cast<double>(ns.size() - 1) + 0.5);
+  const auto at = static_cast<std::size_t>(std::lround(p * static_cast<double>(ns.size() - 1)));
   return ns.at(at) / 1e3;
 }
 
