@@ -17,12 +17,12 @@ IDLE, CROWDED, WRITERS = "node-idle", "node-crowded", "node-writers"
 BURNERS = 8
 WRITER_COUNT = 3
 
-COLUMNS = [  # heading, scheduling-view quantity, how to print it
-    ("CPU use", "cpu_utilization:mean_15s", lambda v: f"{100 * v:.0f} %"),
-    ("waiting/CPU", "cpu_runqueue_wait:mean_15s", lambda v: f"{v:.2f} tasks"),
-    ("wait p95", "cpu_runqueue_wait_seconds:p95_15s", lambda v: f"{1e3 * v:.2f} ms"),
-    ("I/O stall", "io_stall:mean_15s", lambda v: f"{100 * v:.0f} %"),
-    ("disk p95", "block_io_latency_seconds:p95_15s", lambda v: f"{1e3 * v:.2f} ms"),
+COLUMNS = [  # heading, width, scheduling-view quantity, how to print it
+    ("CPU use", 9, "cpu_utilization:mean_15s", lambda v: f"{100 * v:.0f} %"),
+    ("waiting/CPU", 13, "cpu_runqueue_wait:mean_15s", lambda v: f"{v:.2f} tasks"),
+    ("wait p95", 10, "cpu_runqueue_wait_seconds:p95_15s", lambda v: f"{1e3 * v:.1f} ms"),
+    ("I/O stall", 11, "io_stall:mean_15s", lambda v: f"{100 * v:.0f} %"),
+    ("disk p95", 10, "block_io_latency_seconds:p95_15s", lambda v: f"{1e3 * v:.1f} ms"),
 ]
 
 
@@ -48,19 +48,20 @@ def why(candidate):
     losses = []
     for policy in candidate["policies"]:
         losses += [(part["loss"], part["name"]) for part in policy.get("losses", [])]
-    named = [f"{100 * loss:.0f} % lost to {name}" for loss, name in sorted(losses, reverse=True) if loss >= 0.01]
-    return ", ".join(named) or "nothing in the way"
+    named = [f"{name} {100 * loss:.0f} %" for loss, name in sorted(losses, reverse=True) if loss >= 0.01]
+    return "lost: " + ", ".join(named) if named else "nothing in the way"
 
 
 def rank(cluster, round_number):
     name = f"demo-{round_number}"
     scores = cluster.prioritize(nodes.pod(name))
     told = explanation(cluster, name)
-    measured = {quantity: cluster.view(quantity) for _, quantity, _ in COLUMNS}
-    print(f"\n  {'node':<14}" + "".join(f"{heading:>14}" for heading, _, _ in COLUMNS) + "   score  why")
+    measured = {quantity: cluster.view(quantity) for _, _, quantity, _ in COLUMNS}
+    print(f"\n  {'node':<13}" + "".join(f"{heading:>{width}}" for heading, width, _, _ in COLUMNS) + "  score  why")
     for node in sorted(scores, key=lambda n: (-scores[n], n)):
-        cells = "".join(f"{show(measured[q][node]) if node in measured[q] else '–':>14}" for _, q, show in COLUMNS)
-        print(f"  {node:<14}{cells}   {scores[node]:>2}/10  {why(told[node])}", flush=True)
+        cells = "".join(f"{show(measured[q][node]) if node in measured[q] else '–':>{width}}"
+                        for _, width, q, show in COLUMNS)
+        print(f"  {node:<13}{cells}  {scores[node]:>2}/10  {why(told[node])}", flush=True)
     return scores
 
 
@@ -83,8 +84,8 @@ def demonstrate(args):
         time.sleep(3)
         print("\nBefore any load (equal nodes get equal scores; the scheduler then chooses freely):")
         rank(cluster, 0)
-        print(f"\nNow: {BURNERS} runnable threads on the CPU of {CROWDED}, {WRITER_COUNT} direct-I/O writers on "
-              f"{WRITERS}, nothing on {IDLE}.", flush=True)
+        print(f"\nNow: {BURNERS} runnable threads on the CPU of {CROWDED},\n"
+              f"     {WRITER_COUNT} direct-I/O writers on {WRITERS}, nothing on {IDLE}.", flush=True)
         cluster.nodes[CROWDED].load("burn", nodes.BURN, BURNERS)
         for i in range(WRITER_COUNT):
             cluster.nodes[WRITERS].load("write", nodes.direct_writer(pathlib.Path(disk) / f"file{i}"))
