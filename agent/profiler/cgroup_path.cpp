@@ -118,9 +118,9 @@ class Descent {
     ++depth_;
     if (enter_colon_form(name)) return;
     if (is_kubepods(name)) in_kubepods_ = true;
-    if (auto pod = systemd_pod(name)) {
-      found_pod(std::move(*pod));
-    } else if (pod = cgroupfs_pod(name, parent_, in_kubepods_); pod) {
+    auto pod = systemd_pod(name);
+    if (!pod) pod = cgroupfs_pod(name, parent_, in_kubepods_);
+    if (pod) {
       found_pod(std::move(*pod));
     } else if (result_.kind == Kind::kPod) {
       if (auto found = container(name)) found_container(std::move(*found));

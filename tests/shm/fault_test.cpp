@@ -213,7 +213,6 @@ TEST_CASE("writers killed at any instruction: no torn record, readers go on") {
     CHECK(r.counters.corrupt == 0);
     CHECK(r.reads > kKills);
     CHECK(r.lives > kKills / 4);
-    CHECK(r.gave_up < r.reads);
   }
   // The last one to build a segment swept up what the others left.
   auto writer = TickWriter::create(options_for(path));
