@@ -101,6 +101,7 @@ class Planner {
       return pod.cgroups[a].cgroup_id < pod.cgroups[b].cgroup_id;
     });
     std::vector<PodCgroup> cgroups;
+    cgroups.reserve(order.size());
     for (const std::size_t i : order) cgroups.push_back(pod.cgroups[i]);
     const auto roles = names_.resolve(uid, cgroups);
     const PodName* name = names_.find(uid);

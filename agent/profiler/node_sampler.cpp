@@ -25,7 +25,7 @@ KeptFile open_pressure(const std::string& proc, const CgroupRoot& root, const st
 
 }  // namespace
 
-NodeSampler::NodeSampler(CgroupRoot root, std::vector<unsigned> cpus, std::string node_name,
+NodeSampler::NodeSampler(CgroupRoot root, std::vector<unsigned> cpus, const std::string& node_name,
                          std::string proc, std::string sys)
     : root_(std::move(root)),
       whole_machine_(root_.path == "/"),

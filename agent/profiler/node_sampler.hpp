@@ -19,7 +19,7 @@ namespace optipod::agent {
 class NodeSampler {
  public:
   /// Files below `proc` and `sys`: other places in tests.
-  NodeSampler(CgroupRoot root, std::vector<unsigned> cpus, std::string node_name,
+  NodeSampler(CgroupRoot root, std::vector<unsigned> cpus, const std::string& node_name,
               std::string proc = "/proc", std::string sys = "/sys");
 
   /// `root_values`: the iterator's for the root cgroup, or null.
