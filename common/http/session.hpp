@@ -10,17 +10,13 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <optional>
-#include <string>
-#include <string_view>
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/strand.hpp>
 
-#include "common/http/buffer.hpp"
-#include "common/http/chunked.hpp"
-#include "common/http/head.hpp"
+#include "common/http/reply.hpp"
+#include "common/http/request_reader.hpp"
 #include "common/http/router.hpp"
 #include "common/http/server.hpp"
 
@@ -81,20 +77,16 @@ class Session : public std::enable_shared_from_this<Session> {
   void next_request();
   void read_some();
   void on_read(const ErrorCode& error, std::size_t n);
-  void process_input();
-  void take_head(std::size_t length);
-  void begin_body(std::size_t head_length);
-  void read_sized_body();
-  void feed_chunks();
+  void go_on(RequestReader::Step step);
   bool send_continue();
-  void answer(std::size_t used);
-  bool split_target();
-  void run_handler(std::string_view method, std::string_view body);
+  void reset_response(unsigned status);
+  void answer();
+  void run_handler();
   void fail(unsigned status);
-  void render_head();
   void write_reply();
   void write_rest(std::size_t written);
   void on_written();
+  void release_reply(std::size_t most);
   void drain();
   void close();
 
@@ -106,20 +98,13 @@ class Session : public std::enable_shared_from_this<Session> {
   std::atomic<std::int64_t> deadline_{0}, idle_since_{0};
   bool timed_out_ = false;
 
-  Buffer<0> in_;  ///< head, then what follows it; never reallocated while a head is used
-  std::size_t searched_ = 0;  ///< bytes of in_ known not to end the head
-  std::size_t head_size_ = 0;
-  Head head_;
-  Buffer<kBodyPadding> body_;
-  std::optional<ChunkedDecoder> chunks_;
-  std::size_t drained_ = 0;
-
-  Request request_;
-  Response response_;
-  std::string path_, route_, out_head_, gzip_;
-  bool head_only_ = false, keep_alive_ = false, linger_ = false;
-  std::string_view out_body_;
+  RequestReader reader_;
   SteadyTime last_read_{};
+  const Route* route_ = nullptr;  ///< that the reply is for; null when none
+  Response response_;
+  Reply reply_;
+  bool keep_alive_ = false, linger_ = false;
+  std::size_t drained_ = 0;
 };
 
 }  // namespace optipod::http
