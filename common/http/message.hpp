@@ -38,8 +38,20 @@ struct Response {
   bool gzip = false;
 };
 
-/// Runs on a server thread; must not block. An exception becomes 500 with an empty body and a log
-/// line.
+/// Runs on a server thread; must not block, unless its route is slow. Handlers run at the same time
+/// when the server has several threads. An exception becomes 500 with an empty body and a log line.
 using Handler = std::function<void(const Request&, Response&)>;
+
+/// How requests of a route are treated when more come than can be handled at once (ServerLimits).
+struct RouteOptions {
+  /// Answers instead of the handler when there is no place for the request; must be cheap, as
+  /// nothing bounds how many run at once. None: 503 with an empty body.
+  Handler overloaded = {};
+  /// The handler may block for seconds: it runs on the slow threads, and holds up no other route.
+  bool slow = false;
+  /// Never turned away: these routes have a place of their own, where one request is handled at a
+  /// time and the others wait for it as long as it takes. For what tells how the program is.
+  bool always = false;
+};
 
 }  // namespace optipod::http

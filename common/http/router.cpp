@@ -18,8 +18,10 @@ bool matches(std::string_view pattern, std::string_view path) {
 
 }  // namespace
 
-void Router::add(std::string_view method, std::string_view path, Handler handler) {
-  routes_.push_back({std::string(method), std::string(path), std::move(handler)});
+void Router::add(std::string_view method, std::string_view path, Handler handler,
+                 RouteOptions options) {
+  routes_.push_back(
+      {std::string(method), std::string(path), std::move(handler), std::move(options)});
   std::stable_sort(routes_.begin(), routes_.end(), [](const Route& a, const Route& b) {
     if (is_prefix(a.path) != is_prefix(b.path)) return is_prefix(b.path);
     return a.path.size() > b.path.size();

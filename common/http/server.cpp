@@ -3,9 +3,7 @@
 
 #include <algorithm>
 #include <condition_variable>
-#include <exception>
 #include <mutex>
-#include <thread>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -38,37 +36,67 @@ milliseconds clock_period(const ServerLimits& limits) {
   return std::clamp(shortest / 4, milliseconds(10), milliseconds(250));
 }
 
+struct ThreadPlan {
+  std::size_t max_active = 1;
+  std::size_t always = 1, spare = 0;  ///< IoThreads
+};
+
+ThreadPlan plan(const ServerLimits& limits, unsigned threads) {
+  const std::size_t wanted = std::max(threads, 1U);
+  if (limits.max_active == 0 && wanted == 1) return {1, 1, 0};
+  const std::size_t active = limits.max_active == 0 ? wanted : limits.max_active;
+  // Beside the handlers: one for the pages that are always answered, one that reads in any case.
+  const std::size_t always = std::max(wanted, std::size_t{2});
+  return {active, always, std::max(always, active + 2) - always};
+}
+
+Lanes make_lanes(asio::io_context& io, const ServerLimits& limits, const ThreadPlan& plan) {
+  return {.normal{io, {plan.max_active, limits.max_queued, limits.queue_deadline}},
+          .slow{io,
+                {std::max(limits.slow_threads, std::size_t{1}), limits.slow_queue,
+                 limits.queue_deadline}},
+          .always{io, {}}};
+}
+
 }  // namespace
 
 struct Server::Impl {
-  Impl(ServerLimits limits, unsigned thread_count) : threads_wanted(std::max(thread_count, 1U)) {
+  Impl(ServerLimits limits, unsigned threads) : Impl(limits, plan(limits, threads)) {}
+  Impl(ServerLimits limits, ThreadPlan plan)
+      : io(static_cast<int>(plan.always + plan.spare)),
+        lanes(make_lanes(io, limits, plan)),
+        threads(io, plan.always, plan.spare) {
     shared.limits = limits;
+    shared.lanes = &lanes;
+    shared.threads = &threads;
   }
 
   tl::expected<void, std::string> bind(const std::string& address);
+  [[nodiscard]] bool has_slow_routes() const;
   ErrorCode bind_to(const tcp::endpoint& endpoint, bool dual_stack);
   void accept();
   void admit(StrandSocket socket);
   bool make_room();
   void tick();
-  void run();
-  void stop();
+  std::size_t stop();
+  void close_rest();
+  ServerStats stats() const;
   void closed(Session* session, bool was_refused);
 
   // Connections and handlers refer to `shared` and the registry, so these outlive the context.
   Shared shared;
-  const unsigned threads_wanted;
   std::mutex mutex;
   std::condition_variable none_left;
   std::unordered_map<Session*, std::weak_ptr<Session>> sessions;  ///< under mutex
   std::size_t refused = 0;  ///< of them, those being told 503; under mutex
 
-  asio::io_context io{static_cast<int>(threads_wanted)};
+  asio::io_context io;
+  Lanes lanes;
+  IoThreads threads;
   tcp::acceptor acceptor{asio::make_strand(io)};
   asio::steady_timer accept_timer{acceptor.get_executor()};
   asio::steady_timer clock{io};
   std::uint16_t bound_port = 0;
-  std::vector<std::thread> threads;
   bool listening = false;
 };
 
@@ -208,23 +236,12 @@ void Server::Impl::tick() {
   });
 }
 
-void Server::Impl::run() {
-  for (;;) {
-    try {
-      io.run();
-      return;
-    } catch (const std::exception& error) {
-      spdlog::error("HTTP server: {}", error.what());
-    } catch (...) {
-      spdlog::error("HTTP server: unknown exception");
-    }
-  }
-}
-
-void Server::Impl::stop() {
-  if (!listening) return;
+std::size_t Server::Impl::stop() {
+  if (!listening) return 0;
   listening = false;
+  const SteadyTime until = Clock::now() + kStopTime;
   shared.stopping.store(true);
+  lanes.slow.close();
   asio::post(acceptor.get_executor(), [this] {
     ErrorCode ignored;
     acceptor.close(ignored);
@@ -240,12 +257,18 @@ void Server::Impl::stop() {
     for (const auto& session : all) session->post_close_if_idle();
     all.clear();
     lock.lock();
-    none_left.wait_for(lock, kStopTime, [this] { return sessions.empty(); });
+    none_left.wait_until(lock, until, [this] { return sessions.empty(); });
   }
-  io.stop();
-  for (auto& thread : threads) thread.join();
-  threads.clear();
-  // No thread is left: what did not finish in time ends here.
+  threads.stop();
+  const std::size_t left_behind = shared.workers.stop(until);
+  close_rest();
+  return left_behind;
+}
+
+/// What did not finish in time ends here. No thread is left, but for slow ones that were left
+/// behind: those touch a request and a response, never a socket.
+void Server::Impl::close_rest() {
+  for (Lane* lane : {&lanes.normal, &lanes.slow, &lanes.always}) lane->clear();
   std::vector<std::shared_ptr<Session>> rest;
   for (const auto& [key, weak] : sessions) {
     if (auto session = weak.lock()) rest.push_back(std::move(session));
@@ -255,15 +278,41 @@ void Server::Impl::stop() {
   acceptor.close(ignored);
 }
 
+bool Server::Impl::has_slow_routes() const {
+  const auto& routes = shared.router.routes();
+  return std::any_of(routes.begin(), routes.end(), [](const Route& r) { return r.options.slow; });
+}
+
+ServerStats Server::Impl::stats() const {
+  ServerStats stats;
+  for (const Route& route : shared.router.routes()) {
+    const auto same = [&](const auto& other) { return other.route == route.path; };
+    auto entry = std::find_if(stats.turned_away.begin(), stats.turned_away.end(), same);
+    if (entry == stats.turned_away.end()) {
+      entry = stats.turned_away.insert(entry, ServerStats::TurnedAway{.route = route.path});
+    }
+    entry->queue_full += route.turned_away->queue_full.load(std::memory_order_relaxed);
+    entry->deadline += route.turned_away->deadline.load(std::memory_order_relaxed);
+  }
+  const Lane::Load normal = lanes.normal.load();
+  const Lane::Load slow = lanes.slow.load();
+  stats.active = normal.active;
+  stats.queued = normal.queued;
+  stats.slow_active = slow.active;
+  stats.slow_queued = slow.queued;
+  return stats;
+}
+
 Server::Server(ServerLimits limits, unsigned threads)
-    : impl_(std::make_unique<Impl>(limits, threads)) {}
+    : impl_(std::make_shared<Impl>(limits, threads)) {}
 
 Server::~Server() {
   stop();
 }
 
-void Server::route(std::string_view method, std::string_view path, Handler handler) {
-  impl_->shared.router.add(method, path, std::move(handler));
+void Server::route(std::string_view method, std::string_view path, Handler handler,
+                   RouteOptions options) {
+  impl_->shared.router.add(method, path, std::move(handler), std::move(options));
 }
 
 void Server::observe(Observer observer) {
@@ -278,8 +327,9 @@ tl::expected<void, std::string> Server::listen(const std::string& address) {
   impl_->listening = true;
   impl_->accept();
   impl_->tick();
-  for (unsigned i = 0; i < impl_->threads_wanted; ++i) {
-    impl_->threads.emplace_back([impl = impl_.get()] { impl->run(); });
+  impl_->threads.start();
+  if (impl_->has_slow_routes()) {
+    impl_->shared.workers.start(std::max(impl_->shared.limits.slow_threads, std::size_t{1}), impl_);
   }
   return {};
 }
@@ -288,8 +338,12 @@ std::uint16_t Server::port() const {
   return impl_->bound_port;
 }
 
-void Server::stop() {
-  impl_->stop();
+ServerStats Server::stats() const {
+  return impl_->stats();
+}
+
+std::size_t Server::stop() {
+  return impl_->stop();
 }
 
 }  // namespace optipod::http

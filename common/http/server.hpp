@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <tl/expected.hpp>
 
@@ -22,12 +23,38 @@ struct ServerLimits {
   std::chrono::milliseconds read_timeout{10'000};  ///< from the first byte of a request to its last
   std::chrono::milliseconds write_timeout{10'000};
   std::chrono::milliseconds idle_timeout{90'000};  ///< kept-alive connection without a request
+
+  // Overload. A request that finds no place waits in a queue, in order of arrival; what the queue
+  // cannot hold, and what has waited for too long, gets its route's overload answer at once. A
+  // client that closed its side while it waited gets no answer, and costs no handler.
+  std::size_t max_active = 0;    ///< handlers at once; 0: as many as the server has threads
+  std::size_t max_queued = 128;  ///< whole requests that wait for one of them to end
+  std::chrono::milliseconds queue_deadline{10'000};  ///< of waiting, from the last byte read
+  std::size_t slow_threads = 4;                      ///< handlers of slow routes at once
+  std::size_t slow_queue = 64;  ///< whole requests that wait for these, with the same deadline
+};
+
+/// What overload has done since the start, and what waits at the moment.
+struct ServerStats {
+  struct TurnedAway {
+    std::string route;  ///< its path as registered, whatever the method
+    std::uint64_t queue_full = 0, deadline = 0;
+  };
+  std::vector<TurnedAway> turned_away;  ///< every route, also with none
+  std::size_t active = 0, queued = 0;   ///< requests in handlers of normal routes, and waiting
+  std::size_t slow_active = 0, slow_queued = 0;  ///< of slow routes
 };
 
 /// HTTP/1.1 server on Boost.Beast. Idle connections cost a file descriptor, never a thread. Answers
 /// by itself: 404, 405 (with Allow), 400 malformed, 408 slow, 413 too large, 431 long head, 503
 /// full; HEAD for every GET route. Every reply has a Content-Length and is written in one piece;
 /// non-200 replies it makes itself have an empty body.
+///
+/// A handler runs on the thread that read its request, when there is a place for it. While all
+/// `threads` are in handlers, spare ones keep sockets read and other answers given; with them there
+/// are two more than max_active. A server with one thread and no max_active does all on that one,
+/// one request after the other, which is cheapest; its handlers never run at the same time.
+/// Handlers of slow routes have their own threads in any case.
 class Server {
  public:
   explicit Server(ServerLimits limits = {}, unsigned threads = 1);
@@ -36,11 +63,12 @@ class Server {
   Server& operator=(const Server&) = delete;
 
   /// Before listen(). `path` is exact, or a prefix when it ends in "/*".
-  void route(std::string_view method, std::string_view path, Handler handler);
+  void route(std::string_view method, std::string_view path, Handler handler,
+             RouteOptions options = {});
 
   /// Called after each reply with the route as registered ("" when none matched), the status and
   /// the time from the last byte of the request read to the last byte of the reply handed to the
-  /// kernel.
+  /// kernel, waiting included. Also of overload answers; stats() tells them apart.
   using Observer =
       std::function<void(std::string_view route, unsigned status, std::chrono::nanoseconds)>;
   void observe(Observer observer);
@@ -49,12 +77,21 @@ class Server {
   /// a free one. The error says what could not be bound and why.
   tl::expected<void, std::string> listen(const std::string& address);
   [[nodiscard]] std::uint16_t port() const;
-  /// Stops accepting, lets requests that are being answered finish (up to a second), joins.
-  void stop();
+  /// From any thread, once all routes are there.
+  [[nodiscard]] ServerStats stats() const;
+  /// Stops accepting, lets requests that are being answered or wait for it finish (up to a second),
+  /// joins. Those that wait for a slow handler get the overload answer at once. A slow handler that
+  /// has not ended by then is left behind: its connection is closed, its thread detached and named
+  /// in the log, and all of the server that it uses lives until it returns, and so do all handlers
+  /// and what they captured by value. What it only refers to must live as long; who cannot promise
+  /// that should give slow handlers time limits under a second, or leave the process without
+  /// destroying anything (std::quick_exit) when this returns other than 0: how many were left. A
+  /// handler on the other threads that never ends is waited for: it must not block.
+  std::size_t stop();
 
  private:
   struct Impl;
-  std::unique_ptr<Impl> impl_;
+  std::shared_ptr<Impl> impl_;  ///< also held by slow threads
 };
 
 }  // namespace optipod::http

@@ -27,6 +27,22 @@ SteadyTime from_ticks(std::int64_t t) {
   return SteadyTime(SteadyTime::duration(t));
 }
 
+struct LeaveLane {
+  Lane& lane;
+  ~LeaveLane() { lane.leave(); }
+};
+
+class Working {
+ public:
+  explicit Working(IoThreads& threads) : threads_(threads) { threads_.begin_work(); }
+  ~Working() { threads_.end_work(); }
+  Working(const Working&) = delete;
+  Working& operator=(const Working&) = delete;
+
+ private:
+  IoThreads& threads_;
+};
+
 asio::mutable_buffer buffer(std::span<char> room) {
   return {room.data(), room.size()};
 }
@@ -42,7 +58,9 @@ Session::Session(StrandSocket socket, Shared& shared, std::function<void(Session
   set_state(State::kIdle, shared_.limits.idle_timeout);
 }
 
-Session::~Session() = default;
+Session::~Session() {
+  if (state() != State::kClosed) closed_(this);  // an exception on the strand took it away
+}
 
 // ---- From any thread ---------------------------------------------------------------------------
 
@@ -83,7 +101,8 @@ void Session::post_deadline() {
 void Session::post_close_if_idle() {
   asio::post(socket_.get_executor(), [self = shared_from_this()] {
     const State state = self->state();
-    const bool stopping = self->shared_.stopping.load() && state != State::kWriting;
+    const bool answers = state == State::kAnswering || state == State::kWriting;
+    const bool stopping = self->shared_.stopping.load() && !answers;
     if (state == State::kIdle || stopping) return self->close();
     self->evicted.store(false);
   });
@@ -170,31 +189,88 @@ void Session::reset_response(unsigned status) {
   response_.gzip = false;
 }
 
+/// The request is whole. Until its reply is written no operation is pending on the strand, and what
+/// is posted to it leaves the request and the response alone.
 void Session::answer() {
-  set_state(State::kWriting, shared_.limits.write_timeout);
-  run_handler();
-  const Head& head = reader_.head();
-  keep_alive_ = head.keep_alive && !shared_.stopping.load(std::memory_order_relaxed);
-  reply_.render(response_, {.version = head.version,
-                            .keep_alive = keep_alive_,
-                            .head_only = head.method == "HEAD",
-                            .accept_encoding = head.field("Accept-Encoding")});
-  reader_.finish();
-  write_reply();
-}
-
-void Session::run_handler() {
+  state_.store(State::kAnswering, std::memory_order_relaxed);
+  deadline_.store(ticks(SteadyTime::max()), std::memory_order_relaxed);
   const Request& request = reader_.request();
   const Router::Match match = shared_.router.find(request.method, request.path);
   route_ = match.route;
   if (route_ == nullptr) {
     reset_response(match.allow.empty() ? 404 : 405);
     if (!match.allow.empty()) response_.headers.emplace_back("Allow", match.allow);
-    return;
+    render();
+    return write_reply();
   }
+  Lane& lane = shared_.lanes->of(route_->options);
+  if (lane.try_enter()) return run();
+  const Turn turn = lane.wait(last_read_, [self = shared_from_this()](Turn later) {
+    asio::post(self->socket_.get_executor(), [self, later] { self->resume(later); });
+  });
+  if (turn == Turn::kRun) return run();
+  if (turn != Turn::kWait) turn_away(turn);
+}
+
+/// The waiting has ended.
+void Session::resume(Turn turn) {
+  if (turn != Turn::kRun) return turn_away(turn);
+  if (!peer_has_gone()) return run();
+  shared_.lanes->of(route_->options).leave();
+  close();
+}
+
+void Session::run() {
+  if (route_->options.slow) {
+    return shared_.workers.run(route_->path, [self = shared_from_this()] { self->run_slow(); });
+  }
+  {
+    const LeaveLane leave{shared_.lanes->of(route_->options)};
+    const Working working(*shared_.threads);
+    call(route_->handler);
+    render();
+  }
+  write_reply();
+}
+
+/// On a slow thread, the only one that touches the request and the response.
+void Session::run_slow() {
+  {
+    const LeaveLane leave{shared_.lanes->of(route_->options)};
+    call(route_->handler);
+    render();
+  }
+  asio::post(socket_.get_executor(), [self = shared_from_this()] { self->write_reply(); });
+}
+
+void Session::turn_away(Turn turn) {
+  TurnedAway& count = *route_->turned_away;
+  if (turn == Turn::kQueueFull) count.queue_full.fetch_add(1, std::memory_order_relaxed);
+  if (turn == Turn::kDeadline) count.deadline.fetch_add(1, std::memory_order_relaxed);
+  if (route_->options.overloaded) {
+    call(route_->options.overloaded);
+  } else {
+    reset_response(503);
+    response_.headers.emplace_back("Retry-After", "1");
+  }
+  render();
+  write_reply();
+}
+
+/// A client that has given up closes its connection. One that only ends its sending looks the same;
+/// as other servers do, we take it for gone.
+bool Session::peer_has_gone() {
+  char byte = 0;
+  ErrorCode error;
+  socket_.receive(asio::buffer(&byte, 1), asio::socket_base::message_peek, error);
+  return error && error != asio::error::would_block && error != asio::error::try_again;
+}
+
+void Session::call(const Handler& handler) {
+  const Request& request = reader_.request();
   reset_response(200);
   try {
-    route_->handler(request, response_);
+    handler(request, response_);
     return;
   } catch (const std::exception& error) {
     spdlog::error("{} {}: {}", request.method, route_->path, error.what());
@@ -202,6 +278,17 @@ void Session::run_handler() {
     spdlog::error("{} {}: unknown exception", request.method, route_->path);
   }
   reset_response(500);
+}
+
+/// The response becomes bytes; the request ends.
+void Session::render() {
+  const Head& head = reader_.head();
+  keep_alive_ = head.keep_alive && !shared_.stopping.load(std::memory_order_relaxed);
+  reply_.render(response_, {.version = head.version,
+                            .keep_alive = keep_alive_,
+                            .head_only = head.method == "HEAD",
+                            .accept_encoding = head.field("Accept-Encoding")});
+  reader_.finish();
 }
 
 /// Ends the connection with a status of our own and no body.
@@ -254,8 +341,10 @@ void Session::on_written() {
       spdlog::error("an observer of HTTP requests threw");
     }
   }
-  if (linger_ || (!keep_alive_ && reader_.has_input())) return drain();
-  if (!keep_alive_) {
+  // The server may have begun to stop since the reply was made.
+  const bool ends = !keep_alive_ || shared_.stopping.load(std::memory_order_relaxed);
+  if (linger_ || (ends && reader_.has_input())) return drain();
+  if (ends) {
     ErrorCode ignored;
     socket_.shutdown(asio::ip::tcp::socket::shutdown_both, ignored);
     return close();

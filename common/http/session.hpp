@@ -15,10 +15,13 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/strand.hpp>
 
+#include "common/http/io_threads.hpp"
+#include "common/http/lane.hpp"
 #include "common/http/reply.hpp"
 #include "common/http/request_reader.hpp"
 #include "common/http/router.hpp"
 #include "common/http/server.hpp"
+#include "common/http/workers.hpp"
 
 namespace optipod::http {
 
@@ -32,16 +35,20 @@ struct Shared {
   Router router;
   Server::Observer observer;
   std::atomic<bool> stopping{false};
+  Lanes* lanes = nullptr;
+  IoThreads* threads = nullptr;
+  Workers workers;
 };
 
 class Session : public std::enable_shared_from_this<Session> {
  public:
   enum class State : int {
-    kIdle,      ///< no byte of a request has come
-    kReading,   ///< some have
-    kWriting,   ///< the request is being answered
-    kDraining,  ///< nothing more is said; what the peer still sends is thrown away for a moment,
-                ///< because closing at once would reset the connection and lose the reply
+    kIdle,       ///< no byte of a request has come
+    kReading,    ///< some have
+    kAnswering,  ///< all have; it waits for a handler, or one runs. No deadline of the connection
+    kWriting,    ///< the reply is being written
+    kDraining,   ///< nothing more is said; what the peer still sends is thrown away for a moment,
+                 ///< because closing at once would reset the connection and lose the reply
     kClosed
   };
 
@@ -81,7 +88,13 @@ class Session : public std::enable_shared_from_this<Session> {
   bool send_continue();
   void reset_response(unsigned status);
   void answer();
-  void run_handler();
+  void resume(Turn turn);
+  void run();
+  void run_slow();
+  void turn_away(Turn turn);
+  [[nodiscard]] bool peer_has_gone();
+  void call(const Handler& handler);
+  void render();
   void fail(unsigned status);
   void write_reply();
   void write_rest(std::size_t written);

@@ -59,26 +59,26 @@ std::string landing_page(const StandardRoutes& routes) {
 }  // namespace
 
 void add_standard_routes(Server& server, StandardRoutes routes) {
-  server.route("GET", "/", [page = landing_page(routes)](const Request&, Response& response) {
+  const auto page = [&](std::string_view path, Handler handler) {
+    server.route("GET", path, std::move(handler), {.always = true});
+  };
+  page("/", [text = landing_page(routes)](const Request&, Response& response) {
     response.content_type = "text/html; charset=utf-8";
-    response.body = page;
+    response.body = text;
   });
-  server.route("GET", "/healthz",
-               [](const Request&, Response& response) { response.body = "ok\n"; });
-  server.route("GET", "/readyz",
-               [ready = std::move(routes.readiness)](const Request&, Response& response) {
-                 const Readiness now = ready ? ready() : Readiness{};
-                 response.status = now.ready ? 200 : 503;
-                 response.body = now.details;
-                 if (now.details.empty()) response.body = now.ready ? "ready" : "not ready";
-                 response.body.push_back('\n');
-               });
-  server.route("GET", "/metrics",
-               [render = std::move(routes.render_metrics)](const Request&, Response& response) {
-                 response.content_type = text::kContentType;
-                 response.gzip = true;
-                 if (render) render(response.body);
-               });
+  page("/healthz", [](const Request&, Response& response) { response.body = "ok\n"; });
+  page("/readyz", [ready = std::move(routes.readiness)](const Request&, Response& response) {
+    const Readiness now = ready ? ready() : Readiness{};
+    response.status = now.ready ? 200 : 503;
+    response.body = now.details;
+    if (now.details.empty()) response.body = now.ready ? "ready" : "not ready";
+    response.body.push_back('\n');
+  });
+  page("/metrics", [render = std::move(routes.render_metrics)](const Request&, Response& response) {
+    response.content_type = text::kContentType;
+    response.gzip = true;
+    if (render) render(response.body);
+  });
 }
 
 }  // namespace optipod::http

@@ -29,7 +29,8 @@ struct StandardRoutes {
 };
 
 /// GET (and HEAD) /metrics, /healthz (200 "ok" while the program lives), /readyz (200 or 503, with
-/// the details), and / for people.
+/// the details), and / for people. They are never turned away (RouteOptions::always), so that an
+/// overloaded server still says that it lives and what happens to it; one is answered at a time.
 void add_standard_routes(Server& server, StandardRoutes routes);
 
 }  // namespace optipod::http
