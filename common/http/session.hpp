@@ -80,6 +80,7 @@ class Session : public std::enable_shared_from_this<Session> {
  private:
   using ErrorCode = boost::system::error_code;
 
+  void set_state(State state, SteadyTime deadline);
   void set_state(State state, std::chrono::milliseconds time);
   void next_request();
   void read_some();

@@ -6,18 +6,15 @@
 
 #include <atomic>
 #include <chrono>
-#include <mutex>
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "common/http/lane.hpp"
-#include "common/http/server.hpp"
 #include "common/http/standard_routes.hpp"
-#include "tests/common/gate.hpp"
-#include "tests/common/raw_socket.hpp"
-#include "tests/support/catch.hpp"
+#include "tests/common/overload_fixture.hpp"
 
 namespace optipod::http {
 namespace {
@@ -25,83 +22,12 @@ namespace {
 using std::chrono::milliseconds;
 using test::await;
 using test::body_of;
+using test::check_alive;
 using test::Gate;
+using test::get;
 using test::Raw;
 using test::status_of;
-
-std::string get(const std::string& path) {
-  return "GET " + path + " HTTP/1.1\r\nHost: x\r\n\r\n";
-}
-
-/// /work stands at a gate, /slow at another; both answer "work" and "neutral" when turned away.
-struct Fixture {
-  explicit Fixture(ServerLimits limits, unsigned threads = 1) : server(limits, threads) {
-    const Handler neutral = [](const Request&, Response& r) { r.body = "neutral"; };
-    server.route("GET", "/work",
-                 [this](const Request& q, Response& r) {
-                   note(q.query);
-                   gate.pass();
-                   r.body = "work";
-                 },
-                 {.overloaded = neutral});
-    server.route("GET", "/slow",
-                 [this](const Request& q, Response& r) {
-                   note(q.query);
-                   slow_gate.pass();
-                   r.body = "slow";
-                 },
-                 {.overloaded = neutral, .slow = true});
-    server.route("GET", "/hello", [](const Request&, Response& r) { r.body = "hello"; });
-    server.observe([this](std::string_view route, unsigned, std::chrono::nanoseconds time) {
-      const std::lock_guard lock(mutex);
-      if (route == "/work") times.push_back(time);
-    });
-  }
-  ~Fixture() {
-    gate.open();
-    slow_gate.open();
-  }
-  void listen() { REQUIRE(server.listen("127.0.0.1:0").has_value()); }
-
-  void note(std::string_view query) {
-    const std::lock_guard lock(mutex);
-    order.emplace_back(query);
-  }
-  Raw send(const std::string& path) const {
-    Raw raw = Raw::connect(server.port());
-    raw.send(get(path));
-    return raw;
-  }
-  /// Requests that are known to wait, in this order: path?0, path?1, …
-  std::vector<Raw> queue(const std::string& path, std::size_t count) const {
-    std::vector<Raw> all;
-    for (std::size_t i = 0; i < count; ++i) {
-      all.push_back(send(path + "?" + std::to_string(i)));
-      await([&] {
-        const ServerStats now = server.stats();
-        return (path == "/slow" ? now.slow_queued : now.queued) == i + 1;
-      });
-    }
-    return all;
-  }
-  ServerStats::TurnedAway turned_away(const std::string& route) const {
-    for (const auto& entry : server.stats().turned_away) {
-      if (entry.route == route) return entry;
-    }
-    throw std::runtime_error("no such route in the statistics");
-  }
-
-  Gate gate, slow_gate;
-  std::mutex mutex;
-  std::vector<std::string> order;
-  std::vector<std::chrono::nanoseconds> times;
-  Server server;
-};
-
-void check_alive(Raw& raw) {
-  raw.send(get("/hello"));
-  CHECK(body_of(raw.reply()) == "hello");
-}
+using Fixture = test::OverloadFixture;
 
 TEST_CASE("requests beyond max_active wait and are handled in order") {
   Fixture f({.max_active = 1});
@@ -280,82 +206,6 @@ TEST_CASE("the pages every program has are answered under overload, one at a tim
   CHECK(page_gate.most_at_once() == 1);
 }
 
-TEST_CASE("slow handlers hold up nobody else, and have bounds of their own") {
-  for (const unsigned threads : {1U, 2U}) {
-    Fixture f({.slow_threads = 2, .slow_queue = 2}, threads);
-    f.listen();
-    std::vector<Raw> held;
-    held.push_back(f.send("/slow"));
-    held.push_back(f.send("/slow"));
-    f.slow_gate.await(2);
-    for (Raw& raw : f.queue("/slow", 2)) held.push_back(std::move(raw));
-    CHECK(body_of(f.send("/slow").reply()) == "neutral");
-    CHECK(f.turned_away("/slow").queue_full == 1);
-    Raw quick = Raw::connect(f.server.port());
-    for (int i = 0; i < 50; ++i) check_alive(quick);
-    const ServerStats now = f.server.stats();
-    CHECK(now.slow_active == 2);
-    CHECK(now.slow_queued == 2);
-    CHECK(now.active == 0);
-    f.slow_gate.open();
-    for (Raw& raw : held) CHECK(body_of(raw.reply()) == "slow");
-    CHECK(f.slow_gate.most_at_once() <= 2);
-    for (Raw& raw : held) check_alive(raw);
-  }
-}
-
-TEST_CASE("who waits too long for a slow handler is answered too") {
-  Fixture f({.queue_deadline = milliseconds(50), .slow_threads = 1});
-  f.listen();
-  Raw held = f.send("/slow");
-  f.slow_gate.await(1);
-  Raw late = f.send("/slow");
-  CHECK(body_of(late.reply()) == "neutral");
-  CHECK(f.turned_away("/slow").deadline == 1);
-  f.slow_gate.open();
-  CHECK(body_of(held.reply()) == "slow");
-  late.send(get("/slow"));
-  CHECK(body_of(late.reply()) == "slow");
-}
-
-TEST_CASE("a slow handler has the request, runs elsewhere, and may throw") {
-  Server server({.slow_threads = 1}, 2);
-  std::mutex mutex;
-  std::thread::id slow;
-  bool mixed = false;
-  server.route("GET", "/quick", [&](const Request&, Response& r) {
-    const std::lock_guard lock(mutex);
-    mixed = mixed || std::this_thread::get_id() == slow;
-    r.body = "quick";
-  });
-  server.route("POST", "/slow",
-               [&](const Request& q, Response& r) {
-                 const std::lock_guard lock(mutex);
-                 slow = std::this_thread::get_id();
-                 r.gzip = true;
-                 for (int i = 0; i < 100; ++i)
-                   r.body += std::string(q.body) + std::string(q.header("x"));
-               },
-               {.slow = true});
-  server.route("GET", "/throw",
-               [](const Request&, Response&) { throw std::runtime_error("as it should"); },
-               {.slow = true});
-  server.route("GET", "/int", [](const Request&, Response&) { throw 7; }, {.slow = true});
-  REQUIRE(server.listen("127.0.0.1:0").has_value());
-  Raw raw = Raw::connect(server.port());
-  const std::string post =
-      "POST /slow HTTP/1.1\r\nHost: x\r\nX: head\r\nContent-Length: 4\r\n\r\nbody";
-  for (int i = 0; i < 3; ++i) {  // in one piece: answered in order, across threads
-    raw.send(get("/throw") + post + get("/quick") + get("/int") + post);
-    CHECK(status_of(raw.reply()) == 500);
-    CHECK(body_of(raw.reply()).substr(0, 16) == "bodyheadbodyhead");
-    CHECK(body_of(raw.reply()) == "quick");
-    CHECK(status_of(raw.reply()) == 500);
-    CHECK(body_of(raw.reply()).size() == 800);
-  }
-  CHECK_FALSE(mixed);
-}
-
 /// Ends the client's side of the connection, and waits until the server's kernel knows.
 void give_up(const Raw& raw) {
   raw.end_of_sending();
@@ -386,120 +236,6 @@ TEST_CASE("a client that gives up while it waits costs no handler") {
     CHECK(waiting[2].receive_all().empty());
     CHECK(f.order == std::vector<std::string>{"held", "1", "3"});
     check_alive(waiting[3]);
-  }
-}
-
-TEST_CASE("clients that vanish while handlers run") {
-  Fixture f({.max_active = 1, .slow_threads = 1});
-  f.listen();
-  Raw work = f.send("/work");
-  Raw slow = f.send("/slow");
-  f.gate.await(1);
-  f.slow_gate.await(1);
-  work.reset();
-  slow.reset();
-  for (Raw& raw : f.queue("/work", 2)) raw.reset();
-  for (Raw& raw : f.queue("/slow", 2)) raw.reset();
-  f.gate.open();
-  f.slow_gate.open();
-  CHECK(body_of(f.send("/work").reply()) == "work");
-  CHECK(body_of(f.send("/slow").reply()) == "slow");
-}
-
-/// Returns when the server has begun to stop.
-void await_stopping(std::uint16_t port) {
-  await([&] {
-    try {
-      Raw::connect(port);
-      return false;
-    } catch (const std::runtime_error&) {
-      return true;
-    }
-  });
-}
-
-TEST_CASE("stop lets those who run and wait finish, and sends those who wait for slow ones away") {
-  Fixture f({.max_active = 1, .slow_threads = 1});
-  f.listen();
-  const std::uint16_t port = f.server.port();
-  Raw running = f.send("/work");
-  Raw slow = f.send("/slow");
-  f.gate.await(1);
-  f.slow_gate.await(1);
-  std::vector<Raw> waiting = f.queue("/work", 2);
-  std::vector<Raw> waiting_slow = f.queue("/slow", 2);
-  std::size_t left = 99;
-  std::thread stopping([&] { left = f.server.stop(); });
-  await_stopping(port);
-  for (Raw& raw : waiting_slow) CHECK(body_of(raw.receive_all()) == "neutral");
-  f.gate.open();
-  f.slow_gate.open();
-  CHECK(body_of(running.receive_all()) == "work");
-  CHECK(body_of(slow.receive_all()) == "slow");
-  for (Raw& raw : waiting) {
-    const std::string reply = raw.receive_all();
-    CHECK(body_of(reply) == "work");
-    CHECK(reply.find("Connection: close\r\n") != std::string::npos);
-  }
-  stopping.join();
-  CHECK(left == 0);
-  CHECK(f.server.stop() == 0);
-}
-
-TEST_CASE("stop leaves a slow handler behind that does not end, and frees what it uses after it") {
-  struct Shared {
-    Gate gate;
-    std::mutex mutex;
-    std::string seen;
-  };
-  const auto shared = std::make_shared<Shared>();
-  std::weak_ptr<int> in_handler;
-  {
-    Server server({.slow_threads = 2}, 2);
-    const auto token = std::make_shared<int>(1);
-    in_handler = token;
-    server.route("POST", "/stuck",
-                 [shared, token](const Request& q, Response& r) {
-                   shared->gate.pass();  // until long after the server has gone
-                   const std::lock_guard lock(shared->mutex);
-                   shared->seen =
-                       std::string(q.path) + std::string(q.header("x")) + std::string(q.body);
-                   r.gzip = true;
-                   r.body.assign(100'000, 'r');
-                 },
-                 {.slow = true});
-    REQUIRE(server.listen("127.0.0.1:0").has_value());
-    std::vector<Raw> clients;
-    for (int i = 0; i < 3; ++i) {  // one of them in the queue
-      clients.push_back(Raw::connect(server.port()));
-      clients.back().send(
-          "POST /stuck HTTP/1.1\r\nHost: x\r\nX: head\r\nContent-Length: 4\r\n\r\nbody");
-      await(
-          [&] { return server.stats().slow_active + server.stats().slow_queued > std::size_t(i); });
-    }
-    shared->gate.await(2);
-    CHECK(server.stop() == 2);
-    std::string replies;
-    for (Raw& raw : clients) replies += raw.receive_all();
-    CHECK(status_of(replies) == 503);  // the one that waited; the others end without a word
-    CHECK(body_of(replies).empty());
-  }
-  REQUIRE_FALSE(in_handler.expired());
-  shared->gate.open();
-  await([&] { return in_handler.expired(); });
-  const std::lock_guard lock(shared->mutex);
-  CHECK(shared->seen == "/stuckheadbody");
-}
-
-TEST_CASE("a server that is destroyed while requests wait") {
-  for (int i = 0; i < 20; ++i) {
-    Fixture f({.max_active = 1, .max_queued = 2, .slow_threads = 1, .slow_queue = 2});
-    f.listen();
-    std::vector<Raw> clients;
-    for (int c = 0; c < 6; ++c) clients.push_back(f.send(c % 2 == 0 ? "/work" : "/slow"));
-    f.gate.open();
-    f.slow_gate.open();
-    if (i % 2 == 0) clients.clear();
   }
 }
 

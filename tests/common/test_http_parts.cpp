@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cstring>
 #include <limits>
 #include <random>
 #include <string>
@@ -9,6 +11,8 @@
 #include "common/http/head.hpp"
 #include "common/http/message.hpp"
 #include "common/http/percent.hpp"
+#include "common/http/reply.hpp"
+#include "common/http/request_reader.hpp"
 #include "common/http/router.hpp"
 #include "common/http/url.hpp"
 #include "tests/support/catch.hpp"
@@ -158,6 +162,88 @@ TEST_CASE("chunked bodies, whatever the pieces") {
   std::string trailers = "0\r\n";
   for (int i = 0; i < 10'000; ++i) trailers += "A: b\r\n";
   CHECK(decode(trailers, 1000).result == Result::kMalformed);
+}
+
+/// What a reader makes of `bytes` that come in pieces of up to `piece`.
+std::vector<std::string> read_all(std::string_view bytes, std::size_t piece) {
+  using Step = RequestReader::Step;
+  RequestReader reader(1024, 4096);
+  std::vector<std::string> out;
+  for (;;) {
+    reader.begin();
+    Step step = reader.has_input() ? reader.commit(0) : Step::kMore;
+    while (step == Step::kMore || step == Step::kContinue) {
+      if (step == Step::kContinue) out.emplace_back("continue");
+      const auto room = reader.room();
+      const std::size_t n = std::min({piece, room.size(), bytes.size()});
+      if (n == 0) {
+        if (room.empty()) out.emplace_back("no room");
+        return out;
+      }
+      std::memcpy(room.data(), bytes.data(), n);
+      bytes.remove_prefix(n);
+      step = reader.commit(n);
+    }
+    if (step == Step::kFailed) {
+      out.push_back(std::to_string(reader.status()));
+      return out;
+    }
+    const Request& q = reader.request();
+    out.push_back(std::string(q.method) + " " + std::string(q.path) + " " + std::string(q.query) +
+                  " " + std::string(q.header("x")) + " " + std::string(q.body));
+    reader.finish();
+  }
+}
+
+TEST_CASE("requests are read alike, whatever the pieces") {
+  const std::string text =
+      "GET /a%20b?c=%20 HTTP/1.1\r\nHost: h\r\nX: 1\r\n\r\n\r\n"
+      "POST /sized HTTP/1.1\r\nHost: h\r\nContent-Length: 3000\r\n\r\n" +
+      std::string(3000, 's') +
+      "POST http://h/chunked HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+      "3\r\nabc\r\n1;x\r\nd\r\n0\r\nT: t\r\n\r\n"
+      "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+  const std::vector<std::string> good = {"GET /a b c=%20 1 ",
+                                         "POST /sized   " + std::string(3000, 's'),
+                                         "POST /chunked   abcd", "GET /   "};
+  const std::vector<std::pair<std::string, std::string>> ends = {
+      {"", ""},
+      {"bad\r\n\r\n", "400"},
+      {std::string(1025, 'h'), "431"},
+      {"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4097\r\n\r\n", "413"},
+      {"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1001\r\n", "413"},
+      {"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nx", "400"}};
+  for (const auto& [end, status] : ends) {
+    std::vector<std::string> expected = good;
+    if (!status.empty()) expected.push_back(status);
+    for (const std::size_t piece : {1U, 2U, 3U, 7U, 100U, 1000U, 100'000U}) {
+      INFO("piece " << piece << ", end " << status);
+      CHECK(read_all(text + end, piece) == expected);
+    }
+  }
+  const std::string asks =
+      "POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n";
+  CHECK(read_all(asks + "ab", 1) == std::vector<std::string>{"continue", "POST /   ab"});
+  CHECK(read_all(asks + "ab", 1000) == std::vector<std::string>{"POST /   ab"});
+}
+
+TEST_CASE("a reply's bytes") {
+  Response response;
+  response.headers.emplace_back("X", "a\r\nb");
+  response.body = "body";
+  Reply reply;
+  reply.render(response, {.version = 10, .keep_alive = true, .head_only = false});
+  CHECK(reply.head().starts_with("HTTP/1.1 200 OK\r\nDate: "));
+  CHECK(reply.head().find("\r\nContent-Length: 4\r\n") != std::string_view::npos);
+  CHECK(reply.head().find("\r\nX: a  b\r\n") != std::string_view::npos);
+  CHECK(reply.head().ends_with("\r\nConnection: keep-alive\r\n\r\n"));
+  CHECK(reply.body() == "body");
+  response.gzip = true;
+  response.body.assign(10'000, 'z');
+  reply.render(response, {.head_only = true, .accept_encoding = "gzip"});
+  CHECK(reply.head().find("\r\nContent-Encoding: gzip\r\n") != std::string_view::npos);
+  CHECK(reply.head().find("\r\nContent-Length: 10000\r\n") == std::string_view::npos);
+  CHECK(reply.body().empty());
 }
 
 TEST_CASE("gzip: round trip, bombs, garbage") {
