@@ -29,25 +29,28 @@ struct OriginRequest {
   /// Whole request: connect, send, receive. For stream(): until the head of the reply has come.
   std::chrono::milliseconds timeout{10'000};
   std::size_t max_body_bytes = 16 * 1024 * 1024;
+  bool fresh = false;    ///< on a new connection, not a kept-alive one
   std::stop_token stop;  ///< ends the request at once, in whatever it waits for
 };
 
 struct OriginReply {
   unsigned status = 0;
-  std::string body;                     ///< of stream(): only when the status is not 200
-  std::chrono::seconds retry_after{0};  ///< Retry-After in seconds, at most an hour
+  std::string body;  ///< of stream(): only when the status is not 200, and cut to 64 KiB
   std::string content_type;
+  std::chrono::seconds retry_after{0};  ///< Retry-After in seconds, at most an hour
+  bool complete = true;                 ///< false: the sink of stream() ended it
 };
 
 struct OriginError {
   std::string message;  ///< what, where and why
   bool sent = false;    ///< the request may have reached the server
-  bool reused = false;  ///< it failed on a kept-alive connection before a byte of the reply
+  bool reused = false;  ///< a kept-alive connection turned out dead: not a byte of a reply came
 };
 
-/// What a stream may take.
-struct StreamLimits {
+struct StreamOptions {
   std::chrono::milliseconds quiet{90'000};  ///< longest time without a byte of the body
+  std::chrono::milliseconds total{0};       ///< of the whole body; 0: any
+  std::function<void()> opened;             ///< the reply's head has come, with status 200
 };
 /// Takes the next bytes of a body; false ends the stream without an error.
 using BodySink = std::function<bool(std::string_view bytes)>;
@@ -71,7 +74,7 @@ class OriginClient {
   /// One request whose body goes to `sink` as it comes, when the status is 200. Ends when the body
   /// does, with the reply; any other end is an error.
   tl::expected<OriginReply, OriginError> stream(const OriginRequest& request,
-                                                const StreamLimits& limits,
+                                                const StreamOptions& options,
                                                 const BodySink& sink) const;
 
  private:

@@ -63,7 +63,7 @@ class Client {
   /// GET whose body comes in pieces, as http::OriginClient::stream. `timeout` runs until the
   /// reply's head has come.
   tl::expected<http::OriginReply, std::string> stream(const std::string& target,
-                                                      const http::StreamLimits& limits,
+                                                      const http::StreamOptions& how,
                                                       const http::BodySink& sink,
                                                       const RequestOptions& options = {}) const;
 

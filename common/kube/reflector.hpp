@@ -47,6 +47,7 @@ struct ReflectorOptions {
   /// A watch without a byte for so long is dead. Bookmarks come about once a minute.
   std::chrono::milliseconds quiet_timeout{90'000};
   std::chrono::seconds min_watch{300}, max_watch{600};  ///< asked of the server, random between
+  std::chrono::milliseconds watch_grace{30'000};  ///< for the server to end what it was asked to
   std::chrono::milliseconds min_backoff{500}, max_backoff{30'000};
 };
 
