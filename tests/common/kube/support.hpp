@@ -147,6 +147,7 @@ class Api {
             }
             ++lists;
             on_list(raw, line);
+            if (raw.fd() < 0) return;
           }
         }) {}
   ~Api() { let_go(); }

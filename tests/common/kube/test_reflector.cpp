@@ -221,6 +221,7 @@ TEST_CASE("the server restarts: what was known stays, what changed meanwhile is 
   std::uint16_t port = 0;
   {
     httplib::Server first;
+    first.set_keep_alive_timeout(1);
     first.Get("/api/v1/pods", [](const httplib::Request& q, httplib::Response& r) {
       r.set_content(q.has_param("watch") ? "" : list({pod("a", "1"), pod("b", "1")}, "10"),
                     "application/json");
@@ -238,6 +239,7 @@ TEST_CASE("the server restarts: what was known stays, what changed meanwhile is 
   REQUIRE(eventually([&] { return reflector->status().state == State::kFailing; }));
   CHECK(memory.objects().size() == 2);
   httplib::Server second;
+  second.set_keep_alive_timeout(1);
   second.Get("/api/v1/pods", [](const httplib::Request& q, httplib::Response& r) {
     if (q.has_param("watch")) {
       r.status = 410;
@@ -339,7 +341,6 @@ TEST_CASE("stop() returns from every state, and nothing is called after it") {
   }
   SECTION("while events pour in") {
     Api api;
-    std::atomic<bool> stopped{false};
     api.on_watch = [&](Raw& raw, const std::string&) {
       raw.send(kWatchHead);
       while (raw.send(chunk(event("MODIFIED", pod("a", "12"))))) {
@@ -349,8 +350,7 @@ TEST_CASE("stop() returns from every state, and nothing is called after it") {
     run.start();
     REQUIRE(eventually([&] { return run.reflector.status().events > 100; }));
     run.reflector.stop();
-    const auto events = run.reflector.status().events;
-    CHECK(run.reflector.status().events == events);
+    CHECK(run.reflector.status().failures == 0);
   }
 }
 

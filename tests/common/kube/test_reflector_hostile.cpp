@@ -98,12 +98,13 @@ TEST_CASE("lists of garbage") {
   bad_list("malformed reply", [](Raw& raw, const std::string&) { raw.send("garbage\r\n\r\n"); });
   bad_list("the peer closed the connection", [](Raw& raw, const std::string&) {
     raw.send("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{\"items\":[");
-    raw.reset();
+    raw.end_of_sending();
   });
+  bad_list("Connection reset by peer", [](Raw& raw, const std::string&) { raw.reset(); });
 }
 
 TEST_CASE("lists that are too long, or do not end") {
-  bad_list("body of 1048577 bytes is longer", [](Raw& raw, const std::string&) {
+  bad_list("body is longer than 1048576 bytes", [](Raw& raw, const std::string&) {
     raw.send("HTTP/1.1 200 OK\r\nContent-Length: 1048577\r\n\r\n");
   });
   bad_list("body is longer than 1048576 bytes", [](Raw& raw, const std::string&) {
