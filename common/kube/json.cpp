@@ -40,11 +40,14 @@ Status copy_string(simdjson::simdjson_result<od::value> value, std::string& out)
   return status;
 }
 
-/// The text of an object, without what follows it.
+/// The text of an object, without what follows it. On malformed input simdjson may skip to another
+/// end than the object's.
 Status raw_text(od::object& object, std::string_view& out) {
   const Status status = object.raw_json().get(out);
-  if (status == kOk) out = out.substr(0, out.find_last_not_of(" \t\r\n") + 1);
-  return status;
+  if (status != kOk) return status;
+  out = out.substr(0, out.find_last_not_of(" \t\r\n") + 1);
+  const bool whole = out.size() >= 2 && out.front() == '{' && out.back() == '}';
+  return whole ? kOk : simdjson::TAPE_ERROR;
 }
 
 std::string malformed(const char* what, Status status) {

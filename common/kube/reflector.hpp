@@ -17,8 +17,9 @@
 namespace optipod::kube {
 
 /// Receives a resource's objects, on the reflector's own thread, one call at a time. Texts are JSON
-/// of one object with http::kBodyPadding readable bytes behind, valid during the call; brackets
-/// balance, the rest is not validated. An exception ends the list or watch as an error would.
+/// of one object with http::kBodyPadding readable bytes behind, valid during the call. It
+/// begins with { and ends with }; what is between is not validated. An exception ends the list or
+/// watch as an error would.
 class Handler {
  public:
   virtual ~Handler() = default;

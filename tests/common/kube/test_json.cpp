@@ -62,6 +62,8 @@ TEST_CASE("what is no page is refused with the reason") {
       {R"({"metadata":{"resourceVersion":"1"},"items":[{"a":1})", "malformed list"},
       {R"({"metadata":{"resourceVersion":"1"},"items":[{"a":"1]}})", "malformed list"},
       {R"({"metadata":{"resourceVersion":"1"},"items":[]}{})", "malformed list"},
+      {"{\"metadata\":{\"resourceVersion\":\"1\"},\"items\":[{\007{\"a\":[1]}},{}]}",
+       "malformed list"},
       {"{\"metadata\":{\"resourceVersion\":\"1\"},\"items\":[{\"a\":\"\xFF\"}]}", "malformed list"},
   };
   for (const auto& [text, message] : cases) {
