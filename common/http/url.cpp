@@ -47,14 +47,21 @@ tl::expected<HostPort, std::string> parse_host_port(const std::string& address) 
   return HostPort{std::move(*host), *port};
 }
 
-tl::expected<Url, std::string> parse_url(const std::string& url) {
+tl::expected<Url, std::string> parse_url(const std::string& url, Schemes schemes) {
   const auto fail = [&](std::string_view why) {
     return tl::unexpected("\"" + url + "\" " + std::string(why));
   };
-  constexpr std::string_view kScheme = "http://";
+  constexpr std::string_view kHttp = "http://";
+  constexpr std::string_view kHttps = "https://";
+  const bool both = schemes == Schemes::kHttpAndHttps;
   std::string_view rest = url;
-  if (!rest.starts_with(kScheme)) return fail("is not an http:// URL");
-  rest.remove_prefix(kScheme.size());
+  Url out;
+  out.tls = both && rest.starts_with(kHttps);
+  if (!out.tls && !rest.starts_with(kHttp)) {
+    return fail(both ? "is not an http:// or https:// URL" : "is not an http:// URL");
+  }
+  rest.remove_prefix(out.tls ? kHttps.size() : kHttp.size());
+  if (out.tls) out.port = 443;
   if (std::any_of(rest.begin(), rest.end(), [](char c) {
         return static_cast<unsigned char>(c) <= ' ' || static_cast<unsigned char>(c) == 0x7F;
       })) {
@@ -62,7 +69,6 @@ tl::expected<Url, std::string> parse_url(const std::string& url) {
   }
   if (rest.find('#') != std::string_view::npos) return fail("has a fragment");
   const std::size_t path = std::min(rest.find_first_of("/?"), rest.size());
-  Url out;
   out.authority = rest.substr(0, path);
   out.target = rest.substr(path);
   if (out.target.empty() || out.target[0] == '?') out.target.insert(0, 1, '/');

@@ -9,7 +9,7 @@
 #include <simdjson.h>
 
 #include "common/http/message.hpp"
-#include "extender/wire/quantity.hpp"
+#include "common/kube/quantity.hpp"
 
 namespace optipod::extender::wire {
 namespace {
@@ -198,7 +198,7 @@ class PodReader {
       } else if (status != kOk) {
         return status;
       }
-      const std::optional<double> amount = parse_quantity(text);
+      const std::optional<double> amount = kube::parse_quantity(text);
       if (amount && *amount >= 0) {
         *slot = *amount;
       } else {

@@ -9,10 +9,10 @@
 #include <string>
 
 #include "common/http/message.hpp"
+#include "common/kube/quantity.hpp"
 #include "extender/decide/engine.hpp"
 #include "extender/decide/record.hpp"
 #include "extender/policies/registry.hpp"
-#include "extender/wire/quantity.hpp"
 #include "extender/wire/reply.hpp"
 #include "extender/wire/request.hpp"
 
@@ -53,7 +53,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   static Decision decision;
 
   std::string body(reinterpret_cast<const char*>(data), size);
-  (void)wire::parse_quantity(body);
+  (void)optipod::kube::parse_quantity(body);
   body.append(optipod::http::kBodyPadding, '"');
   const auto decoded = decoder.decode(std::string_view(body).substr(0, size));
   if (!decoded) return 0;

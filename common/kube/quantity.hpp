@@ -4,7 +4,7 @@
 #include <optional>
 #include <string_view>
 
-namespace optipod::extender::wire {
+namespace optipod::kube {
 
 /// A Kubernetes quantity in base units (CPUs, bytes): "100m", "1.5", "2Gi", "1e3", "1E" (exa).
 /// Grammar: apimachinery/pkg/api/resource, Quantity: sign? digits with an optional point, then one
@@ -12,4 +12,4 @@ namespace optipod::extender::wire {
 /// else.
 std::optional<double> parse_quantity(std::string_view text);
 
-}  // namespace optipod::extender::wire
+}  // namespace optipod::kube

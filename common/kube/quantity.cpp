@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "extender/wire/quantity.hpp"
+#include "common/kube/quantity.hpp"
 
 #include <array>
 #include <charconv>
 #include <cmath>
 
-namespace optipod::extender::wire {
+namespace optipod::kube {
 namespace {
 
 struct Suffix {
@@ -69,4 +69,4 @@ std::optional<double> parse_quantity(std::string_view text) {
   return negative ? -number * *factor : number * *factor;
 }
 
-}  // namespace optipod::extender::wire
+}  // namespace optipod::kube

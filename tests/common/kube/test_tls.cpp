@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Who is trusted, and by what name.
+#include <thread>
+
+#include "tests/common/kube/support.hpp"
+
+namespace optipod::kube {
+namespace {
+
+using test::contains;
+using test::Folder;
+
+void openssl(const Folder& folder, const std::string& arguments) {
+  const std::string command =
+      "cd '" + folder.path() + "' && " OPTIPOD_OPENSSL " " + arguments + " >log 2>&1";
+  if (std::system(command.c_str()) != 0) FAIL(command + "\n" + folder.read("log"));
+}
+
+/// Two authorities; a server's certificate of the first for names and addresses, one without
+/// "127.0.0.1", one with a common name only, and clients of both.
+struct Certificates {
+  Certificates() {
+    for (const std::string ca : {"ca", "other"}) {
+      openssl(folder,
+              "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -keyout " + ca +
+                  ".key -out " + ca + ".crt -subj /CN=" + ca);
+    }
+    make("server", "ca", "subjectAltName=DNS:kube.example,IP:127.0.0.1", 2);
+    make("named", "ca", "subjectAltName=DNS:kube.example", 2);
+    make("common", "ca", "subjectAltName=DNS:x.example", 2);
+    make("client", "ca", "extendedKeyUsage=clientAuth", 2);
+    make("stranger", "other", "extendedKeyUsage=clientAuth", 2);
+  }
+  void make(const std::string& name, const std::string& ca, const std::string& extension,
+            int days) const {
+    folder.write(name + ".ext", extension + "\n");
+    // The subject's common name is what the server is called: it must not count.
+    openssl(folder, "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout " + name +
+                        ".key -out " + name + ".csr -subj /CN=kube.example");
+    openssl(folder, "x509 -req -in " + name + ".csr -CA " + ca + ".crt -CAkey " + ca +
+                        ".key -CAcreateserial -days " + std::to_string(days) + " -extfile " + name +
+                        ".ext -out " + name + ".crt");
+  }
+  [[nodiscard]] std::string pem(const std::string& name) const { return folder.read(name); }
+  Folder folder;
+};
+const Certificates& certificates() {
+  static const Certificates all;
+  return all;
+}
+
+class Server {
+ public:
+  explicit Server(const std::string& name, bool ask_client = false)
+      : server_(path(name + ".crt").c_str(), path(name + ".key").c_str(),
+                ask_client ? path("ca.crt").c_str() : nullptr) {
+    REQUIRE(server_.is_valid());
+    server_.Get("/x", [](const httplib::Request&, httplib::Response& r) {
+      r.set_content("{\"ok\":1}", "application/json");
+    });
+    port_ = server_.bind_to_any_port("127.0.0.1");
+    thread_ = std::thread([this] { server_.listen_after_bind(); });
+    test::wait_for(server_);
+  }
+  ~Server() {
+    server_.stop();
+    thread_.join();
+  }
+  [[nodiscard]] std::string url() const { return "https://127.0.0.1:" + std::to_string(port_); }
+
+ private:
+  static std::string path(const std::string& name) { return certificates().folder.path(name); }
+  httplib::SSLServer server_;
+  int port_ = 0;
+  std::thread thread_;
+};
+
+tl::expected<http::OriginReply, std::string> ask(const ClusterConfig& config) {
+  const auto client = Client::make(config);
+  REQUIRE(client.has_value());
+  auto first = (*client)->get("/x");
+  if (!first) return first;
+  return (*client)->get("/x");  // also on the kept-alive connection
+}
+
+ClusterConfig trusting(const Server& server, const std::string& ca = "ca.crt") {
+  ClusterConfig config;
+  config.server = server.url();
+  config.ca_pem = certificates().pem(ca);
+  return config;
+}
+
+void check_refused(const ClusterConfig& config, const std::string& why) {
+  const auto reply = ask(config);
+  REQUIRE_FALSE(reply.has_value());
+  INFO(reply.error());
+  CHECK(contains(reply.error(), why));
+}
+
+TEST_CASE("the right authority and address are trusted") {
+  const Server server("server");
+  const auto reply = ask(trusting(server));
+  INFO((reply ? "" : reply.error()));
+  REQUIRE(reply.has_value());
+  CHECK(reply->body == "{\"ok\":1}");
+  ClusterConfig config = trusting(server);
+  config.ca_pem = certificates().pem("other.crt") + config.ca_pem;  // a bundle
+  config.tls_server_name = "kube.example";
+  CHECK(ask(config).has_value());
+}
+
+TEST_CASE("another authority, the system's, and another name are not") {
+  const Server server("server");
+  check_refused(trusting(server, "other.crt"), "the server's certificate is not accepted: ");
+  check_refused(trusting(server, "other.crt"), "is the certificate authority the server's?");
+  ClusterConfig config = trusting(server);
+  config.ca_pem.clear();
+  check_refused(config, "the server's certificate is not accepted: ");
+  config = trusting(server);
+  config.tls_server_name = "else.example";
+  check_refused(config, "set the TLS server name");
+
+  const Server named("named");
+  check_refused(trusting(named), "IP address mismatch");
+  config = trusting(named);
+  config.tls_server_name = "kube.example";
+  CHECK(ask(config).has_value());
+
+  const Server common("common");
+  config = trusting(common);
+  config.tls_server_name = "kube.example";
+  check_refused(config, "ostname mismatch");
+}
+
+TEST_CASE("insecure-skip-tls-verify trusts anybody") {
+  const Server server("named");
+  ClusterConfig config;
+  config.server = server.url();
+  config.insecure_skip_tls_verify = true;
+  CHECK(ask(config).has_value());
+}
+
+TEST_CASE("a client certificate is shown from memory, and judged by the server") {
+  const Server server("server", true);
+  ClusterConfig config = trusting(server);
+  const auto nameless = ask(config);
+  CHECK_FALSE(nameless.has_value());
+  config.client_cert_pem = certificates().pem("client.crt");
+  config.client_key_pem = certificates().pem("client.key");
+  const auto known = ask(config);
+  INFO((known ? "" : known.error()));
+  CHECK(known.has_value());
+  config.client_cert_pem = certificates().pem("stranger.crt");
+  config.client_key_pem = certificates().pem("stranger.key");
+  CHECK_FALSE(ask(config).has_value());
+  config.client_key_pem = certificates().pem("client.key");
+  const auto mixed = Client::make(config);
+  REQUIRE_FALSE(mixed.has_value());
+  CHECK(contains(mixed.error(), "cannot use the client key"));
+}
+
+TEST_CASE("https to a server that speaks plain HTTP, or says nothing, is an error in time") {
+  test::RawServer plain([](test::Raw& raw, int) {
+    raw.receive();
+    raw.send("HTTP/1.1 400 Bad Request\r\n\r\n");
+  });
+  ClusterConfig config;
+  config.server = "https://127.0.0.1:" + std::to_string(plain.port());
+  check_refused(config, "TLS handshake: ");
+
+  test::RawServer silent([](test::Raw& raw, int) {
+    while (!raw.receive(test::seconds(20)).empty()) {
+    }
+  });
+  config.server = "https://127.0.0.1:" + std::to_string(silent.port());
+  const auto client = Client::make(config);
+  REQUIRE(client.has_value());
+  RequestOptions options;
+  options.timeout = std::chrono::milliseconds(50);
+  const auto reply = (*client)->get("/x", options);
+  REQUIRE_FALSE(reply.has_value());
+  CHECK(contains(reply.error(), "time is up while shaking hands (TLS)"));
+}
+
+}  // namespace
+}  // namespace optipod::kube
