@@ -10,6 +10,8 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "aggregator/derived_series.hpp"
+
 namespace optipod::aggregator {
 namespace {
 
