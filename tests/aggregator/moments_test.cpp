@@ -126,6 +126,15 @@ TEST_CASE("other windows are PromQL's to within a bucket's width") {
   }
 }
 
+TEST_CASE("of the bucket in which a window begins the share inside counts") {
+  Trend trend;  // busy for a minute, then idle; the window begins at 30 s
+  for (int s = 1; s <= 930; ++s) trend.add(s * 1'000, 1, s <= 60 ? 1 : 0);
+  const auto found = trend.over(930'000, 15 * kMinute);
+  CHECK(found->mean == Approx(30.0 / 900));
+  CHECK(found->stddev == Approx(std::sqrt(1.0 / 30 * 29 / 30)));
+  CHECK(found->peak == 1);
+}
+
 TEST_CASE("what has left the window is forgotten, and a gap is not covered") {
   Trend trend;
   for (int minute = 1; minute <= 10; ++minute) trend.add(minute * kMinute, 60, 1);
