@@ -2,56 +2,13 @@
 #include "aggregator/derive.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <limits>
-#include <map>
 
 namespace optipod::aggregator {
 namespace {
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-
-struct Quantity {
-  std::string_view name;
-  std::int64_t max_age_ms;
-  std::optional<double> (*value)(const Derived&);
-};
-constexpr std::int64_t kShort = History::kShortMs, kLong = History::kLongMs;
-constexpr std::array kQuantities{
-    Quantity{"optipod:node_cpus:last", kShort, [](const Derived& d) { return d.cpus; }},
-    Quantity{"optipod:node_cpu_utilization:mean_15s", kShort,
-             [](const Derived& d) { return d.w15s.cpu_utilization; }},
-    Quantity{"optipod:node_cpu_utilization:mean_1m", kLong,
-             [](const Derived& d) { return d.w1m.cpu_utilization; }},
-    Quantity{"optipod:node_cpu_runqueue_wait:mean_15s", kShort,
-             [](const Derived& d) { return d.w15s.runqueue_wait; }},
-    Quantity{"optipod:node_cpu_runqueue_wait:mean_1m", kLong,
-             [](const Derived& d) { return d.w1m.runqueue_wait; }},
-    Quantity{"optipod:node_cpu_runqueue_wait_seconds:p95_15s", kShort,
-             [](const Derived& d) { return d.w15s.runqueue_wait_p95; }},
-    Quantity{"optipod:node_cpu_runqueue_wait_seconds:p95_1m", kLong,
-             [](const Derived& d) { return d.w1m.runqueue_wait_p95; }},
-    Quantity{"optipod:node_memory_utilization:last", kShort,
-             [](const Derived& d) { return d.memory_utilization; }},
-    Quantity{"optipod:node_memory_bytes:last", kShort,
-             [](const Derived& d) { return d.memory_bytes; }},
-    Quantity{"optipod:node_memory_stall:mean_15s", kShort,
-             [](const Derived& d) { return d.w15s.memory_stall; }},
-    Quantity{"optipod:node_memory_stall:mean_1m", kLong,
-             [](const Derived& d) { return d.w1m.memory_stall; }},
-    Quantity{"optipod:node_io_stall:mean_15s", kShort,
-             [](const Derived& d) { return d.w15s.io_stall; }},
-    Quantity{"optipod:node_io_stall:mean_1m", kLong,
-             [](const Derived& d) { return d.w1m.io_stall; }},
-    Quantity{"optipod:node_block_io_latency_seconds:p95_15s", kShort,
-             [](const Derived& d) { return d.w15s.block_io_latency_p95; }},
-    Quantity{"optipod:node_block_io_latency_seconds:p95_1m", kLong,
-             [](const Derived& d) { return d.w1m.block_io_latency_p95; }},
-    Quantity{"optipod:node_block_io_inflight:last", kShort,
-             [](const Derived& d) { return d.inflight; }},
-};
-constexpr std::string_view kUpName = "optipod:node_up:last";
 
 /// NaN when a side is missing; negative when the counter went down.
 double increase(const std::optional<double>& from, const std::optional<double>& to) {
@@ -89,6 +46,24 @@ std::optional<double> share(const std::optional<double>& value) {
   return value ? std::optional(std::clamp(*value, 0.0, 1.0)) : std::nullopt;
 }
 
+/// Absent when NaN.
+std::optional<double> known(double value) {
+  return std::isnan(value) ? std::nullopt : std::optional(value);
+}
+
+std::optional<double> per_cpu(const std::optional<double>& value,
+                              const std::optional<double>& cpus) {
+  if (!value || !cpus || !(*cpus > 0)) return std::nullopt;
+  return *value / *cpus;
+}
+
+std::optional<double> memory_utilization(const NodeSample& sample) {
+  if (!sample.memory_total || !sample.memory_available || !(*sample.memory_total > 0)) {
+    return std::nullopt;
+  }
+  return share(1.0 - *sample.memory_available / *sample.memory_total);
+}
+
 }  // namespace
 
 std::optional<double> histogram_quantile(double q, std::span<const double> bounds,
@@ -124,12 +99,16 @@ std::optional<History::Step> History::step(const NodeSample& from, const NodeSam
             .runqueue_wait = increase(from.runqueue_wait, to.runqueue_wait),
             .memory_waiting = increase(from.memory_waiting, to.memory_waiting),
             .io_waiting = increase(from.io_waiting, to.io_waiting),
+            .counters = {},
             .runqueue = increase(from.runqueue, to.runqueue),
             .block_io = increase(from.block_io, to.block_io)};
-  if (made.cpu_usage < 0 || made.runqueue_wait < 0 || made.memory_waiting < 0 ||
-      made.io_waiting < 0 || went_down(made.runqueue) || went_down(made.block_io)) {
-    return std::nullopt;
+  bool down = made.cpu_usage < 0 || made.runqueue_wait < 0 || made.memory_waiting < 0 ||
+              made.io_waiting < 0 || went_down(made.runqueue) || went_down(made.block_io);
+  for (std::size_t i = 0; i < kCounters; ++i) {
+    made.counters[i] = static_cast<float>(to.counters[i] - from.counters[i]);
+    down = down || made.counters[i] < 0;
   }
+  if (down) return std::nullopt;
   return made;
 }
 
@@ -138,9 +117,15 @@ void History::add(NodeSample sample) {
   std::optional<Step> made;
   if (last_) made = step(*last_, sample);
   if (made) {
+    remember(*made, sample);
     steps_.push_back(std::move(*made));
   } else {
     steps_.clear();
+  }
+  if (last_ && sample.measured_ms < last_->measured_ms - kLongMs) {
+    cpu_.clear();
+    memory_.clear();
+    runqueue_.clear();
   }
   const std::int64_t oldest = sample.measured_ms - kLongMs;
   while (!steps_.empty() && (steps_.front().from_ms < oldest || steps_.size() > kMaxSteps)) {
@@ -149,49 +134,92 @@ void History::add(NodeSample sample) {
   last_ = std::move(sample);
 }
 
-Derived::Window History::window(std::int64_t length_ms) const {
-  Derived::Window window;
-  if (!last_ || steps_.empty()) return window;
-  const std::int64_t since = last_->measured_ms - length_ms;
+void History::remember(const Step& step, const NodeSample& sample) {
+  if (step.to_ms - step.from_ms > kLongMs) return;
+  const double seconds = step.seconds();
+  if (const auto value = share(per_cpu(known(step.cpu_usage / seconds), sample.cpus))) {
+    cpu_.add(step.to_ms, seconds, *value);
+  }
+  if (const auto value = memory_utilization(sample)) memory_.add(step.to_ms, seconds, *value);
+  if (const auto value = per_cpu(known(step.runqueue_wait / seconds), sample.cpus)) {
+    runqueue_.add(step.to_ms, *value);
+  }
+}
+
+History::Steps::const_iterator History::first_of(std::int64_t length_ms) const {
   auto first = steps_.end();
+  if (!last_) return first;
+  const std::int64_t since = last_->measured_ms - length_ms;
   while (first != steps_.begin() && std::prev(first)->from_ms >= since) --first;
+  return first;
+}
+
+std::optional<double> History::rate(Steps::const_iterator first, double Step::*increase) const {
+  if (first == steps_.end() || std::isnan(steps_.back().*increase)) return std::nullopt;
+  double sum = 0, seconds = 0;
+  for (auto s = first; s != steps_.end(); ++s) {
+    if (std::isnan((*s).*increase)) continue;
+    sum += (*s).*increase;
+    seconds += s->seconds();
+  }
+  return sum / seconds;
+}
+
+PerCounter<double> History::rates(Steps::const_iterator first) const {
+  PerCounter<double> rates;
+  if (first == steps_.end()) return rates;
+  std::array<double, kCounters> sum{}, seconds{};
+  for (auto s = first; s != steps_.end(); ++s) {
+    const double length = s->seconds();
+    for (std::size_t i = 0; i < kCounters; ++i) {
+      const auto more = static_cast<double>(s->counters[i]);
+      if (std::isnan(more)) continue;
+      sum[i] += more;
+      seconds[i] += length;
+    }
+  }
+  for (std::size_t i = 0; i < kCounters; ++i) {
+    if (!std::isnan(steps_.back().counters[i])) rates[i] = sum[i] / seconds[i];
+  }
+  return rates;
+}
+
+std::optional<double> History::p95(Steps::const_iterator first, std::vector<float> Step::*increases,
+                                   const HistogramCounts& newest) const {
+  if (first == steps_.end()) return std::nullopt;
+  const std::size_t bounds = (steps_.back().*increases).size();
+  if (bounds == 0) return std::nullopt;
+  std::vector<double> sum(bounds, 0.0);
+  for (auto s = first; s != steps_.end(); ++s) {
+    const std::vector<float>& more = (*s).*increases;
+    for (std::size_t b = 0; b < more.size() && b < bounds; ++b)
+      sum[b] += static_cast<double>(more[b]);
+  }
+  return histogram_quantile(0.95, newest.layout->bounds, sum);
+}
+
+Derived::Window History::window(Steps::const_iterator first,
+                                const PerCounter<double>& rates) const {
+  Derived::Window window;
   if (first == steps_.end()) return window;
-
-  // Increase per second, over the steps that have the quantity; the newest must have it.
-  const auto rate = [&](double Step::*quantity) -> std::optional<double> {
-    if (std::isnan(steps_.back().*quantity)) return std::nullopt;
-    double sum = 0, seconds = 0;
-    for (auto s = first; s != steps_.end(); ++s) {
-      if (std::isnan((*s).*quantity)) continue;
-      sum += (*s).*quantity;
-      seconds += static_cast<double>(s->to_ms - s->from_ms) / 1e3;
-    }
-    return sum / seconds;
-  };
-  const auto p95 = [&](std::vector<float> Step::*quantity,
-                       const HistogramCounts& newest) -> std::optional<double> {
-    const std::size_t bounds = (steps_.back().*quantity).size();
-    if (bounds == 0) return std::nullopt;
-    std::vector<double> sum(bounds, 0.0);
-    for (auto s = first; s != steps_.end(); ++s) {
-      const std::vector<float>& more = (*s).*quantity;
-      for (std::size_t b = 0; b < more.size() && b < bounds; ++b)
-        sum[b] += static_cast<double>(more[b]);
-    }
-    return histogram_quantile(0.95, newest.layout->bounds, sum);
-  };
-
-  const auto per_cpu = [&](const std::optional<double>& value) -> std::optional<double> {
-    if (!value || !last_->cpus || !(*last_->cpus > 0)) return std::nullopt;
-    return *value / *last_->cpus;
-  };
-  window.cpu_utilization = share(per_cpu(rate(&Step::cpu_usage)));
-  window.runqueue_wait = per_cpu(rate(&Step::runqueue_wait));
-  window.memory_stall = share(rate(&Step::memory_waiting));
-  window.io_stall = share(rate(&Step::io_waiting));
-  window.runqueue_wait_p95 = p95(&Step::runqueue, last_->runqueue);
-  window.block_io_latency_p95 = p95(&Step::block_io, last_->block_io);
+  window.cpu_utilization = share(per_cpu(rate(first, &Step::cpu_usage), last_->cpus));
+  window.runqueue_wait = per_cpu(rate(first, &Step::runqueue_wait), last_->cpus);
+  window.memory_stall = share(rate(first, &Step::memory_waiting));
+  window.io_stall = share(rate(first, &Step::io_waiting));
+  window.runqueue_wait_p95 = p95(first, &Step::runqueue, last_->runqueue);
+  window.block_io_latency_p95 = p95(first, &Step::block_io, last_->block_io);
+  if (rates[kSegmentsSent] > 0) {
+    window.network_loss = share(known(rates[kSegmentsRetransmitted] / rates[kSegmentsSent]));
+  }
   return window;
+}
+
+Derived::Past History::past(const Trend& trend) const {
+  const std::int64_t now = last_->measured_ms;
+  return {.w15m = trend.over(now, 15 * Trend::kMinuteMs),
+          .w1h = trend.over(now, Trend::kHourMs),
+          .w24h = trend.over(now, 24 * Trend::kHourMs),
+          .forecast_15m = share(trend.forecast(now))};
 }
 
 Derived History::derive() const {
@@ -200,35 +228,16 @@ Derived History::derive() const {
   derived.cpus = last_->cpus;
   derived.memory_bytes = last_->memory_total;
   derived.inflight = last_->inflight;
-  if (last_->memory_total && last_->memory_available && *last_->memory_total > 0) {
-    derived.memory_utilization = share(1.0 - *last_->memory_available / *last_->memory_total);
-  }
-  derived.w15s = window(kShortMs);
-  derived.w1m = window(kLongMs);
+  derived.memory_utilization = memory_utilization(*last_);
+  const auto short_first = first_of(kShortMs), long_first = first_of(kLongMs);
+  derived.w15s = window(short_first, rates(short_first));
+  const PerCounter<double> rates_1m = rates(long_first);
+  derived.w1m = window(long_first, rates_1m);
+  for (std::size_t i = 0; i < kRates; ++i) derived.rate_1m[i] = known(rates_1m[i]);
+  derived.cpu = past(cpu_);
+  derived.memory = past(memory_);
+  derived.runqueue_wait_max_1h = runqueue_.over_hour(last_->measured_ms);
   return derived;
-}
-
-DerivedSeries::DerivedSeries(std::string_view node) {
-  SchemaBuilder builder;
-  const std::vector<text::Label> labels{{.name = "node", .value = node}};
-  for (const Quantity& quantity : kQuantities) builder.add(quantity.name, labels, true);
-  builder.add(kUpName, labels, true);
-  schema_ = builder.finish().value_or(nullptr);  // cannot fail: the names above differ
-}
-
-SeriesSet DerivedSeries::make(const Derived& derived, bool up, std::int64_t measured_ms,
-                              std::int64_t scraped_ms) const {
-  SeriesSet set{.schema = schema_, .scraped_ms = scraped_ms, .measured_ms = measured_ms};
-  for (const Quantity& quantity : kQuantities) {
-    const std::optional<double> value = quantity.value(derived);
-    set.values.push_back(value && std::isfinite(*value) ? *value : stale());
-    set.max_age_ms.push_back(quantity.max_age_ms);
-  }
-  set.values.push_back(up ? 1 : 0);
-  set.max_age_ms.push_back(std::numeric_limits<std::int64_t>::max());
-  set.own_ms.assign(set.values.size(), kNoTime);
-  if (!up) set.own_ms.back() = scraped_ms;
-  return set;
 }
 
 }  // namespace optipod::aggregator

@@ -3,9 +3,11 @@
 // One node's samples → the scheduling view of docs/metrics.md §2. No I/O, no clock, no lock.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -14,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "aggregator/moments.hpp"
 #include "aggregator/series.hpp"
 
 namespace optipod::aggregator {
@@ -31,12 +34,36 @@ struct HistogramCounts {
   std::vector<double> counts;
 };
 
+/// Plain counters, of which only the speed is asked. The first kRates are the eight quantities of
+/// the first OptiPod.
+enum Counter : std::size_t {
+  kMemoryAllocatedBytes,
+  kPageFaults,
+  kSwitchesVoluntary,
+  kSwitchesInvoluntary,
+  kFilesystemReads,
+  kFilesystemReadBytes,
+  kFilesystemWrites,
+  kFilesystemWrittenBytes,
+  kRates,
+  kSegmentsSent = kRates,
+  kSegmentsRetransmitted,
+  kCounters
+};
+
+/// One value a counter; NaN where there is none.
+template <typename Number>
+struct PerCounter : std::array<Number, kCounters> {
+  PerCounter() { this->fill(std::numeric_limits<Number>::quiet_NaN()); }
+};
+
 /// What derivation reads of one page. Absent means absent on the page.
 struct NodeSample {
   std::int64_t measured_ms = 0;  ///< by the node's clock, as exposed
   std::optional<double> cpus, memory_total, memory_available, inflight;
   /// Counters, seconds.
   std::optional<double> cpu_usage, runqueue_wait, memory_waiting, io_waiting;
+  PerCounter<double> counters;
   HistogramCounts runqueue, block_io;
 };
 
@@ -59,6 +86,7 @@ class NodePlan {
   std::uint32_t time_ = kMissing, cpus_ = kMissing, memory_total_ = kMissing,
                 memory_available_ = kMissing, cpu_usage_ = kMissing, runqueue_wait_ = kMissing,
                 memory_waiting_ = kMissing, io_waiting_ = kMissing;
+  std::array<std::uint32_t, kCounters> counters_;
   std::vector<std::uint32_t> inflight_;
   Histogram runqueue_, block_io_;
 };
@@ -73,21 +101,31 @@ std::optional<double> histogram_quantile(double q, std::span<const double> bound
 struct Derived {
   struct Window {
     std::optional<double> cpu_utilization, runqueue_wait, runqueue_wait_p95, memory_stall, io_stall,
-        block_io_latency_p95;
+        block_io_latency_p95, network_loss;
+  };
+  /// A utilisation's longer past, and what it is expected to be.
+  struct Past {
+    std::optional<WindowMoments> w15m, w1h, w24h;
+    std::optional<double> forecast_15m;
   };
   std::optional<double> cpus, memory_utilization, memory_bytes, inflight;
   Window w15s, w1m;
+  std::array<std::optional<double>, kRates> rate_1m;  ///< per second
+  Past cpu, memory;
+  std::optional<double> runqueue_wait_max_1h;
 };
 
-/// The last minute of one node, as increments between samples that follow each other. Bounded: at
-/// most kMaxSteps, older than a minute forgotten. Not thread-safe.
+/// One node's past: the last minute as increments between samples that follow each other (at most
+/// kMaxSteps), the last day as moments (4.6 KiB). Not thread-safe.
 class History {
  public:
   static constexpr std::int64_t kShortMs = 15'000, kLongMs = 60'000;
   static constexpr std::size_t kMaxSteps = 512;
 
   /// A sample with the time of the last one is the same sample. A counter that went down, a time
-  /// that went back, or other histogram bounds start the history anew with this sample.
+  /// that went back, or other histogram bounds start the last minute anew with this sample; the
+  /// last day starts anew when time went back by more than kLongMs. Samples further apart than
+  /// kLongMs say nothing about the time between them.
   void add(NodeSample sample);
   [[nodiscard]] bool empty() const { return !last_; }
   [[nodiscard]] Derived derive() const;
@@ -98,26 +136,31 @@ class History {
   struct Step {
     std::int64_t from_ms = 0, to_ms = 0;
     double cpu_usage, runqueue_wait, memory_waiting, io_waiting;
+    PerCounter<float> counters;
     std::vector<float> runqueue, block_io;  ///< per bound, cumulative over le; empty when missing
+    [[nodiscard]] double seconds() const { return static_cast<double>(to_ms - from_ms) / 1e3; }
   };
   static std::optional<Step> step(const NodeSample& from, const NodeSample& to);
-  [[nodiscard]] Derived::Window window(std::int64_t length_ms) const;
+  using Steps = std::deque<Step>;
+  /// The steps of the window that ends with the last sample.
+  [[nodiscard]] Steps::const_iterator first_of(std::int64_t length_ms) const;
+  /// Increase per second over the steps from `first` that have the quantity; the newest must have
+  /// it.
+  [[nodiscard]] std::optional<double> rate(Steps::const_iterator first,
+                                           double Step::*increase) const;
+  [[nodiscard]] PerCounter<double> rates(Steps::const_iterator first) const;
+  [[nodiscard]] std::optional<double> p95(Steps::const_iterator first,
+                                          std::vector<float> Step::*increases,
+                                          const HistogramCounts& newest) const;
+  [[nodiscard]] Derived::Window window(Steps::const_iterator first,
+                                       const PerCounter<double>& rates) const;
+  [[nodiscard]] Derived::Past past(const Trend& trend) const;
+  void remember(const Step& step, const NodeSample& sample);
 
   std::optional<NodeSample> last_;
-  std::deque<Step> steps_;
-};
-
-/// The view as series with label `node`, stamped `measured_ms`; a value is served until the window
-/// it speaks for (15 s for :last) no longer reaches back to it. `optipod:node_up:last` is stamped
-/// `scraped_ms` when the node is down. One schema a node.
-class DerivedSeries {
- public:
-  explicit DerivedSeries(std::string_view node);
-  [[nodiscard]] SeriesSet make(const Derived& derived, bool up, std::int64_t measured_ms,
-                               std::int64_t scraped_ms) const;
-
- private:
-  std::shared_ptr<const Schema> schema_;
+  Steps steps_;
+  Trend cpu_, memory_;
+  Peak runqueue_;
 };
 
 }  // namespace optipod::aggregator

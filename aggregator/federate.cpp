@@ -105,9 +105,9 @@ std::size_t federate(std::span<const SeriesSet* const> sets, std::span<const Sel
 std::size_t federate(const Views& views, std::span<const Selector> selectors, std::int64_t now_ms,
                      const FederateOptions& options, std::string& out) {
   std::vector<const SeriesSet*> sets;
-  sets.reserve(views.size() * 3);
+  sets.reserve(views.size() * 4);
   for (const auto& view : views) {
-    for (const SeriesSet* set : {&view->scraped, &view->report, &view->derived})
+    for (const SeriesSet* set : {&view->scraped, &view->report, &view->derived, &view->pods})
       sets.push_back(set);
   }
   return federate(sets, selectors, now_ms, options, out);

@@ -25,7 +25,7 @@ struct FederateOptions {
 std::size_t federate(std::span<const SeriesSet* const> sets, std::span<const Selector> selectors,
                      std::int64_t now_ms, const FederateOptions& options, std::string& out);
 
-/// Of all views' scraped, report and derived series.
+/// Of all views' scraped, report, derived and pods' series.
 std::size_t federate(const Views& views, std::span<const Selector> selectors, std::int64_t now_ms,
                      const FederateOptions& options, std::string& out);
 

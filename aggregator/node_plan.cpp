@@ -2,6 +2,7 @@
 //
 // Finds on an exporter's page what derivation needs.
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <limits>
@@ -16,6 +17,22 @@ namespace {
 constexpr std::size_t kMaxBounds = 64;
 constexpr std::size_t kMaxGroups = 1024;
 constexpr std::size_t kMaxDevices = 4096;
+
+struct CounterSeries {
+  std::string_view name, label, value;  ///< the label that tells series of one name apart
+};
+constexpr std::array<CounterSeries, kCounters> kCounterSeries{{
+    {"optipod_node_memory_allocated_bytes_total", "", ""},
+    {"optipod_node_page_faults_total", "", ""},
+    {"optipod_node_context_switches_total", "kind", "voluntary"},
+    {"optipod_node_context_switches_total", "kind", "involuntary"},
+    {"optipod_node_filesystem_reads_total", "", ""},
+    {"optipod_node_filesystem_read_bytes_total", "", ""},
+    {"optipod_node_filesystem_writes_total", "", ""},
+    {"optipod_node_filesystem_written_bytes_total", "", ""},
+    {"optipod_node_network_tcp_sent_segments_total", "", ""},
+    {"optipod_node_network_tcp_retransmitted_segments_total", "", ""},
+}};
 
 std::span<const std::uint32_t> find(const Schema& schema, std::string_view name) {
   const auto runs = schema.runs();
@@ -37,9 +54,15 @@ std::optional<double> number(std::string_view text) {
 }  // namespace
 
 NodePlan::NodePlan(const Schema& schema) {
-  const auto one = [&](std::string_view name) {
-    const auto found = find(schema, name);
-    return found.size() == 1 ? found[0] : kMissing;
+  const auto one = [&](std::string_view name, std::string_view label = {},
+                       std::string_view value = {}) {
+    std::uint32_t found = kMissing;
+    for (const std::uint32_t i : find(schema, name)) {
+      if (schema.series()[i].label(label) != value) continue;
+      if (found != kMissing) return kMissing;
+      found = i;
+    }
+    return found;
   };
   time_ = one("optipod_sample_timestamp_seconds");
   cpus_ = one("optipod_node_cpus");
@@ -49,6 +72,10 @@ NodePlan::NodePlan(const Schema& schema) {
   runqueue_wait_ = one("optipod_node_cpu_runqueue_wait_seconds_sum");
   memory_waiting_ = one("optipod_node_pressure_memory_waiting_seconds_total");
   io_waiting_ = one("optipod_node_pressure_io_waiting_seconds_total");
+  for (std::size_t i = 0; i < kCounters; ++i) {
+    const auto& [name, label, value] = kCounterSeries[i];
+    counters_[i] = one(name, label, value);
+  }
   const auto inflight = find(schema, "optipod_node_block_io_inflight");
   if (inflight.size() <= kMaxDevices) inflight_.assign(inflight.begin(), inflight.end());
   runqueue_ = find_histogram(schema, "optipod_node_cpu_runqueue_wait_seconds_bucket");
@@ -124,6 +151,9 @@ NodeSample NodePlan::read(const SeriesSet& set) const {
   sample.runqueue_wait = value(runqueue_wait_);
   sample.memory_waiting = value(memory_waiting_);
   sample.io_waiting = value(io_waiting_);
+  for (std::size_t i = 0; i < kCounters; ++i) {
+    if (const auto count = value(counters_[i])) sample.counters[i] = *count;
+  }
   for (const std::uint32_t i : inflight_) {
     if (const auto more = value(i)) sample.inflight = sample.inflight.value_or(0) + *more;
   }

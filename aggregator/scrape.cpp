@@ -10,6 +10,9 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "aggregator/derived_series.hpp"
+#include "aggregator/pod_usage.hpp"
+
 namespace optipod::aggregator {
 namespace {
 
@@ -104,7 +107,8 @@ class Scraper::Work {
         url_(target.url()),
         parser_(target.labels, options.limits),
         report_(target),
-        derived_(target.node) {
+        derived_(target.node),
+        pods_(target.node, target.labels) {
     const auto interval = std::chrono::duration_cast<std::chrono::nanoseconds>(options.interval);
     offset_ = std::chrono::nanoseconds(hash(target.node + "\n" + url_) %
                                        static_cast<std::uint64_t>(interval.count()));
@@ -161,6 +165,7 @@ class Scraper::Work {
     view->measured_ms = measured_ms_;
     view->figures = figures_;
     view->derived = derived_.make(figures_, view->agent_up, measured_ms_, scraped_ms_);
+    view->pods = pods_.series(measured_ms_, scraped_ms_);
     const auto duration = Clock::now() - started_;
     view->duration_seconds = std::chrono::duration<double>(duration).count();
     view->report = report_.make(*view, added);
@@ -215,7 +220,9 @@ class Scraper::Work {
       plan_.emplace(*view.scraped.schema);
       plan_schema_ = view.scraped.schema;
     }
-    history_.add(plan_->read(view.scraped));
+    NodeSample sample = plan_->read(view.scraped);
+    pods_.update(view.scraped, sample.measured_ms);
+    history_.add(std::move(sample));
     measured_ms_ = view.scraped.measured_ms;
     figures_ = history_.derive();
     self.derived(Clock::now() - begin);
@@ -260,6 +267,7 @@ class Scraper::Work {
   BodyParser parser_;
   Report report_;
   DerivedSeries derived_;
+  PodUsage pods_;
   std::shared_ptr<const Schema> shown_, plan_schema_;
   std::optional<NodePlan> plan_;
   History history_;

@@ -128,8 +128,9 @@ void add_routes(http::Server& server, const Store& store, Self& self,
                             : http::Readiness{false, std::string(kNotReady)};
            },
        .links = {{"/nodes", "every node: its age, its errors, its key figures (JSON)"},
-                 {"/federate?match[]=%7B__name__%3D~%22optipod:.*%22%7D",
+                 {"/federate?match[]=%7B__name__%3D~%22optipod:node_.*%22%7D",
                   "the scheduling view, as Prometheus federates it"},
+                 {"/federate?match[]=%7B__name__%3D~%22optipod:pod_.*%22%7D", "what each pod uses"},
                  {"/federate?match[]=up", "which targets answered"}}});
   server.observe([&self](std::string_view route, unsigned status, std::chrono::nanoseconds time) {
     self.served(route, status, time);

@@ -154,6 +154,10 @@ struct Dictionary<NodeRecord> {
       OPTIPOD_FIELD(NodeRecord, node_name),
       OPTIPOD_FIELD(NodeRecord, kernel_release),
       OPTIPOD_FIELD(NodeRecord, cgroup_root),
+      OPTIPOD_FIELD(NodeRecord, page_faults),
+      OPTIPOD_FIELD(NodeRecord, memory_allocated_bytes),
+      OPTIPOD_FIELD(NodeRecord, tcp_sent_segments),
+      OPTIPOD_FIELD(NodeRecord, tcp_retransmitted_segments),
   };
 };
 

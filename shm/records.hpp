@@ -40,6 +40,8 @@ enum Valid : std::uint64_t {
   kValidMemory = 1u << 9,        ///< NodeRecord::memory_*, ContainerRecord::memory_*
   kValidPressureIrq = 1u << 10,  ///< NodeRecord::pressure_irq_stalled_ns
   kValidThrottling = 1u << 11,   ///< ContainerRecord::cpu_{throttled_ns,periods,throttled_periods}
+  kValidVmEvents = 1u << 12,     ///< NodeRecord::page_faults, memory_allocated_bytes
+  kValidTcpSegments = 1u << 13,  ///< NodeRecord::tcp_*
 };
 
 enum PreemptedBy : std::size_t { kBySelf, kByOther, kBySystem, kPreemptedByCount };
@@ -102,6 +104,11 @@ struct NodeRecord {
   char node_name[256];
   char kernel_release[72];
   char cgroup_root[256];  ///< as the agent was told: "/" is the whole machine
+  // Since ABI 1.1; whole-machine nodes only.
+  std::uint64_t page_faults;             ///< minor and major
+  std::uint64_t memory_allocated_bytes;  ///< handed out by the kernel's page allocator
+  std::uint64_t tcp_sent_segments;       ///< host's network namespace; retransmitted ones too
+  std::uint64_t tcp_retransmitted_segments;
 };
 
 /// One per container (or per leaf cgroup outside Kubernetes) per tick. Identity and values are one

@@ -173,6 +173,21 @@ void render_node(Page& page, const shm::Tick& tick) {
                 "Memory that can be given out without swapping.");
     page.sample({}, {}, node.memory_available_bytes);
   }
+  const auto counter = [&](std::uint64_t valid, std::string_view name, std::string_view help,
+                           std::uint64_t value) {
+    page.family("node", name, MetricType::kCounter, help);
+    if (node.valid & valid) page.sample({}, {}, value);
+  };
+  counter(shm::kValidVmEvents, "memory_allocated_bytes_total",
+          "Memory handed out by the kernel's page allocator.", node.memory_allocated_bytes);
+  counter(shm::kValidVmEvents, "page_faults_total", "Page faults, minor and major.",
+          node.page_faults);
+  counter(shm::kValidTcpSegments, "network_tcp_sent_segments_total",
+          "TCP segments sent from the host's network namespace, retransmitted ones included.",
+          node.tcp_sent_segments);
+  counter(shm::kValidTcpSegments, "network_tcp_retransmitted_segments_total",
+          "TCP segments sent again from the host's network namespace.",
+          node.tcp_retransmitted_segments);
 }
 
 std::size_t render_devices(Page& page, const shm::Tick& tick) {

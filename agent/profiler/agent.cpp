@@ -12,6 +12,7 @@
 
 #include "agent/profiler/cgroup_root.hpp"
 #include "agent/profiler/cpu_list.hpp"
+#include "agent/profiler/machine_counters.hpp"
 #include "agent/profiler/sampler.hpp"
 #include "agent/profiler/self_sampler.hpp"
 #include "shm/layout.hpp"
@@ -46,8 +47,11 @@ std::vector<shm::AgentRecord::Feature> file_features(const CgroupRoot& root,
     return make_feature(feature, on ? "file" : "no " + controller + " controller on v2", on);
   };
   const bool pods = ::access(pods_directory.c_str(), R_OK | X_OK) == 0;
-  return {by_controller("cpu_throttling", "cpu"), by_controller("memory_usage", "memory"),
-          make_feature("container_names", pods ? "file" : "no pod logs readable", pods)};
+  auto features = MachineCounters(root.path == "/").features();
+  features.insert(features.end(),
+                  {by_controller("cpu_throttling", "cpu"), by_controller("memory_usage", "memory"),
+                   make_feature("container_names", pods ? "file" : "no pod logs readable", pods)});
+  return features;
 }
 
 /// Publishes until `stop`, on a grid of deadlines: work that takes long makes a tick late, not

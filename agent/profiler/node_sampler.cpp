@@ -36,7 +36,8 @@ NodeSampler::NodeSampler(CgroupRoot root, std::vector<unsigned> cpus, const std:
       meminfo_(proc_ + "/meminfo"),
       pressure_{open_pressure(proc_, root_, "cpu"), open_pressure(proc_, root_, "memory"),
                 open_pressure(proc_, root_, "io")},
-      irq_(open_pressure(proc_, root_, "irq")) {
+      irq_(open_pressure(proc_, root_, "irq")),
+      machine_(whole_machine_, proc_) {
   if (!whole_machine_) {
     memory_current_ = KeptFile(root_.directory() + "/memory.current");
     memory_max_ = KeptFile(root_.directory() + "/memory.max");
@@ -54,6 +55,7 @@ void NodeSampler::sample(const CgroupValues* root_values, shm::NodeRecord& node)
   sample_cpu(root_values, node);
   sample_pressure(root_values, node);
   sample_memory(node);
+  machine_.sample(node);
 }
 
 void NodeSampler::sample_cpu(const CgroupValues* root_values, shm::NodeRecord& node) {

@@ -113,6 +113,39 @@ std::optional<MemInfo> parse_meminfo(std::string_view text) {
   return MemInfo{*total * 1024, *available * 1024};
 }
 
+std::optional<VmStat> parse_vmstat(std::string_view text) {
+  std::optional<std::uint64_t> faults, pages;
+  while (!text.empty()) {
+    auto line = take_line(text);
+    const auto key = take_word(line);
+    if (key == "pgfault") faults = number(take_word(line));
+    if (!key.starts_with("pgalloc_")) continue;
+    const auto zone = number(take_word(line));
+    if (!zone) return std::nullopt;
+    pages = pages.value_or(0) + *zone;
+  }
+  if (!faults || !pages) return std::nullopt;
+  return VmStat{*faults, *pages};
+}
+
+std::optional<TcpSegments> parse_snmp_tcp(std::string_view text) {
+  while (!text.empty()) {
+    auto names = take_line(text);
+    if (take_word(names) != "Tcp:") continue;
+    auto values = take_line(text);
+    if (take_word(values) != "Tcp:") return std::nullopt;
+    std::optional<std::uint64_t> sent, again;
+    for (auto name = take_word(names); !name.empty(); name = take_word(names)) {
+      const auto value = number(take_word(values));  // MaxConn may be -1
+      if (name == "OutSegs") sent = value;
+      if (name == "RetransSegs") again = value;
+    }
+    if (!sent || !again) return std::nullopt;
+    return TcpSegments{*sent, *again};
+  }
+  return std::nullopt;
+}
+
 std::optional<std::uint64_t> parse_number_file(std::string_view text) {
   return number(take_line(text));
 }

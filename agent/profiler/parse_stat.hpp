@@ -40,6 +40,19 @@ struct MemInfo {
 };
 std::optional<MemInfo> parse_meminfo(std::string_view text);
 
+/// /proc/vmstat, since boot.
+struct VmStat {
+  std::uint64_t page_faults;      ///< minor and major
+  std::uint64_t pages_allocated;  ///< handed out by the page allocator, over all zones
+};
+std::optional<VmStat> parse_vmstat(std::string_view text);
+
+/// The Tcp lines of /proc/net/snmp. The kernel counts a segment that is sent again only as that.
+struct TcpSegments {
+  std::uint64_t sent_first, retransmitted;
+};
+std::optional<TcpSegments> parse_snmp_tcp(std::string_view text);
+
 /// A file that is one number; "max" and everything else is nullopt.
 std::optional<std::uint64_t> parse_number_file(std::string_view text);
 

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Golden values are worked out by hand; the arithmetic stands beside each.
 #include "aggregator/derive.hpp"
+#include "aggregator/derived_series.hpp"
 
 #include <cmath>
 #include <limits>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -42,9 +44,20 @@ std::string page(double now, double t) {
       "optipod_node_block_io_latency_seconds_bucket{{device=\"b\",operation=\"write\",le=\"+Inf\"}}"
       " {}\n"
       "optipod_node_block_io_inflight{{device=\"a\",operation=\"read\"}} 2\n"
-      "optipod_node_block_io_inflight{{device=\"b\",operation=\"write\"}} 3\n",
+      "optipod_node_block_io_inflight{{device=\"b\",operation=\"write\"}} 3\n"
+      "optipod_node_memory_allocated_bytes_total {}\n"
+      "optipod_node_page_faults_total {}\n"
+      "optipod_node_context_switches_total{{kind=\"voluntary\"}} {}\n"
+      "optipod_node_context_switches_total{{kind=\"involuntary\"}} {}\n"
+      "optipod_node_filesystem_reads_total {}\n"
+      "optipod_node_filesystem_read_bytes_total {}\n"
+      "optipod_node_filesystem_writes_total {}\n"
+      "optipod_node_filesystem_written_bytes_total {}\n"
+      "optipod_node_network_tcp_sent_segments_total {}\n"
+      "optipod_node_network_tcp_retransmitted_segments_total {}\n",
       now, 1.5 * t, 90 * t, 100 * t, 100 * t, 3 * t, 100 * t, 0.25 * t, 0.5 * t, 10 * t, 10 * t,
-      30 * t, 30 * t);
+      30 * t, 30 * t, 1e6 * t, 2e3 * t, 300 * t, 40 * t, 5 * t, 6e4 * t, 7 * t, 8e5 * t, 200 * t,
+      t);
 }
 
 NodeSample sample_of(const std::string& body) {
@@ -101,7 +114,92 @@ TEST_CASE("two samples give every quantity") {
     CHECK(*w->memory_stall == Approx(0.25));
     CHECK(*w->io_stall == Approx(0.5));
     CHECK(*w->block_io_latency_p95 == Approx(0.475));  // 40 in [0, 0.5]: 0.5·38/40
+    CHECK(*w->network_loss == Approx(0.005));          // 1 of 200
   }
+  const double rates[] = {1e6, 2e3, 300, 40, 5, 6e4, 7, 8e5};
+  for (std::size_t i = 0; i < kRates; ++i) CHECK(*two.rate_1m[i] == Approx(rates[i]));
+  CHECK_FALSE(one.rate_1m[kPageFaults].has_value());
+  CHECK_FALSE(one.cpu.w1h.has_value());
+  CHECK(*two.runqueue_wait_max_1h == Approx(1.5));
+  for (const auto& w : {two.cpu.w15m, two.cpu.w1h, two.cpu.w24h}) {
+    CHECK(w->mean == Approx(0.75));
+    CHECK(w->peak == Approx(0.75));
+    CHECK(w->stddev == 0);
+  }
+  CHECK(two.cpu.w1h->covered == Approx(1.0 / 3600));
+  CHECK(two.memory.w24h->mean == Approx(0.75));
+  CHECK(two.memory.w24h->covered == Approx(1.0 / 86'400));
+}
+
+TEST_CASE("long windows: steps are the samples; gaps and restarts cost only themselves") {
+  History history;
+  history.add(usage(0, 0));
+  history.add(usage(10, 2));   // 0.2
+  history.add(usage(20, 8));   // 0.6
+  history.add(usage(30, 0));   // a restarted agent: no step
+  history.add(usage(40, 10));  // 1.0
+  const auto w = history.derive().cpu.w15m;
+  CHECK(w->mean == Approx(0.6));
+  CHECK(w->stddev == Approx(std::sqrt((0.16 + 0 + 0.16) / 3)));
+  CHECK(w->peak == Approx(1));
+  CHECK(w->covered == Approx(30.0 / 900));
+  CHECK_FALSE(history.derive().memory.w15m.has_value());
+
+  history.add(usage(101, 10));  // 61 s: nothing is known of them
+  CHECK(history.derive().cpu.w15m->covered == Approx(30.0 / 900));
+  history.add(usage(151, 10));
+  CHECK(history.derive().cpu.w15m->mean == Approx((3 * 10 * 0.6) / 80));
+  history.add(usage(92, 10));  // a clock set back by less than a minute
+  CHECK(history.derive().cpu.w15m->covered == Approx(80.0 / 900));
+  history.add(usage(31, 10));  // by more
+  CHECK_FALSE(history.derive().cpu.w15m.has_value());
+}
+
+TEST_CASE("a rising load is forecast, and never beyond all or nothing") {
+  History rising, falling;
+  double up = 0, down = 0;
+  for (int t = 0; t <= 1800; t += 10) {
+    rising.add(usage(t, up));
+    falling.add(usage(t, down));
+    const double level = 0.9 * (t + 10) / 1800;  // from 0 to 0.9 in half an hour
+    up += 10 * level;
+    down += 10 * (0.9 - level);
+  }
+  CHECK(*rising.derive().cpu.forecast_15m == 1);   // 1.35 on the line
+  CHECK(*falling.derive().cpu.forecast_15m == 0);  // −0.45
+  CHECK_FALSE(rising.derive().memory.forecast_15m.has_value());
+}
+
+TEST_CASE("loss: nothing sent is no loss and no value") {
+  const auto sample = [](double seconds, double sent, double again) {
+    NodeSample made{.measured_ms = std::llround(seconds * 1e3)};
+    made.counters[kSegmentsSent] = sent;
+    made.counters[kSegmentsRetransmitted] = again;
+    return made;
+  };
+  History history;
+  history.add(sample(0, 100, 10));
+  history.add(sample(10, 100, 10));
+  CHECK_FALSE(history.derive().w15s.network_loss.has_value());
+  history.add(sample(20, 104, 14));  // all that was sent was sent again
+  CHECK(*history.derive().w15s.network_loss == 1);
+  history.add(sample(50, 200, 14));
+  CHECK_FALSE(history.derive().w15s.network_loss.has_value());  // no two samples in 15 s
+  CHECK(*history.derive().w1m.network_loss == Approx(0.04));    // 4 of 100
+  NodeSample gone{.measured_ms = 51'000};
+  history.add(gone);
+  CHECK_FALSE(history.derive().w1m.network_loss.has_value());
+  history.add(sample(52, 0, 0));
+  CHECK_FALSE(history.derive().w1m.network_loss.has_value());
+}
+
+TEST_CASE("of two series that differ in a foreign label neither is the node's") {
+  const NodeSample sample = sample_of(
+      "optipod_node_page_faults_total{kind=\"a\"} 1\noptipod_node_page_faults_total{kind=\"b\"} 2\n"
+      "optipod_node_context_switches_total{kind=\"voluntary\"} 3\n");
+  CHECK(std::isnan(sample.counters[kPageFaults]));
+  CHECK(sample.counters[kSwitchesVoluntary] == 3);
+  CHECK(std::isnan(sample.counters[kSwitchesInvoluntary]));
 }
 
 TEST_CASE("windows are cut by sample time") {
@@ -262,17 +360,22 @@ TEST_CASE("a hostile page does not make the history grow") {
 
 TEST_CASE("series: named as documented, label node, stamped when measured, each with its age") {
   History history;
-  history.add(sample_of(page(100, 10)));
-  history.add(sample_of(page(101, 11)));
-  const SeriesSet set = DerivedSeries("n\"1").make(history.derive(), true, 101'000, 101'300);
+  for (int t = 0; t <= 900; ++t) history.add(sample_of(page(100 + t, 10 + t)));
+  const SeriesSet set = DerivedSeries("n\"1").make(history.derive(), true, 1'000'000, 1'000'300);
   const auto lines = lines_of(set);
-  CHECK(lines.size() == 17);
-  CHECK(lines[0] == "optipod:node_cpus:last{node=\"n\\\"1\"} 2 101000");
-  CHECK(lines[1] == "optipod:node_cpu_utilization:mean_15s{node=\"n\\\"1\"} 0.75 101000");
-  CHECK(lines.back() == "optipod:node_up:last{node=\"n\\\"1\"} 1 101000");
+  CHECK(lines.size() == 54);
+  CHECK(lines[0] == "optipod:node_cpus:last{node=\"n\\\"1\"} 2 1000000");
+  CHECK(lines[1] == "optipod:node_cpu_utilization:mean_15s{node=\"n\\\"1\"} 0.75 1000000");
+  CHECK(lines.back() == "optipod:node_up:last{node=\"n\\\"1\"} 1 1000000");
   for (const double value : set.values) CHECK_FALSE(is_stale(value));
-  CHECK(set.max_age_ms[1] == 15'000);
-  CHECK(set.max_age_ms[2] == 60'000);
+  // Served as long as the window in the name, which ends in it; :last for 15 s.
+  const std::map<std::string, std::int64_t> ages{{"15s", 15'000},     {"1m", 60'000},
+                                                 {"15m", 900'000},    {"1h", 3'600'000},
+                                                 {"24h", 86'400'000}, {"last", 15'000}};
+  for (std::size_t i = 0; i + 1 < set.values.size(); ++i) {
+    const std::string name(set.schema->series()[i].name);
+    CHECK(set.max_age_ms[i] == ages.at(name.substr(name.find_last_of(":_") + 1)));
+  }
 
   const SeriesSet down = DerivedSeries("n1").make({}, false, 101'000, 105'000);
   CHECK(lines_of(down).back() == "optipod:node_up:last{node=\"n1\"} 0 105000");

@@ -5,6 +5,7 @@ import http.server
 import json
 import os
 import socket
+import sys
 import threading
 import time
 import urllib.parse
@@ -113,6 +114,96 @@ def test_what_it_federates_is_what_the_exporter_said(stack, cgroup):
         return 0.5 < waiting * cpus and 0.3 < used * cpus
     wait_until(true_to_the_load, "the load shows in the view", 40)
     promtool_check(aggregator.get("/metrics").body)
+
+
+def test_what_is_usual_and_what_pods_use(stack, cgroup):
+    uid = "2c48913c-b29f-11e7-9350-020968147796"
+    pods = stack.directory / "logs" / "pods"
+    (pods / f"shop_web-0_{uid}" / "app").mkdir(parents=True)
+    (pods / f"shop_web-0_{uid}" / "app" / "0.log").touch()
+    app = cgroup.child(f"kubepods/burstable/pod{uid}/{'b' * 64}")
+    agent = stack.agent("--pods-dir", pods, cgroup=cgroup)
+    exporter = stack.exporter(agent.segment)
+    aggregator = stack.serve("aggregator", "--target", f"{NODE}={exporter.url.removeprefix('http://')}")
+    [load] = busy(stack, app)
+
+    wait_until(lambda: derived(aggregator, "cpu_utilization:mean_1h"), "the long windows are there")
+    cpus, _ = derived(aggregator, "cpus:last")
+    for window, seconds in (("15m", 900), ("1h", 3600), ("24h", 86400)):
+        for resource in ("cpu", "memory"):
+            mean, stddev, peak, covered = (derived(aggregator, f"{resource}_utilization:{of}_{window}")[0]
+                                           for of in ("mean", "stddev", "max", "covered"))
+            assert 0 < mean <= peak <= 1 and 0 <= stddev <= peak
+            assert 0 < covered * seconds < 60
+    assert derived(aggregator, "cpu_utilization:forecast_15m") is None  # from less than 15 min
+    assert derived(aggregator, "cpu_runqueue_wait:max_1h")[0] >= 0
+    assert derived(aggregator, "context_switches_involuntary:rate_1m")[0] > 0
+    # What only a whole machine has.
+    assert derived(aggregator, "page_faults:rate_1m") is None
+    assert derived(aggregator, "network_loss:mean_1m") is None
+
+    def of_pods():
+        return federated(aggregator, '{__name__=~"optipod:pod_.*"}')
+
+    labels = frozenset({"node": NODE, "namespace": "shop", "pod": "web-0", "instance": ""}.items())
+
+    def pod(name):
+        return (of_pods().get((name, labels)) or (None,))[0]
+
+    # The pod is all that runs on the node: both views see one load.
+    def true_to_the_load():
+        used, node = pod("optipod:pod_cpu_usage:mean_1m"), derived(aggregator, "cpu_utilization:mean_1m")[0] * cpus
+        return used is not None and used > 0.3 and used == pytest.approx(node, rel=0.25)
+    wait_until(true_to_the_load, "the load shows as the pod's", 60)
+    has_memory = (app.path / "memory.current").exists()
+    assert (pod("optipod:pod_memory_bytes:last") is not None) == has_memory
+    assert pod("optipod:pod_block_io_bytes:rate_1m") >= 0
+    assert {found for _, found in of_pods()} == {labels}
+
+    load.kill()
+    app.remove()
+    wait_until(lambda: of_pods() == {}, "the pod is gone with its series")
+
+
+def test_a_whole_machine_counts_its_faults_and_segments(stack):
+    agent = stack.agent()
+    exporter = stack.exporter(agent.segment)
+    aggregator = stack.serve("aggregator", "--target", f"{NODE}={exporter.url.removeprefix('http://')}")
+
+    def vmstat(key):
+        with open("/proc/vmstat", encoding="ascii") as lines:
+            return next(int(line.split()[1]) for line in lines if line.startswith(f"{key} "))
+
+    def page(name):
+        [value] = series(exporter.metrics(), name)
+        return value
+
+    before, asked = vmstat("pgfault"), time.time()
+    wait_until(lambda: page(TIMESTAMP) > asked, "a sample from after the reading")
+    counted = page("optipod_node_page_faults_total")
+    # A child that touches 64 MiB it has not touched before, again and again.
+    touch = """
+import mmap
+while True:
+    with mmap.mmap(-1, 64 << 20) as memory:
+        memory.madvise(mmap.MADV_NOHUGEPAGE)
+        for at in range(0, len(memory), 4096):
+            memory[at] = 1
+"""
+    stack.run([sys.executable, "-c", touch], name="touch")
+    wait_until(lambda: page("optipod_node_page_faults_total") > counted + 16384, "the faults are counted")
+    assert page("optipod_node_page_faults_total") - counted <= vmstat("pgfault") - before
+    wait_until(lambda: (derived(aggregator, "page_faults:rate_1m") or (0,))[0] > 100, "and are a rate")
+    # Each of them took a page.
+    wait_until(lambda: (derived(aggregator, "memory_allocated_bytes:rate_1m") or (0,))[0] > 100 * 4096,
+               "so is the memory")
+    # Scrapes go over loopback TCP, where nothing is lost.
+    wait_until(lambda: page("optipod_node_network_tcp_sent_segments_total") > 10, "segments are counted")
+    loss, _ = wait_until(lambda: derived(aggregator, "network_loss:mean_1m"), "and loss is known")
+    assert 0 <= loss < 0.5
+    features = {dict(labels)["feature"]: value for (name, labels), value in exporter.metrics().items()
+                if name == "optipod_agent_feature_enabled"}
+    assert features["vm_events"] == features["tcp_segments"] == 1
 
 
 def test_a_dead_agent_is_seen_and_its_age_is_true(stack, cgroup):

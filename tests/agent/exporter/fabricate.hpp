@@ -11,7 +11,7 @@
 
 namespace optipod::exporter::testing {
 
-inline constexpr std::uint64_t kEverything = (1u << 12) - 1;
+inline constexpr std::uint64_t kEverything = (1u << 14) - 1;
 
 template <std::size_t N>
 void set(char (&field)[N], std::string_view text) {
@@ -96,6 +96,10 @@ inline shm::Tick node_tick() {
   n.pressure_irq_stalled_ns = 77;
   n.memory_total_bytes = 8ull << 30;
   n.memory_available_bytes = 3ull << 30;
+  n.page_faults = 31'000;
+  n.memory_allocated_bytes = 7ull << 30;
+  n.tcp_sent_segments = 2'000;
+  n.tcp_retransmitted_segments = 14;
   set(n.node_name, "node-1");
   set(n.kernel_release, "6.1.0-18-amd64");
   set(n.cgroup_root, "/");

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/profiler/machine_counters.hpp"
+
+#include <unistd.h>
+
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "agent/profiler/parse_stat.hpp"
+#include "agent/profiler/self_sampler.hpp"
+
+namespace optipod::agent {
+namespace {
+
+/// The counters of the host's network namespace, "" when that cannot be told from another. Only it
+/// has the sysctl below; and process 1 of the first pid namespace, whose number the kernel has
+/// fixed, lives in it.
+std::string host_snmp(const std::string& proc) {
+  std::error_code error;
+  if (std::filesystem::exists(proc + "/sys/net/core/netdev_budget", error)) {
+    return proc + "/net/snmp";
+  }
+  const auto pid_namespace = std::filesystem::read_symlink(proc + "/self/ns/pid", error);
+  return !error && pid_namespace == "pid:[4026531836]" ? proc + "/1/net/snmp" : "";
+}
+
+}  // namespace
+
+MachineCounters::MachineCounters(bool whole_machine, std::string proc)
+    : whole_machine_(whole_machine), proc_(std::move(proc)) {
+  if (!whole_machine_) return;
+  if (const std::string path = host_snmp(proc_); !path.empty()) snmp_ = KeptFile(path);
+}
+
+void MachineCounters::sample(shm::NodeRecord& node) {
+  if (!whole_machine_) return;
+  // Not kept open: it may be longer than a KeptFile reads.
+  const auto page_bytes = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  if (const auto memory = parse_vmstat(read_file(proc_ + "/vmstat"))) {
+    node.page_faults = page_faults_(memory->page_faults);
+    node.memory_allocated_bytes = allocated_(memory->pages_allocated * page_bytes);
+    node.valid |= shm::kValidVmEvents;
+  }
+  if (const auto tcp = parse_snmp_tcp(snmp_.read())) {
+    // The kernel counts as sent what is sent for the first time.
+    node.tcp_retransmitted_segments = retransmitted_(tcp->retransmitted);
+    node.tcp_sent_segments = sent_(tcp->sent_first + tcp->retransmitted);
+    node.valid |= shm::kValidTcpSegments;
+  }
+}
+
+std::vector<shm::AgentRecord::Feature> MachineCounters::features() const {
+  constexpr const char* kSubtree = "only of a whole machine";
+  const bool memory = whole_machine_ && parse_vmstat(read_file(proc_ + "/vmstat")).has_value();
+  const bool tcp = parse_snmp_tcp(snmp_.read()).has_value();
+  return {make_feature("vm_events",
+                       memory           ? "file"
+                       : whole_machine_ ? "no /proc/vmstat readable"
+                                        : kSubtree,
+                       memory),
+          make_feature("tcp_segments",
+                       tcp              ? "file"
+                       : whole_machine_ ? "needs hostNetwork or hostPID"
+                                        : kSubtree,
+                       tcp)};
+}
+
+}  // namespace optipod::agent

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "aggregator/derived_series.hpp"
+
+#include <array>
+#include <cmath>
+#include <limits>
+#include <optional>
+
+namespace optipod::aggregator {
+namespace {
+
+constexpr std::int64_t kShort = History::kShortMs, kLong = History::kLongMs,
+                       kQuarter = 15 * Trend::kMinuteMs, kHour = Trend::kHourMs,
+                       kDay = 24 * Trend::kHourMs;
+
+std::optional<double> of(const std::optional<WindowMoments>& window,
+                         double WindowMoments::*figure) {
+  return window ? std::optional((*window).*figure) : std::nullopt;
+}
+
+struct Quantity {
+  std::string_view name;
+  std::int64_t max_age_ms;
+  std::optional<double> (*value)(const Derived&);
+};
+constexpr std::array kQuantities{
+    Quantity{"optipod:node_cpus:last", kShort, [](const Derived& d) { return d.cpus; }},
+    Quantity{"optipod:node_cpu_utilization:mean_15s", kShort,
+             [](const Derived& d) { return d.w15s.cpu_utilization; }},
+    Quantity{"optipod:node_cpu_utilization:mean_1m", kLong,
+             [](const Derived& d) { return d.w1m.cpu_utilization; }},
+    Quantity{"optipod:node_cpu_runqueue_wait:mean_15s", kShort,
+             [](const Derived& d) { return d.w15s.runqueue_wait; }},
+    Quantity{"optipod:node_cpu_runqueue_wait:mean_1m", kLong,
+             [](const Derived& d) { return d.w1m.runqueue_wait; }},
+    Quantity{"optipod:node_cpu_runqueue_wait_seconds:p95_15s", kShort,
+             [](const Derived& d) { return d.w15s.runqueue_wait_p95; }},
+    Quantity{"optipod:node_cpu_runqueue_wait_seconds:p95_1m", kLong,
+             [](const Derived& d) { return d.w1m.runqueue_wait_p95; }},
+    Quantity{"optipod:node_memory_utilization:last", kShort,
+             [](const Derived& d) { return d.memory_utilization; }},
+    Quantity{"optipod:node_memory_bytes:last", kShort,
+             [](const Derived& d) { return d.memory_bytes; }},
+    Quantity{"optipod:node_memory_stall:mean_15s", kShort,
+             [](const Derived& d) { return d.w15s.memory_stall; }},
+    Quantity{"optipod:node_memory_stall:mean_1m", kLong,
+             [](const Derived& d) { return d.w1m.memory_stall; }},
+    Quantity{"optipod:node_io_stall:mean_15s", kShort,
+             [](const Derived& d) { return d.w15s.io_stall; }},
+    Quantity{"optipod:node_io_stall:mean_1m", kLong,
+             [](const Derived& d) { return d.w1m.io_stall; }},
+    Quantity{"optipod:node_block_io_latency_seconds:p95_15s", kShort,
+             [](const Derived& d) { return d.w15s.block_io_latency_p95; }},
+    Quantity{"optipod:node_block_io_latency_seconds:p95_1m", kLong,
+             [](const Derived& d) { return d.w1m.block_io_latency_p95; }},
+    Quantity{"optipod:node_block_io_inflight:last", kShort,
+             [](const Derived& d) { return d.inflight; }},
+    Quantity{"optipod:node_network_loss:mean_15s", kShort,
+             [](const Derived& d) { return d.w15s.network_loss; }},
+    Quantity{"optipod:node_network_loss:mean_1m", kLong,
+             [](const Derived& d) { return d.w1m.network_loss; }},
+    Quantity{"optipod:node_memory_allocated_bytes:rate_1m", kLong,
+             [](const Derived& d) { return d.rate_1m[kMemoryAllocatedBytes]; }},
+    Quantity{"optipod:node_page_faults:rate_1m", kLong,
+             [](const Derived& d) { return d.rate_1m[kPageFaults]; }},
+    Quantity{"optipod:node_context_switches_voluntary:rate_1m", kLong,
+             [](const Derived& d) { return d.rate_1m[kSwitchesVoluntary]; }},
+    Quantity{"optipod:node_context_switches_involuntary:rate_1m", kLong,
+             [](const Derived& d) { return d.rate_1m[kSwitchesInvoluntary]; }},
+    Quantity{"optipod:node_filesystem_reads:rate_1m", kLong,
+             [](const Derived& d) { return d.rate_1m[kFilesystemReads]; }},
+    Quantity{"optipod:node_filesystem_read_bytes:rate_1m", kLong,
+             [](const Derived& d) { return d.rate_1m[kFilesystemReadBytes]; }},
+    Quantity{"optipod:node_filesystem_writes:rate_1m", kLong,
+             [](const Derived& d) { return d.rate_1m[kFilesystemWrites]; }},
+    Quantity{"optipod:node_filesystem_written_bytes:rate_1m", kLong,
+             [](const Derived& d) { return d.rate_1m[kFilesystemWrittenBytes]; }},
+    Quantity{"optipod:node_cpu_runqueue_wait:max_1h", kHour,
+             [](const Derived& d) { return d.runqueue_wait_max_1h; }},
+    Quantity{"optipod:node_cpu_utilization:mean_15m", kQuarter,
+             [](const Derived& d) { return of(d.cpu.w15m, &WindowMoments::mean); }},
+    Quantity{"optipod:node_cpu_utilization:stddev_15m", kQuarter,
+             [](const Derived& d) { return of(d.cpu.w15m, &WindowMoments::stddev); }},
+    Quantity{"optipod:node_cpu_utilization:max_15m", kQuarter,
+             [](const Derived& d) { return of(d.cpu.w15m, &WindowMoments::peak); }},
+    Quantity{"optipod:node_cpu_utilization:covered_15m", kQuarter,
+             [](const Derived& d) { return of(d.cpu.w15m, &WindowMoments::covered); }},
+    Quantity{"optipod:node_cpu_utilization:mean_1h", kHour,
+             [](const Derived& d) { return of(d.cpu.w1h, &WindowMoments::mean); }},
+    Quantity{"optipod:node_cpu_utilization:stddev_1h", kHour,
+             [](const Derived& d) { return of(d.cpu.w1h, &WindowMoments::stddev); }},
+    Quantity{"optipod:node_cpu_utilization:max_1h", kHour,
+             [](const Derived& d) { return of(d.cpu.w1h, &WindowMoments::peak); }},
+    Quantity{"optipod:node_cpu_utilization:covered_1h", kHour,
+             [](const Derived& d) { return of(d.cpu.w1h, &WindowMoments::covered); }},
+    Quantity{"optipod:node_cpu_utilization:mean_24h", kDay,
+             [](const Derived& d) { return of(d.cpu.w24h, &WindowMoments::mean); }},
+    Quantity{"optipod:node_cpu_utilization:stddev_24h", kDay,
+             [](const Derived& d) { return of(d.cpu.w24h, &WindowMoments::stddev); }},
+    Quantity{"optipod:node_cpu_utilization:max_24h", kDay,
+             [](const Derived& d) { return of(d.cpu.w24h, &WindowMoments::peak); }},
+    Quantity{"optipod:node_cpu_utilization:covered_24h", kDay,
+             [](const Derived& d) { return of(d.cpu.w24h, &WindowMoments::covered); }},
+    Quantity{"optipod:node_cpu_utilization:forecast_15m", kQuarter,
+             [](const Derived& d) { return d.cpu.forecast_15m; }},
+    Quantity{"optipod:node_memory_utilization:mean_15m", kQuarter,
+             [](const Derived& d) { return of(d.memory.w15m, &WindowMoments::mean); }},
+    Quantity{"optipod:node_memory_utilization:stddev_15m", kQuarter,
+             [](const Derived& d) { return of(d.memory.w15m, &WindowMoments::stddev); }},
+    Quantity{"optipod:node_memory_utilization:max_15m", kQuarter,
+             [](const Derived& d) { return of(d.memory.w15m, &WindowMoments::peak); }},
+    Quantity{"optipod:node_memory_utilization:covered_15m", kQuarter,
+             [](const Derived& d) { return of(d.memory.w15m, &WindowMoments::covered); }},
+    Quantity{"optipod:node_memory_utilization:mean_1h", kHour,
+             [](const Derived& d) { return of(d.memory.w1h, &WindowMoments::mean); }},
+    Quantity{"optipod:node_memory_utilization:stddev_1h", kHour,
+             [](const Derived& d) { return of(d.memory.w1h, &WindowMoments::stddev); }},
+    Quantity{"optipod:node_memory_utilization:max_1h", kHour,
+             [](const Derived& d) { return of(d.memory.w1h, &WindowMoments::peak); }},
+    Quantity{"optipod:node_memory_utilization:covered_1h", kHour,
+             [](const Derived& d) { return of(d.memory.w1h, &WindowMoments::covered); }},
+    Quantity{"optipod:node_memory_utilization:mean_24h", kDay,
+             [](const Derived& d) { return of(d.memory.w24h, &WindowMoments::mean); }},
+    Quantity{"optipod:node_memory_utilization:stddev_24h", kDay,
+             [](const Derived& d) { return of(d.memory.w24h, &WindowMoments::stddev); }},
+    Quantity{"optipod:node_memory_utilization:max_24h", kDay,
+             [](const Derived& d) { return of(d.memory.w24h, &WindowMoments::peak); }},
+    Quantity{"optipod:node_memory_utilization:covered_24h", kDay,
+             [](const Derived& d) { return of(d.memory.w24h, &WindowMoments::covered); }},
+    Quantity{"optipod:node_memory_utilization:forecast_15m", kQuarter,
+             [](const Derived& d) { return d.memory.forecast_15m; }},
+};
+constexpr std::string_view kUpName = "optipod:node_up:last";
+
+}  // namespace
+
+DerivedSeries::DerivedSeries(std::string_view node) {
+  SchemaBuilder builder;
+  const std::vector<text::Label> labels{{.name = "node", .value = node}};
+  for (const Quantity& quantity : kQuantities) builder.add(quantity.name, labels, true);
+  builder.add(kUpName, labels, true);
+  schema_ = builder.finish().value_or(nullptr);  // cannot fail: the names above differ
+}
+
+SeriesSet DerivedSeries::make(const Derived& derived, bool up, std::int64_t measured_ms,
+                              std::int64_t scraped_ms) const {
+  SeriesSet set{.schema = schema_, .scraped_ms = scraped_ms, .measured_ms = measured_ms};
+  for (const Quantity& quantity : kQuantities) {
+    const std::optional<double> value = quantity.value(derived);
+    set.values.push_back(value && std::isfinite(*value) ? *value : stale());
+    set.max_age_ms.push_back(quantity.max_age_ms);
+  }
+  set.values.push_back(up ? 1 : 0);
+  set.max_age_ms.push_back(std::numeric_limits<std::int64_t>::max());
+  set.own_ms.assign(set.values.size(), kNoTime);
+  if (!up) set.own_ms.back() = scraped_ms;
+  return set;
+}
+
+}  // namespace optipod::aggregator

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "aggregator/moments.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+
+namespace optipod::aggregator {
+namespace {
+
+float narrow(double value) {
+  constexpr double kMax = std::numeric_limits<float>::max();
+  return static_cast<float>(std::clamp(value, -kMax, kMax));
+}
+
+/// A bucket's moments as a window counts them.
+struct Part {
+  double seconds, mean, scatter, at_s;
+};
+
+/// The buckets of a window that hold something. Bounded by the largest ring.
+class Parts {
+ public:
+  template <class Buckets>
+  Parts(const Buckets& buckets, std::int64_t time_ms, std::int64_t length_ms) {
+    buckets.each(time_ms, length_ms, [&](const Moments& cell, std::int64_t start_ms, double share) {
+      if (!(cell.seconds > 0)) return;
+      const double seconds = share * static_cast<double>(cell.seconds);
+      const double at_s =
+          static_cast<double>(start_ms - time_ms) / 1e3 + static_cast<double>(cell.centre_s);
+      parts_[count_++] = {seconds, static_cast<double>(cell.mean),
+                          share * static_cast<double>(cell.scatter), at_s};
+      seconds_ += seconds;
+      mean_ += seconds * static_cast<double>(cell.mean);
+      at_s_ += seconds * at_s;
+      peak_ = std::max(peak_, static_cast<double>(cell.peak));
+    });
+    if (count_ == 0) return;
+    mean_ /= seconds_;
+    at_s_ /= seconds_;
+  }
+
+  [[nodiscard]] std::size_t count() const { return count_; }
+  [[nodiscard]] double seconds() const { return seconds_; }
+  [[nodiscard]] double mean() const { return mean_; }
+  [[nodiscard]] double peak() const { return peak_; }
+
+  [[nodiscard]] double variance() const {
+    double scatter = 0;
+    for (std::size_t i = 0; i < count_; ++i) {
+      const double off = parts_[i].mean - mean_;
+      scatter += parts_[i].scatter + parts_[i].seconds * off * off;
+    }
+    return scatter / seconds_;
+  }
+
+  /// On the line of least squares through the buckets' centres, `ahead_s` behind the window's end.
+  [[nodiscard]] double line_at(double ahead_s) const {
+    double tt = 0, tx = 0;
+    for (std::size_t i = 0; i < count_; ++i) {
+      const double t = parts_[i].at_s - at_s_;
+      tt += parts_[i].seconds * t * t;
+      tx += parts_[i].seconds * t * (parts_[i].mean - mean_);
+    }
+    return tt > 0 ? mean_ + tx / tt * (ahead_s - at_s_) : mean_;
+  }
+
+ private:
+  std::array<Part, 61> parts_;  // the first count_ are set
+  std::size_t count_ = 0;
+  double seconds_ = 0, mean_ = 0, at_s_ = 0;
+  double peak_ = -std::numeric_limits<double>::infinity();
+};
+
+}  // namespace
+
+void Moments::add(double at_s, double weight, double value) {
+  const double before = static_cast<double>(seconds), all = before + weight;
+  const double part = weight / all;
+  const double off = value - static_cast<double>(mean);
+  peak = before > 0 ? std::max(peak, narrow(value)) : narrow(value);
+  scatter = narrow(static_cast<double>(scatter) + off * off * before * part);
+  mean = narrow(static_cast<double>(mean) + off * part);
+  centre_s = narrow(static_cast<double>(centre_s) + (at_s - static_cast<double>(centre_s)) * part);
+  seconds = narrow(all);
+}
+
+void Trend::add(std::int64_t time_ms, double seconds, double value) {
+  const auto put = [&](auto place) {
+    place.cell.add(static_cast<double>(time_ms - place.start_ms) / 1e3, seconds, value);
+  };
+  put(fine_.at(time_ms));
+  put(coarse_.at(time_ms));
+}
+
+void Trend::clear() {
+  fine_.clear();
+  coarse_.clear();
+}
+
+std::optional<WindowMoments> Trend::over(std::int64_t time_ms, std::int64_t length_ms) const {
+  const Parts parts = length_ms <= decltype(fine_)::kSpanMs ? Parts(fine_, time_ms, length_ms)
+                                                            : Parts(coarse_, time_ms, length_ms);
+  if (parts.count() == 0) return std::nullopt;
+  return WindowMoments{
+      .mean = parts.mean(),
+      .stddev = std::sqrt(parts.variance()),
+      .peak = parts.peak(),
+      .covered = std::min(1.0, parts.seconds() * 1e3 / static_cast<double>(length_ms))};
+}
+
+std::optional<double> Trend::forecast(std::int64_t time_ms) const {
+  const Parts parts(fine_, time_ms, kHourMs);
+  if (parts.count() == 0 || parts.seconds() * 1e3 < static_cast<double>(kHorizonMs)) {
+    return std::nullopt;
+  }
+  return parts.line_at(static_cast<double>(kHorizonMs) / 1e3);
+}
+
+void Peak::add(std::int64_t time_ms, double value) {
+  float& peak = buckets_.at(time_ms).cell.peak;
+  peak = std::max(peak, narrow(value));
+}
+
+std::optional<double> Peak::over_hour(std::int64_t time_ms) const {
+  float peak = -1;
+  buckets_.each(time_ms, Trend::kHourMs,
+                [&](const Cell& cell, std::int64_t, double) { peak = std::max(peak, cell.peak); });
+  return peak < 0 ? std::nullopt : std::optional(static_cast<double>(peak));
+}
+
+}  // namespace optipod::aggregator

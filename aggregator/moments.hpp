@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Mean, deviation, peak and trend of one quantity over up to a day, from buckets of moments rather
+// than stored samples: what PromQL's avg_, stddev_, max_over_time and predict_linear give over the
+// same samples, to within a bucket's width.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "aggregator/time_buckets.hpp"
+
+namespace optipod::aggregator {
+
+/// Samples of one bucket, each weighted by the seconds that it stands for: a scrape that was missed
+/// does not make its neighbours count less time. Where all stand for the same time, as a steady
+/// scraper's do, that is PromQL's weighting. No term is ever negative, so no variance is.
+struct Moments {
+  float seconds = 0;   ///< sum of the weights; 0: empty
+  float mean = 0;      ///< of the values
+  float scatter = 0;   ///< sum of weight × squared distance from the mean
+  float peak = 0;      ///< largest value
+  float centre_s = 0;  ///< mean time of the samples, seconds from the bucket's start
+
+  /// A value that stands for `weight` > 0 seconds and was measured `at_s` behind the bucket's
+  /// start.
+  void add(double at_s, double weight, double value);
+};
+
+/// A window of a quantity.
+struct WindowMoments {
+  double mean = 0;
+  double stddev = 0;  ///< of the population, as PromQL's
+  double peak = 0;
+  double covered = 0;  ///< 0..1: share of the window that its samples stand for
+};
+
+/// One quantity's last day. About 2.2 KiB, never more; not thread-safe.
+class Trend {
+ public:
+  static constexpr std::int64_t kMinuteMs = 60'000, kHourMs = 60 * kMinuteMs;
+  static constexpr std::int64_t kFineMs = kMinuteMs, kCoarseMs = 30 * kMinuteMs;
+  static constexpr std::int64_t kHorizonMs = 15 * kMinuteMs;
+
+  /// `value` is finite and stands for `seconds` > 0 until `time_ms`, when it was measured. A time
+  /// that goes back counts as the newest.
+  void add(std::int64_t time_ms, double seconds, double value);
+  void clear();
+
+  /// The window (time_ms − length_ms, time_ms]; `time_ms` is not before the newest sample.
+  /// Buckets: a minute up to an hour, 30 minutes up to 24 h. Of the bucket in which the window
+  /// begins, the share inside counts; its peak counts whole. Absent without a sample.
+  [[nodiscard]] std::optional<WindowMoments> over(std::int64_t time_ms,
+                                                  std::int64_t length_ms) const;
+
+  /// The value on the line of least squares through the last hour, kHorizonMs behind `time_ms`.
+  /// Absent while the hour's samples stand for less than kHorizonMs: nobody sees further ahead than
+  /// behind.
+  [[nodiscard]] std::optional<double> forecast(std::int64_t time_ms) const;
+
+ private:
+  TimeBuckets<Moments, 60, kFineMs> fine_;
+  TimeBuckets<Moments, 48, kCoarseMs> coarse_;
+};
+
+/// The largest of a quantity over the last hour, in buckets of a minute. 260 bytes.
+class Peak {
+ public:
+  void add(std::int64_t time_ms, double value);
+  void clear() { buckets_.clear(); }
+  [[nodiscard]] std::optional<double> over_hour(std::int64_t time_ms) const;
+
+ private:
+  struct Cell {
+    float peak = -1;  ///< below 0: empty
+  };
+  TimeBuckets<Cell, 60, Trend::kMinuteMs> buckets_;
+};
+
+}  // namespace optipod::aggregator
