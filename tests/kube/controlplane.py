@@ -49,7 +49,7 @@ class Cluster:
 
     def __init__(self):
         self.directory = memory_directory("optipod-kube-")
-        self.processes = []
+        self.processes, self._started = [], 0
 
     def __enter__(self):
         return self
@@ -58,7 +58,8 @@ class Cluster:
         self.close()
 
     def run(self, program, *arguments, name=None):
-        name = f"{name or pathlib.Path(program).name}-{len(self.processes)}"
+        name = f"{name or pathlib.Path(program).name}-{self._started}"
+        self._started += 1
         process = Process([program, *arguments], self.directory / f"{name}.log", name)
         self.processes.append(process)
         return process
@@ -143,6 +144,7 @@ class ControlPlane(Cluster):
         config = certificates.write_kubeconfig(self.directory / "controllers.kubeconfig", self.server,
                                                self.authority, *user)
         self.run(program, f"--kubeconfig={config}", "--leader-elect=false", "--secure-port=0",
+                 "--use-service-account-credentials=true",
                  f"--controllers={','.join(CONTROLLERS)}", "--kube-api-qps=1000", "--kube-api-burst=2000",
                  "--concurrent-replicaset-syncs=20")
 

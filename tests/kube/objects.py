@@ -19,7 +19,8 @@ def node(name, mark, cpu="16", memory="64Gi", pods=110, storage="100Gi", extende
             "status": {"allocatable": resources, "capacity": resources, "conditions": conditions}}
 
 
-def pod_spec(mark, scheduler, cpu="100m", memory="128Mi", extended=None, priority_class=None):
+def pod_spec(mark, scheduler, cpu="500m", memory="2Gi", extended=None, priority_class=None):
+    """By default the same share (1/32) of node()'s CPU and memory, so that each pod moves in-tree scores."""
     spec = {"schedulerName": scheduler, "automountServiceAccountToken": False, "enableServiceLinks": False,
             "terminationGracePeriodSeconds": 0, "nodeSelector": {MARK: mark},
             "tolerations": [{"key": MARK, "operator": "Exists"}],

@@ -45,3 +45,10 @@ class Log:
     def of_extenders(self):
         """Every line of complaint that concerns an extender."""
         return self.extender_failures + [line for line in self.complaints if "xtender" in line]
+
+
+def read(scheduler):
+    """The log of this process so far. One that tells of no decision is no evidence, and fails."""
+    log = Log(scheduler.log())
+    assert log.totals, f"{scheduler.name}: its log tells of no scored node"
+    return log

@@ -28,7 +28,7 @@ class Workspace:
     def __init__(self, cluster, kwok=True):
         self.cluster, self.api = cluster, cluster.api
         self.name = f"optipod-e2e-{secrets.token_hex(4)}"
-        self._nodes, self._cluster_wide, self._mine = [], [], []
+        self._nodes, self._cluster_wide, self._mine, self._schedulers = [], [], [], 0
         self.path = f"/api/v1/namespaces/{self.name}"
         self.api.post("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace",
                                              "metadata": {"name": self.name}})
@@ -66,7 +66,8 @@ class Workspace:
                   verbosity=10, timeout="200ms"):
         """A kube-scheduler of its own name, asking the extender at this URL (None: alone). It is ready to
         schedule; `.scheduler` is its name. `score_plugins` False: no in-tree scorer speaks beside it."""
-        name = f"{self.name}-{len(self.cluster.processes)}"
+        self._schedulers += 1
+        name = f"{self.name}-{self._schedulers}"
         profile = {"schedulerName": name}
         if not score_plugins:
             profile["plugins"] = {"score": {"disabled": [{"name": "*"}]}}
