@@ -147,7 +147,15 @@ class Workspace:
         self.api.post(path, body)
         self._cluster_wide.append(f"{path}/{body['metadata']['name']}")
 
-    # ---- The extender's credentials ----
+    # ---- The extender ----
+
+    def extender(self, stack, feed, *arguments):
+        """The extender with credentials and a watch on this cluster, once it has the whole state."""
+        process = stack.serve("extender", "--metrics-url", feed.url, "--kubernetes=on", "--kubeconfig",
+                              self.extender_kubeconfig(), *arguments)
+        self.cluster.wait(lambda: process.get("/readyz").json()["kubernetes"]["state"] == "synced",
+                          f"{process.name}: its view of the cluster is synced")
+        return process
 
     def extender_kubeconfig(self):
         """A kubeconfig with a service account's token and the rights that deploy/ gives it."""
