@@ -62,12 +62,16 @@ class Workspace:
 
     # ---- Schedulers ----
 
-    def scheduler(self, extender=None, verbs=("filter", "prioritize"), weight=5, score_plugins=True, qps=500,
-                  verbosity=10, timeout="200ms"):
+    def scheduler_name(self):
+        """A new name, for pods that are to be there before their scheduler."""
+        self._schedulers += 1
+        return f"{self.name}-{self._schedulers}"
+
+    def scheduler(self, extender=None, name=None, verbs=("filter", "prioritize"), weight=5, score_plugins=True,
+                  qps=500, verbosity=10, timeout="200ms"):
         """A kube-scheduler of its own name, asking the extender at this URL (None: alone). It is ready to
         schedule; `.scheduler` is its name. `score_plugins` False: no in-tree scorer speaks beside it."""
-        self._schedulers += 1
-        name = f"{self.name}-{self._schedulers}"
+        name = name or self.scheduler_name()
         profile = {"schedulerName": name}
         if not score_plugins:
             profile["plugins"] = {"score": {"disabled": [{"name": "*"}]}}
