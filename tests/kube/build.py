@@ -49,20 +49,19 @@ def _numbers(version):
 def go_command():
     """Path and version of a Go that is new enough."""
     wanted = required("go")
-    # sudo's PATH lacks the usual place.
-    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/go/bin", f"/usr/lib/go-{wanted[:4]}/bin"])
-    go = shutil.which("go", path=path)
-    found = "there is none here"
-    if go:
+    # sudo's PATH lacks the usual place, and a distribution's Go may stand before it.
+    elsewhere = ["/usr/local/go/bin/go", f"/usr/lib/go-{wanted[:4]}/bin/go"]
+    found = []
+    for go in filter(None, map(shutil.which, ["go", *elsewhere])):
         # Go ≥ 1.21 fetches the version that go.mod wants by itself, unless GOTOOLCHAIN=local.
         run = subprocess.run([go, "env", "GOVERSION"], cwd=HERE, capture_output=True, text=True, check=False)
         version = run.stdout.strip()
         if run.returncode == 0 and _numbers(version) >= _numbers(wanted):
             return go, version
-        found = f"{go} is {version}" if run.returncode == 0 else f"{go}: {run.stderr.strip()}"
-    raise Failed(f"the real control plane is built with Go ≥ {wanted}; {found}.\n"
+        found.append(f"{go} is {version}" if run.returncode == 0 else f"{go}: {run.stderr.strip()}")
+    raise Failed(f"the real control plane is built with Go ≥ {wanted}; {', '.join(found) or 'none is here'}.\n"
                  f"Install it: unpack https://go.dev/dl/go{wanted}.linux-amd64.tar.gz (or -arm64) into\n"
-                 f"/usr/local, or with Debian's backports: apt install -t $(lsb_release -cs)-backports golang-{wanted[:4]}")
+                 f"/usr/local, or take golang-{wanted[:4]} from Debian's backports.")
 
 
 def _flags():
