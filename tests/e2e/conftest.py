@@ -1,7 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
+import pathlib
+import sys
+
 import pytest
 
 import optipod_e2e
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "kube"))
+import controlplane                      # noqa: E402
+import feed as feeds                     # noqa: E402
+from workspace import Workspace          # noqa: E402
 
 
 @pytest.fixture
@@ -18,6 +26,29 @@ def cgroup():
     made = optipod_e2e.Cgroup.temporary()
     yield made
     made.remove()
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A real control plane, or the cluster of $KUBECONFIG."""
+    with controlplane.open_cluster() as made:
+        yield made
+
+
+@pytest.fixture
+def workspace(cluster):
+    """A namespace, nodes and schedulers of this test's own in the cluster."""
+    made = Workspace(cluster)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def feed():
+    """The Prometheus that an extender may ask."""
+    made = feeds.Feed()
+    yield made
+    made.close()
 
 
 @pytest.hookimpl(hookwrapper=True)
