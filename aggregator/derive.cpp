@@ -154,7 +154,7 @@ History::Steps::const_iterator History::first_of(std::int64_t length_ms) const {
   return first;
 }
 
-std::optional<double> History::rate(Steps::const_iterator first, double Step::*increase) const {
+std::optional<double> History::rate(const Steps::const_iterator& first, double Step::*increase) const {
   if (first == steps_.end() || std::isnan(steps_.back().*increase)) return std::nullopt;
   double sum = 0, seconds = 0;
   for (auto s = first; s != steps_.end(); ++s) {
@@ -165,7 +165,7 @@ std::optional<double> History::rate(Steps::const_iterator first, double Step::*i
   return sum / seconds;
 }
 
-PerCounter<double> History::rates(Steps::const_iterator first) const {
+PerCounter<double> History::rates(const Steps::const_iterator& first) const {
   PerCounter<double> rates;
   if (first == steps_.end()) return rates;
   std::array<double, kCounters> sum{}, seconds{};
@@ -184,7 +184,7 @@ PerCounter<double> History::rates(Steps::const_iterator first) const {
   return rates;
 }
 
-std::optional<double> History::p95(Steps::const_iterator first, std::vector<float> Step::*increases,
+std::optional<double> History::p95(const Steps::const_iterator& first, std::vector<float> Step::*increases,
                                    const HistogramCounts& newest) const {
   if (first == steps_.end()) return std::nullopt;
   const std::size_t bounds = (steps_.back().*increases).size();
@@ -198,7 +198,7 @@ std::optional<double> History::p95(Steps::const_iterator first, std::vector<floa
   return histogram_quantile(0.95, newest.layout->bounds, sum);
 }
 
-Derived::Window History::window(Steps::const_iterator first,
+Derived::Window History::window(const Steps::const_iterator& first,
                                 const PerCounter<double>& rates) const {
   Derived::Window window;
   if (first == steps_.end()) return window;

@@ -146,13 +146,13 @@ class History {
   [[nodiscard]] Steps::const_iterator first_of(std::int64_t length_ms) const;
   /// Increase per second over the steps from `first` that have the quantity; the newest must have
   /// it.
-  [[nodiscard]] std::optional<double> rate(Steps::const_iterator first,
+  [[nodiscard]] std::optional<double> rate(const Steps::const_iterator& first,
                                            double Step::*increase) const;
-  [[nodiscard]] PerCounter<double> rates(Steps::const_iterator first) const;
-  [[nodiscard]] std::optional<double> p95(Steps::const_iterator first,
+  [[nodiscard]] PerCounter<double> rates(const Steps::const_iterator& first) const;
+  [[nodiscard]] std::optional<double> p95(const Steps::const_iterator& first,
                                           std::vector<float> Step::*increases,
                                           const HistogramCounts& newest) const;
-  [[nodiscard]] Derived::Window window(Steps::const_iterator first,
+  [[nodiscard]] Derived::Window window(const Steps::const_iterator& first,
                                        const PerCounter<double>& rates) const;
   [[nodiscard]] Derived::Past past(const Trend& trend) const;
   void remember(const Step& step, const NodeSample& sample);

@@ -8,6 +8,8 @@
 #include <chrono>
 #include <functional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 
@@ -51,5 +53,28 @@ int run(int argc, char** argv, const Info& info, const Declare& declare, const B
 /// with its unit in --help. Rejects values without a unit with a message that gives an example.
 CLI::Option* add_duration(CLI::App& cli, const std::string& flag, std::chrono::milliseconds& value,
                           const std::string& help);
+
+/// One of a few names, as in {{"on", true}, {"off", false}}; --help shows them and the default.
+template <class T>
+CLI::Option* add_choice(CLI::App& cli, const std::string& flag, T& value,
+                        std::vector<std::pair<std::string, T>> choices, const std::string& help) {
+  std::string names;
+  std::string chosen;
+  for (const auto& [name, meaning] : choices) {
+    names += (names.empty() ? "" : "|") + name;
+    if (meaning == value) chosen = name;
+  }
+  const auto set = [&value, flag, names, choices = std::move(choices)](const std::string& text) {
+    for (const auto& [name, meaning] : choices) {
+      if (name != text) continue;
+      value = meaning;
+      return;
+    }
+    throw CLI::ValidationError(flag, "'" + text + "' is none of " + names);
+  };
+  return cli.add_option_function<std::string>(flag, set, help)
+      ->type_name(names)
+      ->default_str(chosen);
+}
 
 }  // namespace optipod::app

@@ -78,7 +78,7 @@ Connection::Ended Connection::await(const Patience& patience, const Start& start
   if (done) return ended;
   ErrorCode ignored;
   socket_.close(ignored);
-  while (!done) {
+  while (!done) {  // NOLINT(bugprone-infinite-loop): the handler that run_one() calls ends it
     io_.restart();
     io_.run_one();
   }

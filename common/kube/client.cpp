@@ -256,7 +256,7 @@ BindResult Client::Impl::after_conflict(const std::string& target, const std::st
 BindResult Client::Impl::after_unknown(const std::string& target, const std::string& uid,
                                        const std::string& node, BindResult result,
                                        const RequestOptions& options) {
-  BindResult seen = after_conflict(target, uid, node, result, options);
+  BindResult seen = after_conflict(target, uid, node, std::move(result), options);
   if (seen.outcome != Outcome::kFailed) return seen;
   seen.unknown = true;
   return seen;

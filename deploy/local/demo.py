@@ -47,7 +47,8 @@ def why(candidate):
     """What cost this node its score, worst first."""
     losses = []
     for policy in candidate["policies"]:
-        losses += [(part["loss"], part["name"]) for part in policy.get("losses", [])]
+        losses += [(loss, name.removesuffix("_loss")) for name, loss in policy["terms"].items()
+                   if name.endswith("_loss") and loss is not None]
     named = [f"{name} {100 * loss:.0f} %" for loss, name in sorted(losses, reverse=True) if loss >= 0.01]
     return "lost: " + ", ".join(named) if named else "nothing in the way"
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "extender/cluster/node_table.hpp"
 
+#include <atomic>
 #include <bit>
 #include <cstring>
 #include <functional>
@@ -10,6 +11,8 @@
 namespace optipod::extender {
 
 NodeTable::NodeTable(std::span<const std::string> names) {
+  static std::atomic<std::uint64_t> made{0};
+  id_ = made.fetch_add(1, std::memory_order_relaxed) + 1;
   rows_.reserve(names.size());
   for (const std::string& name : names) {
     Row row{};
@@ -33,8 +36,7 @@ NodeTable::NodeTable(std::span<const std::string> names) {
   }
 }
 
-std::uint32_t NodeTable::find(std::string_view wanted, std::uint32_t hint) const {
-  if (hint < rows_.size() && name(hint) == wanted) return hint;
+std::uint32_t NodeTable::look_up(std::string_view wanted) const {
   if (slots_.empty()) return kUnknown;
   const std::size_t hash = std::hash<std::string_view>{}(wanted);
   const auto tag = static_cast<std::uint32_t>(hash >> 32);

@@ -24,6 +24,8 @@ class NodeTable {
   NodeTable& operator=(const NodeTable&) = delete;
 
   [[nodiscard]] std::size_t size() const { return rows_.size(); }
+  /// Another for each table that was ever made (0: the empty default), unlike its address.
+  [[nodiscard]] std::uint64_t id() const { return id_; }
   [[nodiscard]] std::string_view name(std::uint32_t row) const {
     const Row& r = rows_[row];
     return {text_.data() + r.name, r.name_size};
@@ -34,11 +36,14 @@ class NodeTable {
     return {text_.data() + r.piece, r.piece_size};
   }
 
-  /// Row or kUnknown. `hint` is tried first: lists that repeat mostly keep their order, so the
-  /// caller passes the row after the one found last.
-  [[nodiscard]] std::uint32_t find(std::string_view name, std::uint32_t hint = kUnknown) const;
+  /// Row or kUnknown. `hint`, a row that it probably is, is tried first.
+  [[nodiscard]] std::uint32_t find(std::string_view wanted, std::uint32_t hint = kUnknown) const {
+    return hint < rows_.size() && name(hint) == wanted ? hint : look_up(wanted);
+  }
 
  private:
+  [[nodiscard]] std::uint32_t look_up(std::string_view wanted) const;
+
   struct Row {
     std::uint32_t name, name_size, piece, piece_size;  // into text_
   };
@@ -51,6 +56,7 @@ class NodeTable {
   std::vector<Row> rows_;
   std::vector<Slot> slots_;  // open addressing, at most half full, size a power of two
   std::size_t mask_ = 0;
+  std::uint64_t id_ = 0;
 };
 
 }  // namespace optipod::extender

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The cluster as measured: immutable columns, one row a node. A decision reads one snapshot from
-// beginning to end, whatever is published meanwhile.
+// The cluster at one moment, immutable: what the nodes measured (columns, one row a node) and what
+// Kubernetes says of them. A decision reads one snapshot from beginning to end, whatever is
+// published meanwhile.
 #pragma once
 
 #include <array>
@@ -9,52 +10,52 @@
 #include <cstdint>
 #include <limits>
 #include <memory>
-#include <mutex>
-#include <utility>
 #include <vector>
 
+#include "extender/cluster/demand.hpp"
 #include "extender/cluster/node_table.hpp"
 #include "extender/cluster/signals.hpp"
+#include "extender/wire/resources.hpp"
 
 namespace optipod::extender {
 
 inline constexpr double kMissing = std::numeric_limits<double>::quiet_NaN();
 
-struct Snapshot {
+struct Measurements {
   std::shared_ptr<const NodeTable> nodes = std::make_shared<const NodeTable>();
-  /// [signal][row]; kMissing (NaN) where a node has not told.
+  /// [signal][row]; kMissing (NaN) where a node has not told, or not lately.
   std::array<std::vector<double>, kSignals> value;
   /// [signal][row]: when it was measured on the node, Unix ms; meaningless where the value is
   /// missing.
   std::array<std::vector<std::int64_t>, kSignals> measured_ms;
   /// [row]: oldest and newest measured_ms of the row's values but kUp; 0 when it has none.
   std::vector<std::int64_t> oldest_ms, newest_ms;
-  /// When the federate answer that this snapshot came from was received, Unix ms; 0: none yet.
+  /// When the federate answer that these came from was received, Unix ms; 0: none yet.
   std::int64_t received_ms = 0;
 
   [[nodiscard]] std::size_t size() const { return nodes->size(); }
 };
 
-/// Where the refresh puts the newest snapshot and decisions take it. Thread-safe; the lock is held
-/// for a pointer's copy only. (Not std::atomic<shared_ptr>: GCC 12's load() unlocks relaxed, a data
-/// race that ThreadSanitizer rightly reports; it spins, where this sleeps.)
-class CurrentSnapshot {
- public:
-  [[nodiscard]] std::shared_ptr<const Snapshot> get() const {
-    const std::lock_guard lock(mutex_);
-    return snapshot_;
-  }
-  void set(std::shared_ptr<const Snapshot> snapshot) {
-    {
-      const std::lock_guard lock(mutex_);
-      snapshot_.swap(snapshot);
-    }
-    // The old one dies here, outside the lock.
-  }
+/// What the API server says of a node.
+struct NodeFacts {
+  bool known = false;            ///< whether it says anything; if not, the rest is meaningless
+  wire::Resources allocatable;   ///< status.allocatable
+  wire::Resources requested;     ///< of the pods bound to it that have not ended
+  double congestion = kMissing;  ///< annotation congestion-factor; NaN: none, or no number
+};
 
- private:
-  mutable std::mutex mutex_;
-  std::shared_ptr<const Snapshot> snapshot_ = std::make_shared<const Snapshot>();
+struct Snapshot {
+  std::shared_ptr<const Measurements> measured = std::make_shared<const Measurements>();
+  std::vector<NodeFacts> facts;  ///< [row]
+  DemandMoments demand;
+  bool kubernetes = false;  ///< pods and nodes have been listed, and are followed
+
+  [[nodiscard]] const NodeTable& nodes() const { return *measured->nodes; }
+  [[nodiscard]] std::size_t size() const { return measured->size(); }
+  /// [row]; kMissing where there is none that is young enough.
+  [[nodiscard]] const std::vector<double>& value(Signal s) const {
+    return measured->value[index(s)];
+  }
 };
 
 }  // namespace optipod::extender

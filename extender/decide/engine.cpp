@@ -3,138 +3,197 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
+#include <functional>
+#include <limits>
 
 namespace optipod::extender {
 namespace {
 
-/// Ages by whole rows. True when every known candidate's oldest measurement is fresh, as it nearly
-/// always is: then no single value's age matters.
-bool ages_from_rows(const Snapshot& snapshot, std::int64_t now_ms, const DecideOptions& options,
-                    Decision& out) {
-  bool all_fresh = true;
-  for (std::size_t i = 0; i < out.row.size(); ++i) {
-    out.age_ms[i] = -1;
-    if (out.row[i] == NodeTable::kUnknown) continue;
-    // A node's clock may be ahead of ours.
-    out.age_ms[i] = std::max<std::int64_t>(0, now_ms - snapshot.oldest_ms[out.row[i]]);
-    all_fresh = all_fresh && out.age_ms[i] <= options.fresh_for_ms;
+/// kube-scheduler walks its nodes in an order of its own, from another one each time: what followed
+/// a node in the last request mostly follows it in this one, and need not be looked for.
+void find_rows(const NodeTable& nodes, const Inquiry& inquiry, Decision& out) {
+  if (out.order_of != nodes.id()) {
+    out.successor.assign(nodes.size(), NodeTable::kUnknown);
+    out.order_of = nodes.id();
   }
-  if (!all_fresh) std::ranges::fill(out.age_ms, -1);
-  return all_fresh;
-}
-
-void copy_column(const std::vector<double>& value, const std::vector<std::uint32_t>& rows,
-                 std::vector<double>& column) {
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    column[i] = rows[i] == NodeTable::kUnknown ? kMissing : value[rows[i]];
+  std::uint32_t* successor = nullptr;
+  for (std::size_t i = 0; i < inquiry.nodes.size(); ++i) {
+    const std::uint32_t row =
+        nodes.find(inquiry.nodes[i], successor == nullptr ? NodeTable::kUnknown : *successor);
+    out.row[i] = row;
+    if (row == NodeTable::kUnknown) continue;
+    if (successor != nullptr) *successor = row;
+    successor = &out.successor[row];
   }
 }
 
-/// Copies what is not expired, and notes the age of the oldest.
-void copy_young(const Snapshot& snapshot, std::size_t signal, std::int64_t now_ms,
-                const DecideOptions& options, Decision& out) {
-  const std::vector<double>& value = snapshot.value[signal];
-  const std::vector<std::int64_t>& time = snapshot.measured_ms[signal];
-  std::vector<double>& column = out.columns[signal];
+/// One policy's confidence in each candidate, by the age of the oldest value it needs; notes the
+/// oldest and the least confident of all policies.
+void weigh_ages(const PolicyView& view, const Inquiry& inquiry, const DecideOptions& options,
+                Decision::Part& part, Decision& out) {
+  part.confidence.resize(out.row.size());
   for (std::size_t i = 0; i < out.row.size(); ++i) {
     const std::uint32_t row = out.row[i];
-    column[i] = kMissing;
-    if (row == NodeTable::kUnknown || std::isnan(value[row])) continue;
-    const std::int64_t age = std::max<std::int64_t>(0, now_ms - time[row]);
-    if (age >= options.expire_after_ms) continue;
-    column[i] = value[row];
-    out.age_ms[i] = std::max(out.age_ms[i], age);
-  }
-}
-
-/// Fills row, age, confidence and the columns of the signals in `out.used`.
-void gather(const Snapshot& snapshot, const wire::Args& args, std::int64_t now_ms,
-            const DecideOptions& options, Decision& out) {
-  const std::size_t n = args.node_names.size();
-  const NodeTable& nodes = *snapshot.nodes;
-  std::uint32_t last = NodeTable::kUnknown;
-  for (std::size_t i = 0; i < n; ++i) {
-    const std::uint32_t row = nodes.find(args.node_names[i], last + 1);
-    out.row[i] = row;
-    if (row != NodeTable::kUnknown) last = row;
-  }
-  out.columns.resize(kSignals);
-  const bool all_fresh = ages_from_rows(snapshot, now_ms, options, out);
-  for (std::size_t s = 0; s < kSignals; ++s) {
-    if (!out.used.has(static_cast<Signal>(s))) continue;
-    out.columns[s].resize(n);
-    if (all_fresh) {
-      copy_column(snapshot.value[s], out.row, out.columns[s]);
-    } else {
-      copy_young(snapshot, s, now_ms, options, out);
+    const std::int64_t oldest =
+        row == NodeTable::kUnknown ? PolicyView::kNothing : view.oldest_ms[row];
+    double confidence = 0;
+    if (oldest == PolicyView::kAgeless) {
+      confidence = 1;
+      out.age_ms[i] = std::max<std::int64_t>(out.age_ms[i], 0);
+    } else if (oldest != PolicyView::kNothing) {
+      // A node's clock may be ahead of ours.
+      const std::int64_t age = std::max<std::int64_t>(0, inquiry.now_ms - oldest);
+      confidence = confidence_at(age, options);
+      if (confidence > 0) out.age_ms[i] = std::max(out.age_ms[i], age);
     }
-  }
-  out.fresh = out.stale = out.missing = 0;
-  for (std::size_t i = 0; i < n; ++i) {
-    out.confidence[i] = out.age_ms[i] < 0 ? 0 : confidence_at(out.age_ms[i], options);
-    ++(out.confidence[i] == 1 ? out.fresh : out.confidence[i] > 0 ? out.stale : out.missing);
+    part.confidence[i] = confidence;
+    out.confidence[i] = std::min(out.confidence[i], confidence);
   }
 }
 
 /// Adds one policy's scores after confidence: what is not known for sure moves to the mean of what
 /// is (or to the worst of it), each candidate counting as much as it is trusted.
-void add_weighted(const Judgement& judgement, double weight, const DecideOptions& options,
+void add_weighted(const Decision::Part& part, double weight, const DecideOptions& options,
                   Decision& out) {
-  const std::size_t n = out.row.size();
+  const std::vector<double>& scores = part.judgement.score;
   double sum = 0;
   double trust = 0;
   double worst = 1;
-  for (std::size_t i = 0; i < n; ++i) {
-    if (out.confidence[i] <= 0 || std::isnan(judgement.score[i])) continue;
-    sum += out.confidence[i] * judgement.score[i];
-    trust += out.confidence[i];
-    worst = std::min(worst, judgement.score[i]);
+  for (std::size_t i = 0; i < scores.size(); ++i) {
+    if (part.confidence[i] <= 0 || std::isnan(scores[i])) continue;
+    sum += part.confidence[i] * scores[i];
+    trust += part.confidence[i];
+    worst = std::min(worst, scores[i]);
   }
   if (trust == 0) return;  // nobody is known: all equal
   const double base = options.on_missing == OnMissing::kNeutral ? sum / trust : worst;
-  for (std::size_t i = 0; i < n; ++i) {
-    const double score = judgement.score[i];
-    const double settled = std::isnan(score) ? base : base + out.confidence[i] * (score - base);
+  for (std::size_t i = 0; i < scores.size(); ++i) {
+    const double settled =
+        std::isnan(scores[i]) ? base : base + part.confidence[i] * (scores[i] - base);
     out.combined[i] += weight * settled;
   }
+}
+
+/// `points` is 0 .. 10, give or take rounding. (std::lround is a call into the library.)
+std::uint8_t rounded(double points) {
+  return static_cast<std::uint8_t>(points + 0.5);
+}
+
+void round_absolute(Decision& out) {
+  for (std::size_t i = 0; i < out.score.size(); ++i) out.score[i] = rounded(10 * out.combined[i]);
 }
 
 void spread(const DecideOptions& options, Decision& out) {
   const auto [lowest, highest] = std::ranges::minmax(out.combined);
   const double span = highest - lowest;
-  if (!(span > options.dead_band)) {
-    std::ranges::fill(out.score, std::uint8_t{0});
-    return;
-  }
+  if (!(span > options.dead_band)) return;  // all 0
   const double step = 10 / std::max(span, options.full_spread);
   for (std::size_t i = 0; i < out.score.size(); ++i) {
-    out.score[i] = static_cast<std::uint8_t>(std::lround((out.combined[i] - lowest) * step));
+    out.score[i] = rounded((out.combined[i] - lowest) * step);
   }
 }
 
+/// How much of a node an amount is: the dominant share, of what it has or of what is measured; NaN
+/// where neither is known.
+double share_of(const World& world, std::uint32_t row, const Usage& usage) {
+  if (row == NodeTable::kUnknown) return kMissing;
+  const Snapshot& s = *world.snapshot;
+  const NodeFacts& facts = s.facts[row];
+  const double cpus = facts.known ? facts.allocatable.cpu() : s.value(Signal::kCpus)[row];
+  const double memory =
+      facts.known ? facts.allocatable.memory() : s.value(Signal::kMemoryBytes)[row];
+  double share = kMissing;
+  if (cpus > 0) share = usage.cpu / cpus;  // NaN compares false
+  if (memory > 0) share = std::fmax(share, usage.memory / memory);
+  return share;
+}
+
+/// Of equals with equally little booked, the one that a pod of this uid takes: any, but always the
+/// same, and another for each pod.
+std::size_t pick(std::string_view uid, std::size_t equals) {
+  return std::hash<std::string_view>{}(uid) % equals;
+}
+
+/// Among equals, those with fewer pods on their way come first: what is booked is known exactly,
+/// while the dead band and the eleven steps hide it. While decisions are in flight, only one of
+/// these comes first: a tie that kube-scheduler breaks could not be booked, and the next pod of a
+/// burst would be told of the same nodes. It costs the others one step.
+void yield_to_less_booked(const World& world, const Inquiry& inquiry, Decision& out) {
+  if (out.booking.empty() || out.row.empty()) return;
+  const std::uint8_t top = out.top_score();
+  std::vector<std::uint32_t> equals;
+  std::vector<double> share;
+  double least = std::numeric_limits<double>::infinity();
+  bool in_flight = false;
+  for (std::uint32_t i = 0; i < out.row.size(); ++i) {
+    const Booked& booked = out.bookings[out.booking[i]];
+    in_flight = in_flight || booked.undecided > 1e-9;
+    if (out.score[i] != top) continue;
+    equals.push_back(i);
+    share.push_back(share_of(world, out.row[i], booked.usage));
+    least = std::fmin(least, share.back());
+  }
+  std::vector<std::uint32_t> first;  // not nodes of unknown size: how full they are cannot be told
+  for (std::size_t k = 0; k < equals.size(); ++k) {
+    const double own = share_of(world, out.row[equals[k]], inquiry.expected);
+    if (share[k] <= least + (in_flight ? 0.01 : 0.5) * own) first.push_back(equals[k]);
+  }
+  if (first.empty()) return;
+  if (in_flight) first.assign(1, first[pick(inquiry.pod.uid, first.size())]);
+  out.yielded = equals.size() - first.size();
+  if (out.yielded == 0) return;
+  const int step = top == 0 ? 0 : 1;  // there is none below 0: those in front rise
+  for (const std::uint32_t i : equals) out.score[i] = static_cast<std::uint8_t>(top - step);
+  for (const std::uint32_t i : first) out.score[i] = static_cast<std::uint8_t>(top - step + 1);
+}
+
+/// A number that looks random, always the same for one pod and candidate.
+std::size_t lot(std::string_view uid, std::uint32_t candidate) {
+  std::uint64_t x = std::hash<std::string_view>{}(uid) ^ (candidate * 0x9e3779b97f4a7c15ULL);
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;  // the finalizer of splitmix64
+  return x ^ (x >> 31);
+}
+
+/// Leaves a score to the best `most_hosts` only; by lot among equals, so that over many pods each
+/// has its turn.
+void keep_best(const Inquiry& inquiry, const DecideOptions& options, Decision& out) {
+  std::vector<std::uint32_t> scored;
+  for (std::uint32_t i = 0; i < out.score.size(); ++i) {
+    if (out.score[i] != 0) scored.push_back(i);
+  }
+  if (scored.size() <= options.most_hosts) return;
+  const auto better = [&](std::uint32_t a, std::uint32_t b) {
+    if (out.score[a] != out.score[b]) return out.score[a] > out.score[b];
+    if (out.combined[a] != out.combined[b]) return out.combined[a] > out.combined[b];
+    return lot(inquiry.pod.uid, a) < lot(inquiry.pod.uid, b);
+  };
+  const auto last = scored.begin() + static_cast<std::ptrdiff_t>(options.most_hosts);
+  std::ranges::nth_element(scored, last, better);
+  for (auto at = last; at != scored.end(); ++at) out.score[*at] = 0;
+}
+
 /// The reason to reject candidate `i`, "" if there is none. Old measurements reject nobody.
-std::string_view reason_for(std::size_t i, const DecideOptions& options, const Decision& out) {
+std::string_view reason_for(const World& world, std::size_t i, const DecideOptions& options,
+                            const Decision& out) {
   if (out.confidence[i] == 0) {
     return options.on_missing == OnMissing::kReject ? kMissingReason : std::string_view();
   }
-  if (out.confidence[i] < 1) return {};
   for (std::size_t p = 0; p < out.policies; ++p) {
     const Decision::Part& part = out.parts[p];
-    if (part.by.policy->rejects() && part.judgement.reject[i] != 0) {
-      return part.by.policy->reject_reason();
+    const Policy& policy = (*world.policies)[part.by.policy];
+    if (policy.rejects() && part.confidence[i] == 1 && part.judgement.reject[i] != 0) {
+      return policy.reject_reason();
     }
   }
   return {};
 }
 
-void reject(const DecideOptions& options, Decision& out) {
+void reject(const World& world, const DecideOptions& options, Decision& out) {
   const std::size_t n = out.row.size();
   out.reason.assign(n, {});
-  out.withheld = 0;
   std::vector<std::uint32_t> rejected;
   for (std::size_t i = 0; i < n; ++i) {
-    out.reason[i] = reason_for(i, options, out);
+    out.reason[i] = reason_for(world, i, options, out);
     if (!out.reason[i].empty()) rejected.push_back(static_cast<std::uint32_t>(i));
   }
   const auto most =
@@ -145,16 +204,46 @@ void reject(const DecideOptions& options, Decision& out) {
   out.withheld = rejected.size() - most;
 }
 
+void count_confidence(Decision& out) {
+  for (const double confidence : out.confidence) {
+    ++(confidence == 1 ? out.fresh : confidence > 0 ? out.stale : out.missing);
+  }
+}
+
 }  // namespace
 
 void Decision::resize(std::size_t candidates) {
   row.resize(candidates);
-  age_ms.resize(candidates);
-  confidence.resize(candidates);
+  age_ms.assign(candidates, -1);
+  confidence.assign(candidates, 1);
   combined.assign(candidates, 0);
   score.assign(candidates, 0);
   reason.clear();
-  withheld = 0;
+  withheld = yielded = fresh = stale = missing = 0;
+}
+
+Question Decision::question(const World& world, const Inquiry& inquiry) const {
+  return {.pod = inquiry.pod,
+          .expected = inquiry.expected,
+          .sensitivity = inquiry.sensitivity,
+          .snapshot = *world.snapshot,
+          .row = row,
+          .booking = booking,
+          .bookings = bookings};
+}
+
+std::uint8_t Decision::top_score() const {
+  std::uint8_t top = 0;
+  for (const std::uint8_t s : score) top = std::max(top, s);
+  return top;
+}
+
+void Decision::best(std::vector<std::uint32_t>& out) const {
+  out.clear();
+  const std::uint8_t top = top_score();
+  for (std::uint32_t i = 0; i < score.size(); ++i) {
+    if (score[i] == top) out.push_back(i);
+  }
 }
 
 double confidence_at(std::int64_t age_ms, const DecideOptions& options) {
@@ -164,42 +253,45 @@ double confidence_at(std::int64_t age_ms, const DecideOptions& options) {
          static_cast<double>(options.expire_after_ms - options.fresh_for_ms);
 }
 
-bool can_reject(std::span<const WeightedPolicy> policies, const DecideOptions& options) {
+bool can_reject(const PolicySet& set, std::span<const WeightedPolicy> policies,
+                const DecideOptions& options) {
   return options.max_reject_share > 0 &&
          (options.on_missing == OnMissing::kReject ||
           std::ranges::any_of(policies,
-                              [](const WeightedPolicy& w) { return w.policy->rejects(); }));
+                              [&](const WeightedPolicy& w) { return set[w.policy].rejects(); }));
 }
 
-void decide(const Snapshot& snapshot, const wire::Args& args, std::int64_t now_ms,
-            std::span<const WeightedPolicy> policies, const DecideOptions& options, bool filter,
-            Decision& out) {
-  const std::size_t n = args.node_names.size();
+void decide(const World& world, const Ledger& ledger, const Inquiry& inquiry,
+            const DecideOptions& options, Decision& out) {
+  const std::size_t n = inquiry.nodes.size();
   out.resize(n);
-  out.used = SignalSet();
-  for (const WeightedPolicy& weighted : policies) out.used.add(weighted.policy->needs());
-  gather(snapshot, args, now_ms, options, out);
+  find_rows(world.snapshot->nodes(), inquiry, out);
+  ledger.read(world.snapshot->nodes(), out.row, inquiry.pod.uid, out.booking, out.bookings);
+  const Question question = out.question(world, inquiry);
 
-  Question question(args.pod, n);
-  for (std::size_t s = 0; s < kSignals; ++s) {
-    if (out.used.has(static_cast<Signal>(s))) question.set(static_cast<Signal>(s), out.columns[s]);
-  }
-  out.policies = policies.size();
-  if (out.parts.size() < policies.size()) out.parts.resize(policies.size());
+  out.policies = inquiry.policies.size();
+  if (out.parts.size() < out.policies) out.parts.resize(out.policies);
   double total = 0;
-  for (const WeightedPolicy& weighted : policies) total += weighted.weight;
-  for (std::size_t p = 0; p < policies.size(); ++p) {
+  for (const WeightedPolicy& weighted : inquiry.policies) total += weighted.weight;
+  for (std::size_t p = 0; p < out.policies; ++p) {
     Decision::Part& part = out.parts[p];
-    part.by = policies[p];
-    part.by.policy->judge(question, part.judgement);
-    add_weighted(part.judgement, part.by.weight / total, options, out);
+    part.by = inquiry.policies[p];
+    const PolicyView& view = world.views[part.by.policy];
+    weigh_ages(view, inquiry, options, part, out);
+    part.judgement.reset(n);
+    (*world.policies)[part.by.policy].judge(question, view.prepared.get(), part.judgement);
+    add_weighted(part, part.by.weight / total, options, out);
   }
+  count_confidence(out);
   if (n == 0) return;
-  if (filter) {
-    reject(options, out);
-  } else {
-    spread(options, out);
+  if (inquiry.filter) {
+    reject(world, options, out);
+    return;
   }
+  const bool alone = out.policies == 1 && (*world.policies)[out.parts[0].by.policy].absolute();
+  alone ? round_absolute(out) : spread(options, out);
+  yield_to_less_booked(world, inquiry, out);
+  keep_best(inquiry, options, out);
 }
 
 }  // namespace optipod::extender

@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// From one request and one snapshot to a decision: which candidates are known and how fresh, what
-// each policy says, the weighted sum, the integers 0..10, the rejections. Pure; memory only.
+// From one request and one world to a decision: which candidates are known and how fresh, what each
+// policy says, the weighted sum, the integers 0..10, the rejections. Memory only; no clock.
 #pragma once
 
 #include <cstdint>
-#include <limits>
-#include <memory>
 #include <span>
 #include <string_view>
 #include <vector>
 
-#include "extender/cluster/snapshot.hpp"
-#include "extender/policies/policy.hpp"
+#include "extender/cluster/ledger.hpp"
+#include "extender/decide/wish.hpp"
+#include "extender/decide/world.hpp"
 #include "extender/wire/request.hpp"
 
 namespace optipod::extender {
@@ -33,48 +32,67 @@ struct DecideOptions {
   /// Best and worst at least this far apart get the full 10 and 0; nearer ones a part of it, so
   /// that noise between equally calm nodes is not blown up.
   double full_spread = 0.2;
-};
-
-struct WeightedPolicy {
-  const Policy* policy = nullptr;
-  double weight = 1;
+  /// Of more candidates with a score, the best so many keep it; the others score 0 as the worst do.
+  /// kube-scheduler's decoding of our reply is the largest part of what an extender costs it.
+  std::size_t most_hosts = 32;
 };
 
 inline constexpr std::string_view kMissingReason = "optipod: no fresh measurements";
 
+/// One decision's input beside the world.
+struct Inquiry {
+  const wire::Pod& pod;
+  std::span<const std::string_view> nodes;  ///< the candidates
+  std::span<const WeightedPolicy> policies;
+  Usage expected;
+  Sensitivity sensitivity;
+  std::int64_t now_ms = 0;  ///< Unix time
+  bool filter = false;      ///< reasons are wanted, not scores
+};
+
 /// Buffers keep their memory from decision to decision: one a thread. [candidate] throughout.
 struct Decision {
-  std::vector<std::uint32_t> row;    ///< in the snapshot, or NodeTable::kUnknown
-  std::vector<std::int64_t> age_ms;  ///< of the oldest signal used; -1: none
-  std::vector<double> confidence;    ///< 0 .. 1
-  std::vector<double> combined;      ///< weighted mean of the policies after confidence, 0 .. 1
-  std::vector<std::uint8_t> score;   ///< 0 .. 10
-  std::vector<std::string_view>
-      reason;  ///< not empty: rejected (filter only); empty when none can be
   struct Part {
     WeightedPolicy by;
     Judgement judgement;
+    std::vector<double> confidence;  ///< 0 .. 1
   };
+
+  std::vector<std::uint32_t> row;    ///< in the snapshot, or NodeTable::kUnknown
+  std::vector<std::int64_t> age_ms;  ///< of the oldest value that a policy rests on; -1: none
+  std::vector<double> confidence;    ///< the least of the policies', 0 .. 1
+  std::vector<double> combined;      ///< weighted mean of the policies after confidence, 0 .. 1
+  std::vector<std::uint8_t> score;   ///< 0 .. 10
+  /// Not empty: rejected (filter only); empty when none can be.
+  std::vector<std::string_view> reason;
+  std::vector<std::uint32_t> booking;  ///< index into bookings; empty: nothing is booked
+  std::vector<Booked> bookings;
   std::vector<Part> parts;
-  std::size_t policies = 0;  ///< used of `parts`
-  SignalSet used;
+  std::size_t policies = 0;                       ///< used of `parts`
   std::size_t fresh = 0, stale = 0, missing = 0;  ///< candidates by confidence: 1, between, 0
   std::size_t withheld = 0;  ///< rejections not pronounced because of max_reject_share
+  std::size_t yielded = 0;   ///< candidates that lost their place among equals to one less booked
 
-  std::vector<std::vector<double>> columns;  // gathered, per signal
+  /// [row]: which row the requests so far had next, kUnknown at first; of the table with that id.
+  std::vector<std::uint32_t> successor;
+  std::uint64_t order_of = 0;
 
   void resize(std::size_t candidates);
+  /// As the policies saw it; valid as long as `world` and the inquiry.
+  [[nodiscard]] Question question(const World& world, const Inquiry& inquiry) const;
+  [[nodiscard]] std::uint8_t top_score() const;  ///< 0 when there is no candidate
+  /// Candidates with the best score, if that is a choice at all.
+  void best(std::vector<std::uint32_t>& out) const;
 };
 
 /// Confidence in a measurement of that age.
 double confidence_at(std::int64_t age_ms, const DecideOptions& options);
 
 /// Whether /filter can reject anything at all with these settings. If not, nothing need be judged.
-bool can_reject(std::span<const WeightedPolicy> policies, const DecideOptions& options);
+bool can_reject(const PolicySet& set, std::span<const WeightedPolicy> policies,
+                const DecideOptions& options);
 
-/// Judges `args.node_names`. `now_ms` is Unix time. With `filter`, sets reasons instead of scores.
-void decide(const Snapshot& snapshot, const wire::Args& args, std::int64_t now_ms,
-            std::span<const WeightedPolicy> policies, const DecideOptions& options, bool filter,
-            Decision& out);
+void decide(const World& world, const Ledger& ledger, const Inquiry& inquiry,
+            const DecideOptions& options, Decision& out);
 
 }  // namespace optipod::extender

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <cmath>
 #include <ctime>
 #include <nlohmann/json.hpp>
@@ -28,44 +29,74 @@ Json number(double value) {
   return value == 0 ? Json(0.0) : Json(std::stod(fmt::format("{:.6g}", value)));
 }
 
-Json signals(const Record::Candidate& c) {
+Json usage_json(const Usage& usage) {
+  return {{"cpu", number(usage.cpu)}, {"memory_bytes", number(usage.memory)}};
+}
+
+Json signals(const Record& record, std::size_t candidate) {
   Json out = Json::object();
-  for (std::size_t s = 0; s < kSignals; ++s) {
-    if (std::isnan(c.value[s])) continue;
-    out[std::string(kSignalInfo[s].key)] = {{"value", number(static_cast<double>(c.value[s]))},
-                                            {"age_seconds", number(c.age_ms[s] / 1e3)}};
+  for (std::size_t s = 0; s < record.signals.size(); ++s) {
+    const Record::Measured& m = record.measured[candidate * record.signals.size() + s];
+    if (std::isnan(m.value)) continue;
+    out[std::string(kSignalInfo[index(record.signals[s])].key)] = {
+        {"value", number(static_cast<double>(m.value))}, {"age_seconds", number(m.age_ms / 1e3)}};
   }
   return out;
 }
 
-Json candidate_json(const Record& record, const Record::Candidate& c) {
-  Json out{{"node", c.node}, {"score", c.score}, {"combined", number(c.combined)}};
+Json opinions(const Record& record, std::size_t candidate) {
+  Json out = Json::array();
+  for (std::size_t p = 0; p < record.policies.size(); ++p) {
+    const Record::PolicyUsed& policy = record.policies[p];
+    const Record::Opinion& held = record.opinions[candidate * record.policies.size() + p];
+    Json opinion{{"name", policy.name},
+                 {"score", number(held.score)},
+                 {"confidence", number(held.confidence)}};
+    opinion["terms"] = Json::object();
+    for (std::size_t t = 0; t < policy.terms.size(); ++t) {
+      opinion["terms"][std::string(policy.terms[t])] = number(held.terms[t]);
+    }
+    out.push_back(std::move(opinion));
+  }
+  return out;
+}
+
+Json candidate_json(const Record& record, std::size_t candidate) {
+  const Record::Candidate& c = record.candidates[candidate];
+  Json out{{"node", record.node(candidate)}, {"score", c.score}, {"combined", number(c.combined)}};
   out["confidence"] = number(c.confidence);
   out["age_seconds"] =
       c.oldest_ms < 0 ? Json(nullptr) : number(static_cast<double>(c.oldest_ms) / 1e3);
+  out["booked"] = usage_json(c.booked);
   if (!c.reason.empty()) out["rejected"] = c.reason;
-  out["policies"] = Json::array();
-  for (std::size_t p = 0; p < c.opinions.size(); ++p) {
-    const Record::PolicyUsed& policy = record.policies[p];
-    Json opinion{{"name", policy.name}, {"score", number(c.opinions[p].score)}};
-    opinion["losses"] = Json::array();
-    for (std::size_t l = 0; l < policy.losses.size(); ++l) {
-      opinion["losses"].push_back(
-          {{"name", policy.losses[l]}, {"loss", number(c.opinions[p].losses[l])}});
-    }
-    out["policies"].push_back(std::move(opinion));
-  }
-  out["signals"] = signals(c);
+  out["policies"] = opinions(record, candidate);
+  out["signals"] = signals(record, candidate);
   return out;
 }
 
-Json record_json(const Record& r) {
+/// What became of the pod: null until the watch has shown it.
+Json outcome_json(const Remembered& remembered) {
+  if (remembered.bound_to.empty()) return nullptr;
+  const Record& r = *remembered.record;
+  Json out{{"node", remembered.bound_to}, {"seen", rfc3339(remembered.bound_at_ms)}};
+  std::size_t c = 0;
+  while (c < r.candidates.size() && r.node(c) != remembered.bound_to) ++c;
+  const bool listed = c < r.candidates.size();
+  out["our_score"] = listed ? Json(r.candidates[c].score) : Json(nullptr);
+  out["our_first_choice"] = listed && r.candidates[c].score == r.candidates.front().score;
+  return out;
+}
+
+Json record_json(const Remembered& remembered) {
+  const Record& r = *remembered.record;
   Json out{{"time", rfc3339(r.at_ms)}, {"verb", r.verb}};
   out["pod"] = {{"namespace", r.name_space},
                 {"name", r.name},
                 {"uid", r.uid},
-                {"cpu", number(r.requests.cpu)},
-                {"memory_bytes", number(r.requests.memory)}};
+                {"requests", usage_json({r.requests.cpu(), r.requests.memory()})},
+                {"expected", usage_json(r.expected)}};
+  out["pod"]["expected"]["from"] = r.learned ? "workload" : "requests";
+  out["problems"] = r.problems;
   out["weights"] = Json::object();
   for (const Record::PolicyUsed& policy : r.policies) {
     out["weights"][std::string(policy.name)] = policy.weight;
@@ -76,16 +107,22 @@ Json record_json(const Record& r) {
   out["missing"] = r.missing;
   out["rejected"] = r.rejected;
   out["rejections_withheld"] = r.withheld;
+  out["equals"] = r.equals;
+  out["yielded_to_less_booked"] = r.yielded;
+  out["bound"] = outcome_json(remembered);
   out["candidates"] = Json::array();
-  for (const Record::Candidate& c : r.candidates) out["candidates"].push_back(candidate_json(r, c));
+  for (std::size_t c = 0; c < r.candidates.size(); ++c) {
+    out["candidates"].push_back(candidate_json(r, c));
+  }
   return out;
 }
 
 }  // namespace
 
-std::string explain_json(const std::vector<std::shared_ptr<const Record>>& records) {
+std::string explain_json(const std::vector<Remembered>& decisions) {
   Json out{{"decisions", Json::array()}};
-  for (const auto& record : records) out["decisions"].push_back(record_json(*record));
+  for (const Remembered& remembered : decisions)
+    out["decisions"].push_back(record_json(remembered));
   // A pod's name may be any bytes a client sent.
   return out.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }

@@ -10,6 +10,7 @@ namespace {
 /// Indices of the `most` best candidates, best first, earlier before later among equals.
 std::vector<std::uint32_t> best(const Decision& decision, std::size_t most) {
   const auto better = [&](std::uint32_t a, std::uint32_t b) {
+    if (decision.score[a] != decision.score[b]) return decision.score[a] > decision.score[b];
     return decision.combined[a] != decision.combined[b]
                ? decision.combined[a] > decision.combined[b]
                : a < b;
@@ -32,92 +33,142 @@ std::vector<std::uint32_t> best(const Decision& decision, std::size_t most) {
 }
 
 /// Kubernetes' longest name; what a hostile client sends must not fill the ring.
-std::string bounded(std::string_view name) {
-  return std::string(name.substr(0, 253));
+std::string_view bounded(std::string_view name) {
+  return name.substr(0, 253);
 }
 
-Record::Candidate candidate(const Snapshot& snapshot, const wire::Args& args,
-                            const Decision& decision, std::int64_t now_ms, std::uint32_t i) {
-  Record::Candidate c;
-  c.node = bounded(args.node_names[i]);
-  c.oldest_ms = decision.age_ms[i];
-  c.confidence = decision.confidence[i];
-  c.combined = decision.combined[i];
-  c.score = decision.score[i];
-  if (!decision.reason.empty()) c.reason = decision.reason[i];
-  const std::uint32_t row = decision.row[i];
-  for (std::size_t s = 0; s < kSignals; ++s) {
-    const bool used = decision.used.has(static_cast<Signal>(s)) && row != NodeTable::kUnknown;
-    c.value[s] = static_cast<float>(used ? snapshot.value[s][row] : kMissing);
-    if (!used || std::isnan(c.value[s])) continue;
-    c.age_ms[s] = static_cast<std::int32_t>(
-        std::clamp<std::int64_t>(now_ms - snapshot.measured_ms[s][row], 0, INT32_MAX));
-  }
-  c.opinions.reserve(decision.policies);
+void add_policies(const World& world, const Decision& decision, Record& record) {
+  SignalSet used;
+  record.policies.reserve(decision.policies);
   for (std::size_t p = 0; p < decision.policies; ++p) {
-    const Judgement& judgement = decision.parts[p].judgement;
-    Record::Opinion& opinion = c.opinions.emplace_back();
-    opinion.score = judgement.score[i];
-    for (std::size_t l = 0; l < std::min(judgement.losses.size(), Record::kMaxLosses); ++l) {
-      opinion.losses[l] = judgement.losses[l].share[i];
+    const WeightedPolicy& by = decision.parts[p].by;
+    const Policy& policy = (*world.policies)[by.policy];
+    const auto terms = policy.terms();
+    record.policies.push_back({policy.name(), by.weight, {terms.begin(), terms.end()}});
+    used.add(policy.needs());
+  }
+  record.signals.reserve(kSignals);
+  for (std::size_t s = 0; s < kSignals; ++s) {
+    if (used.has(static_cast<Signal>(s))) record.signals.push_back(static_cast<Signal>(s));
+  }
+}
+
+void add_candidates(const Inquiry& inquiry, const Decision& decision, const Question& question,
+                    std::span<const std::uint32_t> chosen, Record& record) {
+  record.candidates.reserve(chosen.size());
+  for (const std::uint32_t i : chosen) {
+    const std::string_view node = bounded(inquiry.nodes[i]);
+    record.candidates.push_back(
+        {.node_at = static_cast<std::uint32_t>(record.node_names.size()),
+         .node_size = static_cast<std::uint32_t>(node.size()),
+         .oldest_ms = decision.age_ms[i],
+         .confidence = decision.confidence[i],
+         .combined = decision.combined[i],
+         .score = decision.score[i],
+         .booked = question.booked(i).usage,
+         .reason = decision.reason.empty() ? std::string_view() : decision.reason[i]});
+    record.node_names += node;
+  }
+}
+
+void add_measured(const World& world, const Inquiry& inquiry, const Decision& decision,
+                  std::span<const std::uint32_t> chosen, Record& record) {
+  const Measurements& measured = *world.snapshot->measured;
+  const std::size_t signals = record.signals.size();
+  record.measured.resize(chosen.size() * signals, {static_cast<float>(kMissing), 0});
+  for (std::size_t s = 0; s < signals; ++s) {  // the columns one by one, for the cache's sake
+    const std::vector<double>& value = measured.value[index(record.signals[s])];
+    const std::vector<std::int64_t>& time = measured.measured_ms[index(record.signals[s])];
+    for (std::size_t c = 0; c < chosen.size(); ++c) {
+      const std::uint32_t row = decision.row[chosen[c]];
+      if (row == NodeTable::kUnknown) continue;
+      const std::int64_t age = std::clamp<std::int64_t>(inquiry.now_ms - time[row], 0, INT32_MAX);
+      record.measured[c * signals + s] = {static_cast<float>(value[row]),
+                                          static_cast<std::int32_t>(age)};
     }
   }
-  return c;
+}
+
+void add_opinions(const World& world, const Decision& decision, const Question& question,
+                  std::span<const std::uint32_t> chosen, Record& record) {
+  record.opinions.resize(chosen.size() * decision.policies);
+  for (std::size_t p = 0; p < decision.policies; ++p) {
+    const Decision::Part& part = decision.parts[p];
+    const Policy& policy = (*world.policies)[part.by.policy];
+    const Prepared* prepared = world.views[part.by.policy].prepared.get();
+    const std::size_t terms = record.policies[p].terms.size();
+    for (std::size_t c = 0; c < chosen.size(); ++c) {
+      Record::Opinion& opinion = record.opinions[c * decision.policies + p];
+      opinion.score = part.judgement.score[chosen[c]];
+      opinion.confidence = part.confidence[chosen[c]];
+      opinion.terms.fill(kMissing);
+      policy.explain(question, prepared, part.judgement, chosen[c],
+                     std::span(opinion.terms).first(terms));
+    }
+  }
 }
 
 }  // namespace
 
-std::shared_ptr<const Record> make_record(std::string_view verb, const Snapshot& snapshot,
-                                          const wire::Args& args, const Decision& decision,
-                                          std::int64_t now_ms, std::size_t most) {
+std::shared_ptr<Record> make_record(std::string_view verb, const World& world,
+                                    const Inquiry& inquiry, const Decision& decision,
+                                    std::size_t most) {
   auto record = std::make_shared<Record>();
   record->verb = verb;
-  record->name_space = bounded(args.pod.name_space);
-  record->name = bounded(args.pod.name);
-  record->uid = bounded(args.pod.uid);
-  record->at_ms = now_ms;
-  record->requests = args.pod.requests;
-  for (std::size_t p = 0; p < decision.policies; ++p) {
-    const Decision::Part& part = decision.parts[p];
-    Record::PolicyUsed& used = record->policies.emplace_back();
-    used.name = part.by.policy->name();
-    used.weight = part.by.weight;
-    for (const Judgement::Loss& loss : part.judgement.losses) used.losses.push_back(loss.name);
-    used.losses.resize(std::min(used.losses.size(), Record::kMaxLosses));
-  }
+  record->name_space = bounded(inquiry.pod.name_space);
+  record->name = bounded(inquiry.pod.name);
+  record->uid = bounded(inquiry.pod.uid);
+  record->at_ms = inquiry.now_ms;
+  record->requests = inquiry.pod.requests;
+  record->expected = inquiry.expected;
   record->candidates_total = decision.row.size();
   record->fresh = decision.fresh;
   record->stale = decision.stale;
   record->missing = decision.missing;
   record->withheld = decision.withheld;
+  record->yielded = decision.yielded;
   record->rejected = static_cast<std::size_t>(
       std::ranges::count_if(decision.reason, [](std::string_view r) { return !r.empty(); }));
-  const std::vector<std::uint32_t> chosen = best(decision, most);
-  record->candidates.reserve(chosen.size());
-  for (const std::uint32_t i : chosen) {
-    record->candidates.push_back(candidate(snapshot, args, decision, now_ms, i));
+  if (!inquiry.filter) {
+    record->equals =
+        static_cast<std::size_t>(std::ranges::count(decision.score, decision.top_score()));
   }
+  add_policies(world, decision, *record);
+  const Question question = decision.question(world, inquiry);
+  const std::vector<std::uint32_t> chosen = best(decision, most);
+  add_candidates(inquiry, decision, question, chosen, *record);
+  add_measured(world, inquiry, decision, chosen, *record);
+  add_opinions(world, decision, question, chosen, *record);
   return record;
 }
 
 void Records::add(std::shared_ptr<const Record> record) {
   if (capacity_ == 0) return;
-  std::shared_ptr<const Record> oldest;  // dies outside the lock
+  Remembered oldest;  // dies outside the lock
   const std::lock_guard lock(mutex_);
   if (ring_.size() >= capacity_) {
     oldest = std::move(ring_.front());
     ring_.pop_front();
   }
-  ring_.push_back(std::move(record));
+  ring_.push_back({std::move(record), {}, 0});
 }
 
-std::vector<std::shared_ptr<const Record>> Records::find(std::string_view pod,
-                                                         std::size_t limit) const {
+void Records::bound(std::string_view uid, std::string_view node, std::int64_t now_ms) {
+  const std::lock_guard lock(mutex_);
+  std::size_t looked_at = 0;
+  for (auto at = ring_.rbegin(); at != ring_.rend() && looked_at < kRecent; ++at, ++looked_at) {
+    if (at->record->uid != uid || !at->bound_to.empty()) continue;
+    at->bound_to = bounded(node);
+    at->bound_at_ms = now_ms;
+  }
+}
+
+std::vector<Remembered> Records::find(std::string_view pod, std::size_t limit) const {
   const std::size_t slash = pod.find('/');
-  std::vector<std::shared_ptr<const Record>> found;
+  std::vector<Remembered> found;
   const std::lock_guard lock(mutex_);
   for (auto at = ring_.rbegin(); at != ring_.rend() && found.size() < limit; ++at) {
-    const Record& r = **at;
+    const Record& r = *at->record;
     const bool matches =
         pod.empty() || (slash == std::string_view::npos ? r.uid == pod
                                                         : r.name_space == pod.substr(0, slash) &&

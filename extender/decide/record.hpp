@@ -10,65 +10,96 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "extender/decide/engine.hpp"
 
 namespace optipod::extender {
 
-/// What /explain tells about one request. Policies live as long as the program.
+/// What /explain tells about one request. Names of policies and terms live as long as the program.
+/// A decision waits until its record is made, so that is a handful of allocations, whatever the
+/// number of candidates.
 struct Record {
-  static constexpr std::size_t kMaxLosses = 4;
-
   struct Opinion {
-    double score = 0;  ///< before confidence; NaN: none
-    std::array<double, kMaxLosses> losses{};
+    double score = 0;       ///< before confidence; NaN: none
+    double confidence = 0;  ///< in it
+    std::array<double, Policy::kMaxTerms> terms{};
+  };
+  struct Measured {
+    float value;  ///< NaN: none
+    std::int32_t age_ms;
   };
   struct Candidate {
-    std::string node;
-    std::array<float, kSignals> value{};  ///< NaN: missing or not used
-    std::array<std::int32_t, kSignals> age_ms{};
-    std::int64_t oldest_ms = -1;  ///< age of the oldest used; -1: nothing known
-    double confidence = 0, combined = 0;
-    std::uint8_t score = 0;
-    std::string_view reason;        ///< constant text
-    std::vector<Opinion> opinions;  ///< [policy]
+    std::uint32_t node_at, node_size;  ///< in node_names
+    std::int64_t oldest_ms;            ///< age of the oldest value used; -1: nothing known
+    double confidence, combined;
+    std::uint8_t score;
+    Usage booked;
+    std::string_view reason;  ///< constant text
   };
   struct PolicyUsed {
     std::string_view name;
     double weight = 1;
-    std::vector<std::string_view> losses;
+    std::vector<std::string_view> terms;
   };
 
   std::string verb, name_space, name, uid;
   std::int64_t at_ms = 0;
   wire::Resources requests;
+  Usage expected;
+  bool learned = false;  ///< `expected` is what its workload used, not its requests
+  std::vector<std::string> problems;
   std::vector<PolicyUsed> policies;
-  std::size_t candidates_total = 0, fresh = 0, stale = 0, missing = 0, rejected = 0, withheld = 0;
+  std::size_t candidates_total = 0, fresh = 0, stale = 0, missing = 0, rejected = 0, withheld = 0,
+              yielded = 0;
+  std::size_t equals = 0;  ///< candidates with the best score
+
   std::vector<Candidate> candidates;  ///< best first; at most the ring's number
+  std::string node_names;             ///< theirs, one behind the other
+  std::vector<Signal> signals;        ///< that the policies rest on
+  std::vector<Measured> measured;     ///< [candidate × signals.size() + signal]
+  std::vector<Opinion> opinions;      ///< [candidate × policies.size() + policy]
+
+  [[nodiscard]] std::string_view node(std::size_t candidate) const {
+    const Candidate& c = candidates[candidate];
+    return std::string_view(node_names).substr(c.node_at, c.node_size);
+  }
 };
 
 /// Copies the `most` best candidates of a decision (all, when they are no more).
-std::shared_ptr<const Record> make_record(std::string_view verb, const Snapshot& snapshot,
-                                          const wire::Args& args, const Decision& decision,
-                                          std::int64_t now_ms, std::size_t most);
+std::shared_ptr<Record> make_record(std::string_view verb, const World& world,
+                                    const Inquiry& inquiry, const Decision& decision,
+                                    std::size_t most);
+
+/// A decision and what became of it.
+struct Remembered {
+  std::shared_ptr<const Record> record;
+  std::string bound_to;          ///< "": not seen yet
+  std::int64_t bound_at_ms = 0;  ///< when it was seen
+};
 
 /// Thread-safe; the lock is held for pointers only.
 class Records {
  public:
   explicit Records(std::size_t capacity) : capacity_(capacity) {}
+  [[nodiscard]] bool keeps_any() const { return capacity_ != 0; }
   void add(std::shared_ptr<const Record> record);
+  /// The watch saw the pod bound: completes its decisions, of which the last `kRecent` are looked
+  /// at.
+  void bound(std::string_view uid, std::string_view node, std::int64_t now_ms);
   /// Newest first; `pod` is "namespace/name" or a uid, "" matches all.
-  [[nodiscard]] std::vector<std::shared_ptr<const Record>> find(std::string_view pod,
-                                                                std::size_t limit) const;
+  [[nodiscard]] std::vector<Remembered> find(std::string_view pod, std::size_t limit) const;
+
+  static constexpr std::size_t kRecent = 2'048;
 
  private:
   const std::size_t capacity_;
   mutable std::mutex mutex_;
-  std::deque<std::shared_ptr<const Record>> ring_;
+  std::deque<Remembered> ring_;
 };
 
 /// {"decisions":[…]}, docs/policies.md describes it.
-std::string explain_json(const std::vector<std::shared_ptr<const Record>>& records);
+std::string explain_json(const std::vector<Remembered>& decisions);
 
 }  // namespace optipod::extender

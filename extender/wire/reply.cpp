@@ -1,17 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "extender/wire/reply.hpp"
 
-#include <charconv>
+#include <array>
+#include <cstring>
 
 #include "extender/wire/json_text.hpp"
 
 namespace optipod::extender::wire {
 namespace {
 
-void append_score(std::string& out, std::uint8_t score) {
-  char digits[4];
-  const auto end = std::to_chars(std::begin(digits), std::end(digits), score).ptr;
-  out.append(digits, end);
+/// What follows `"Score":` for each score.
+constexpr std::array<std::string_view, 11> kTails{"0},", "1},", "2},", "3},", "4},", "5},",
+                                                  "6},", "7},", "8},", "9},", "10},"};
+constexpr std::size_t kMostTail = 4;
+
+char* put(std::string_view text, char* at) {
+  std::memcpy(at, text.data(), text.size());
+  return at + text.size();
 }
 
 }  // namespace
@@ -51,6 +56,32 @@ void append_filter_error(std::string& out, std::string_view error) {
   out += '}';
 }
 
+void append_preemption(std::string& out, const Args& args, std::span<const std::uint8_t> keep) {
+  out += R"({"NodeNameToMetaVictims":{)";
+  bool first = true;
+  for (std::size_t i = 0; i < args.victims.size(); ++i) {
+    if (keep[i] == 0) continue;
+    const Victims& victims = args.victims[i];
+    if (!first) out += ',';
+    first = false;
+    append_string(out, victims.node);
+    out += R"(:{"Pods":[)";
+    for (std::size_t k = 0; k < victims.count; ++k) {
+      out += k == 0 ? R"({"UID":)" : R"(,{"UID":)";
+      append_string(out, args.victim_uids[victims.first + k]);
+      out += '}';
+    }
+    out += R"(],"NumPDBViolations":)" + std::to_string(victims.pdb_violations) + "}";
+  }
+  out += "}}";
+}
+
+void append_binding(std::string& out, std::string_view error) {
+  out += R"({"Error":)";
+  append_string(out, error);
+  out += '}';
+}
+
 std::size_t append_priorities(std::string& out, const NodeTable& nodes,
                               std::span<const std::uint32_t> rows,
                               std::span<const std::string_view> names,
@@ -58,23 +89,28 @@ std::size_t append_priorities(std::string& out, const NodeTable& nodes,
   std::size_t listed = 0;
   std::size_t length = 2;
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    if (scores[i] != 0) length += names[i].size() + 24;
+    if (scores[i] == 0 || rows[i] == NodeTable::kUnknown) continue;
+    length += nodes.host_piece(rows[i]).size() + kMostTail;
   }
-  out.reserve(out.size() + length);
-  out += '[';
+  const std::size_t begin = out.size();
+  out.resize(begin + length);  // copied into at once: append() costs more than the bytes
+  char* at = out.data() + begin;
+  *at++ = '[';
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    if (scores[i] == 0) continue;
-    if (listed++ != 0) out += ',';
-    if (rows[i] != NodeTable::kUnknown) {
-      out += nodes.host_piece(rows[i]);
-    } else {
-      out += R"({"Host":)";
-      append_string(out, names[i]);
-      out += R"(,"Score":)";
-    }
-    append_score(out, scores[i]);
-    out += '}';
+    if (scores[i] == 0 || rows[i] == NodeTable::kUnknown) continue;
+    at = put(nodes.host_piece(rows[i]), at);
+    at = put(kTails[scores[i]], at);
+    ++listed;
   }
+  out.resize(static_cast<std::size_t>(at - out.data()));
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    if (scores[i] == 0 || rows[i] != NodeTable::kUnknown) continue;
+    out += R"({"Host":)";
+    append_string(out, names[i]);
+    out.append(R"(,"Score":)").append(kTails[scores[i]]);
+    ++listed;
+  }
+  if (listed != 0) out.pop_back();  // the last comma
   out += ']';
   return listed;
 }

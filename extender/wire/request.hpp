@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// ExtenderArgs, the body of kube-scheduler's filter and prioritize requests (k8s.io/kube-scheduler
-// extender/v1). Read in one pass with simdjson's on-demand API: keys in any case (Go decodes so)
-// and any order, everything that is not named here skipped unread.
+// What kube-scheduler sends (k8s.io/kube-scheduler extender/v1): ExtenderArgs for filter and
+// prioritize, ExtenderPreemptionArgs, ExtenderBindingArgs. Read in one pass with simdjson's
+// on-demand API: keys in any case (Go decodes so) and any order, everything that is not named here
+// skipped unread.
 //
 // Instruction sets: Debian's simdjson finds the structure of the text with the CPU's best kernel
 // (AVX-512, AVX2, SSE4.2), chosen at run time inside the library. Only what on-demand inlines into
@@ -17,37 +18,33 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include <tl/expected.hpp>
 
+#include "extender/wire/pod.hpp"
+
 namespace optipod::extender::wire {
 
-struct Resources {
-  double cpu = 0;     ///< CPUs
-  double memory = 0;  ///< bytes
-};
-
-/// What a decision may know about the pod. Views are valid as long as the body and until the next
-/// decode() of the same Decoder.
-struct Pod {
-  std::string_view name, name_space, uid;
-  /// What kube-scheduler reckons with: containers and restartable init containers together, or the
-  /// largest other init container if that is more; plus overhead; pod-level resources override.
-  Resources requests, limits;
-  std::int64_t priority = 0;
-  /// Those with the prefix "optipod.dev/" only.
-  std::vector<std::pair<std::string_view, std::string_view>> annotations;
-  /// Quantities that are none; they count as absent.
-  unsigned bad_quantities = 0;
+/// One entry of NodeNameToVictims or NodeNameToMetaVictims: pods to evict from a node.
+struct Victims {
+  std::string_view node;
+  std::size_t first = 0, count = 0;  ///< in Args::victim_uids
+  std::int64_t pdb_violations = 0;
 };
 
 struct Args {
   Pod pod;
+  // filter, prioritize
   std::vector<std::string_view> node_names;  ///< unescaped, as sent: order kept, duplicates too
   bool has_node_names = false;               ///< NodeNames was there and not null
   bool has_nodes = false;                    ///< Nodes was: nodeCacheCapable is false
+  // preempt
+  bool has_victims = false;  ///< either map was there and not null
+  std::vector<Victims> victims;
+  std::vector<std::string_view> victim_uids;
+  // bind
+  std::string_view pod_name, pod_namespace, pod_uid, node;
 };
 
 enum class DecodeCause : std::uint8_t { kEmpty, kSyntax, kNotArgs, kTooDeep, kTooLarge };
@@ -64,13 +61,13 @@ class Decoder {
   /// kube-scheduler's own objects nest 15 deep or so.
   static constexpr int kMaxDepth = 128;
 
-  Decoder();
+  explicit Decoder(ResourceNames names = ResourceNames());
   ~Decoder();
   Decoder(const Decoder&) = delete;
   Decoder& operator=(const Decoder&) = delete;
 
   /// `body` must be followed by 64 readable bytes (http::kBodyPadding). The result belongs to the
-  /// decoder and is valid until the next call.
+  /// decoder and is valid until the next call, as long as the body.
   tl::expected<const Args*, DecodeError> decode(std::string_view body);
 
  private:

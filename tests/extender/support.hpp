@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Requests, snapshots and questions made by hand.
+// Requests and snapshots made by hand.
 #pragma once
 
 #include <array>
@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "common/http/message.hpp"
-#include "extender/cluster/builder.hpp"
+#include "extender/cluster/measurements.hpp"
 #include "extender/policies/policy.hpp"
 #include "extender/wire/request.hpp"
 
@@ -44,35 +44,18 @@ inline std::string federate(const Cluster& cluster, std::int64_t at_ms) {
   return out;
 }
 
+inline std::shared_ptr<const Measurements> measurements(const Cluster& cluster, std::int64_t at_ms,
+                                                        const Measurements& before = {}) {
+  return build_measurements(federate(cluster, at_ms), before, at_ms, 30'000).value().measured;
+}
+
+/// Measured as told; Kubernetes knows nobody.
 inline std::shared_ptr<const Snapshot> snapshot(const Cluster& cluster, std::int64_t at_ms,
-                                                const Snapshot& before = {}) {
-  return build_snapshot(federate(cluster, at_ms), before, at_ms, 30'000).value().snapshot;
+                                                const Measurements& before = {}) {
+  auto made = std::make_shared<Snapshot>();
+  made->measured = measurements(cluster, at_ms, before);
+  made->facts.resize(made->size());
+  return made;
 }
-
-inline wire::Args args(const std::vector<std::string_view>& names) {
-  wire::Args out;
-  out.node_names = names;
-  out.has_node_names = true;
-  return out;
-}
-
-/// What a policy says about candidates given as {signal: value}; owns the columns.
-struct Asked {
-  Asked(const Policy& policy, const wire::Pod& pod,
-        const std::vector<std::map<Signal, double>>& candidates) {
-    Question question(pod, candidates.size());
-    for (std::size_t s = 0; s < kSignals; ++s) {
-      columns[s].assign(candidates.size(), kMissing);
-      for (std::size_t i = 0; i < candidates.size(); ++i) {
-        const auto found = candidates[i].find(static_cast<Signal>(s));
-        if (found != candidates[i].end()) columns[s][i] = found->second;
-      }
-      question.set(static_cast<Signal>(s), columns[s]);
-    }
-    policy.judge(question, judgement);
-  }
-  std::array<std::vector<double>, kSignals> columns;
-  Judgement judgement;
-};
 
 }  // namespace optipod::extender::test

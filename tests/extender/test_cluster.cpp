@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "extender/cluster/builder.hpp"
+#include "extender/cluster/measurements.hpp"
 #include "tests/extender/support.hpp"
 #include "tests/support/catch.hpp"
 
@@ -8,13 +8,13 @@ namespace {
 
 constexpr std::int64_t kNow = 1'700'000'000'000;
 
-double value(const Snapshot& s, std::string_view node, Signal signal) {
+double value(const Measurements& s, std::string_view node, Signal signal) {
   const std::uint32_t row = s.nodes->find(node);
   REQUIRE(row != NodeTable::kUnknown);
   return s.value[index(signal)][row];
 }
 
-std::int64_t time_of(const Snapshot& s, std::string_view node, Signal signal) {
+std::int64_t time_of(const Measurements& s, std::string_view node, Signal signal) {
   return s.measured_ms[index(signal)][s.nodes->find(node)];
 }
 
@@ -48,14 +48,14 @@ TEST_CASE("a federate answer becomes columns, each value with its own time") {
       "optipod:node_something_new:last{node=\"a\"} 1 1700000000000\n"
       "optipod:node_cpus:last{node=\"f\"} 1 1800000000000\n"  // a clock far ahead
       "optipod:node_up:last{node=\"a\"} 0 1700000005000\n";
-  const auto built = build_snapshot(text, Snapshot{}, kNow, 30'000);
+  const auto built = build_measurements(text, Measurements{}, kNow, 30'000);
   REQUIRE(built);
   CHECK(built->samples == 5);
   CHECK(built->foreign == 1);
   CHECK(built->nameless == 1);
   CHECK(built->bad_value == 2);
   CHECK(built->from_future == 1);
-  const Snapshot& s = *built->snapshot;
+  const Measurements& s = *built->measured;
   REQUIRE(s.size() == 3);
   CHECK(value(s, "a", Signal::kCpus) == 4);
   CHECK(time_of(s, "b", Signal::kCpus) == 1699999990000);
@@ -68,28 +68,61 @@ TEST_CASE("a federate answer becomes columns, each value with its own time") {
 }
 
 TEST_CASE(
-    "a node that is not told keeps its values at their age, then leaves; a signal leaves at once") {
+    "a node that is not told keeps its values at their age, then loses them; a signal goes at "
+    "once") {
   using Values = std::map<Signal, double>;
   const Values full{{Signal::kCpus, 4}, {Signal::kIoStall15s, 0.5}};
-  const auto first = test::snapshot({{"a", full}, {"b", full}}, kNow);
+  const auto first = test::measurements({{"a", full}, {"b", full}}, kNow);
   const auto second =
-      test::snapshot({{"a", {{Signal::kCpus, 4}}}, {"c", full}}, kNow + 10'000, *first);
+      test::measurements({{"a", {{Signal::kCpus, 4}}}, {"c", full}}, kNow + 10'000, *first);
   REQUIRE(second->size() == 3);
   CHECK(std::isnan(value(*second, "a", Signal::kIoStall15s)));
   CHECK(value(*second, "b", Signal::kIoStall15s) == 0.5);
   CHECK(time_of(*second, "b", Signal::kIoStall15s) == kNow);
   CHECK(value(*first, "a", Signal::kIoStall15s) == 0.5);  // what was published stays as it was
 
-  const auto third = test::snapshot({{"a", full}}, kNow + 31'000, *second);
-  CHECK(third->nodes->find("b") == NodeTable::kUnknown);
-  CHECK(third->nodes->find("c") != NodeTable::kUnknown);
+  const auto third = test::measurements({{"a", full}}, kNow + 31'000, *second);
+  CHECK(std::isnan(value(*third, "b", Signal::kIoStall15s)));
+  CHECK(third->newest_ms[third->nodes->find("b")] == 0);
+  CHECK(value(*third, "c", Signal::kIoStall15s) == 0.5);
 
-  const auto same = test::snapshot({{"a", full}, {"c", full}}, kNow + 32'000, *third);
+  const auto same = test::measurements({{"a", full}, {"c", full}}, kNow + 32'000, *third);
   CHECK(same->nodes == third->nodes);  // shared: the set did not change
+
+  const auto fewer = with_rows(same, {});
+  CHECK(fewer->nodes->find("b") == NodeTable::kUnknown);
+  CHECK(value(*fewer, "c", Signal::kCpus) == 4);
+  CHECK(with_rows(fewer, {}) == fewer);
+}
+
+TEST_CASE("what is older than is kept is dropped value by value, even when nothing is told") {
+  const auto a = test::measurements({{"a", {{Signal::kCpus, 4}}}}, kNow);
+  CHECK(without_expired(a, kNow + 30'000, 30'000) == a);
+  const auto later = without_expired(a, kNow + 30'001, 30'000);
+  CHECK(std::isnan(value(*later, "a", Signal::kCpus)));
+  CHECK(later->oldest_ms[0] == 0);
+  CHECK(value(*a, "a", Signal::kCpus) == 4);  // what was published stays as it was
+}
+
+TEST_CASE("a row for each node that Kubernetes has, none for others without a value") {
+  const auto a =
+      test::measurements({{"b", {{Signal::kCpus, 4}}}, {"d", {{Signal::kCpus, 8}}}}, kNow);
+  const std::vector<std::string> names{"a", "c", "d"};
+  const auto wide = with_rows(a, names);
+  REQUIRE(wide->size() == 4);
+  CHECK(wide->nodes->name(0) == "a");
+  CHECK(value(*wide, "b", Signal::kCpus) == 4);
+  CHECK(value(*wide, "d", Signal::kCpus) == 8);
+  CHECK(std::isnan(value(*wide, "c", Signal::kCpus)));
+  CHECK(with_rows(wide, names) == wide);
+  const auto expired = with_rows(without_expired(wide, kNow + 99'000, 30'000), names);
+  CHECK(expired->size() == 3);
+  CHECK(expired->nodes->find("b") == NodeTable::kUnknown);
 }
 
 TEST_CASE("broken text builds nothing and says where") {
-  const auto built = build_snapshot("optipod:node_cpus:last{node=\"a\"} 4\nbroken{\n", {}, kNow, 1);
+  const auto built =
+      build_measurements("optipod:node_cpus:last{node=\"a\"} 4\nbroken{\n", {}, kNow, 1);
   REQUIRE_FALSE(built);
   CHECK(built.error().find("line 2") != std::string::npos);
 }

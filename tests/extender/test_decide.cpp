@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <array>
 #include <nlohmann/json.hpp>
 
 #include "extender/decide/engine.hpp"
 #include "extender/decide/record.hpp"
-#include "extender/policies/registry.hpp"
 #include "extender/policies/template/template.hpp"
 #include "tests/extender/support.hpp"
 #include "tests/support/catch.hpp"
@@ -21,19 +21,98 @@ class Told final : public Policy {
   SignalSet needs() const override { return SignalSet(Signal::kCpuUtilization15s); }
   bool rejects() const override { return true; }
   std::string_view reject_reason() const override { return "told to"; }
-  void judge(const Question& q, Judgement& out) const override {
-    static constexpr std::string_view kLosses[] = {"told"};
-    out.reset(q.size, kLosses);
-    for (std::size_t i = 0; i < q.size; ++i) {
-      out.losses[0].share[i] = q[Signal::kCpuUtilization15s][i];
-      out.score[i] = 1 - q[Signal::kCpuUtilization15s][i];
+  void judge(const Question& q, const Prepared*, Judgement& out) const override {
+    for (std::size_t i = 0; i < q.size(); ++i) {
+      out.score[i] = 1 - q.value(Signal::kCpuUtilization15s, i);
       out.reject[i] = out.score[i] < 0.1 ? 1 : 0;
+    }
+  }
+  std::span<const std::string_view> terms() const override {
+    static constexpr std::array<std::string_view, 1> kTerms{"loss"};
+    return kTerms;
+  }
+  void explain(const Question&, const Prepared*, const Judgement& judged, std::size_t i,
+               std::span<double> values) const override {
+    values[0] = 1 - judged.score[i];
+  }
+};
+
+/// The same, its scores being the answer themselves.
+class Absolute final : public Policy {
+ public:
+  std::string_view name() const override { return "absolute"; }
+  SignalSet needs() const override { return SignalSet(Signal::kCpuUtilization15s); }
+  void judge(const Question& q, const Prepared*, Judgement& out) const override {
+    for (std::size_t i = 0; i < q.size(); ++i) {
+      out.score[i] = 1 - q.value(Signal::kCpuUtilization15s, i);
+    }
+  }
+  bool absolute() const override { return true; }
+};
+
+/// Prefers what has more CPUs left, by what Kubernetes says alone.
+class Facts final : public Policy {
+ public:
+  std::string_view name() const override { return "facts"; }
+  SignalSet needs() const override { return {}; }
+  void judge(const Question& q, const Prepared*, Judgement& out) const override {
+    for (std::size_t i = 0; i < q.size(); ++i) {
+      const NodeFacts* f = q.facts(i);
+      if (f == nullptr) continue;
+      const double asked = f->requested.cpu() + q.booked(i).requests.cpu();
+      out.score[i] = 1 - std::min(1.0, asked / f->allocatable.cpu());
     }
   }
 };
 
-const Told kTold;
-const std::vector<WeightedPolicy> kOnly{{&kTold, 1}};
+enum : std::size_t { kTold, kTemplate, kAbsolute, kFacts };
+
+std::shared_ptr<const PolicySet> policy_set() {
+  std::vector<std::unique_ptr<const Policy>> all;
+  all.push_back(std::make_unique<Told>());
+  all.push_back(std::make_unique<Template>());
+  all.push_back(std::make_unique<Absolute>());
+  all.push_back(std::make_unique<Facts>());
+  return std::make_shared<const PolicySet>(std::move(all));
+}
+
+const Combination kOnly{{kTold, 1}};
+using Names = std::vector<std::string_view>;
+
+std::shared_ptr<const World> world(std::shared_ptr<const Snapshot> snapshot) {
+  return make_world(std::move(snapshot), policy_set());
+}
+
+/// One request; what it leads to stays alive with it.
+struct Asking {
+  explicit Asking(Names names, std::int64_t now = kNow) : nodes(std::move(names)), now_ms(now) {
+    pod.name = "web";
+    pod.name_space = "shop";
+    pod.uid = "u-1";
+  }
+  [[nodiscard]] Inquiry inquiry() const {
+    return {.pod = pod,
+            .nodes = nodes,
+            .policies = policies,
+            .expected = expected,
+            .sensitivity = {},
+            .now_ms = now_ms,
+            .filter = filter};
+  }
+  const Decision& ask(const World& w, const Ledger& ledger = Ledger()) {
+    decide(w, ledger, inquiry(), options, decision);
+    return decision;
+  }
+
+  Names nodes;
+  std::int64_t now_ms;
+  wire::Pod pod;
+  Combination policies = kOnly;
+  Usage expected{.cpu = 1, .memory = 0};
+  bool filter = false;
+  DecideOptions options;
+  Decision decision;
+};
 
 Cluster losses(const std::map<std::string, double>& told) {
   Cluster cluster;
@@ -41,10 +120,11 @@ Cluster losses(const std::map<std::string, double>& told) {
   return cluster;
 }
 
-std::vector<int> scores(const Snapshot& s, const std::vector<std::string_view>& names,
+std::vector<int> scores(const std::shared_ptr<const Snapshot>& s, const Names& names,
                         std::int64_t now = kNow, const DecideOptions& options = {}) {
-  Decision d;
-  decide(s, test::args(names), now, kOnly, options, false, d);
+  Asking asking(names, now);
+  asking.options = options;
+  const Decision& d = asking.ask(*world(s));
   return {d.score.begin(), d.score.end()};
 }
 
@@ -53,15 +133,39 @@ using Ints = std::vector<int>;
 TEST_CASE("eleven levels spread over this request's candidates; equals are ties") {
   const auto s = test::snapshot(
       losses({{"a", 0}, {"b", 0.25}, {"c", 0.5}, {"d", 0.5}, {"e", 0.51}, {"f", 0.405}}), kNow);
-  CHECK(scores(*s, {"a", "b", "c", "d"}) == Ints{10, 5, 0, 0});
-  CHECK(scores(*s, {"d", "c", "b", "a"}) == Ints{0, 0, 5, 10});
+  CHECK(scores(s, {"a", "b", "c", "d"}) == Ints{10, 5, 0, 0});
+  CHECK(scores(s, {"d", "c", "b", "a"}) == Ints{0, 0, 5, 10});
   // Nearer than the dead band: equal, nobody is listed.
-  CHECK(scores(*s, {"c", "e"}) == Ints{0, 0});
+  CHECK(scores(s, {"c", "e"}) == Ints{0, 0});
   // Half the full spread apart: half the levels.
-  CHECK(scores(*s, {"c", "f"}) == Ints{0, 5});
-  CHECK(scores(*s, {"a"}) == Ints{0});
-  CHECK(scores(*s, {}).empty());
-  CHECK(scores(*s, {"a", "a", "c"}) == Ints{10, 10, 0});
+  CHECK(scores(s, {"c", "f"}) == Ints{0, 5});
+  CHECK(scores(s, {"a"}) == Ints{0});
+  CHECK(scores(s, {}).empty());
+  CHECK(scores(s, {"a", "a", "c"}) == Ints{10, 10, 0});
+}
+
+TEST_CASE("candidates are found in whatever order they come, after any other order and table") {
+  const auto five = world(
+      test::snapshot(losses({{"a", 0.5}, {"b", 0.4}, {"c", 0.3}, {"d", 0.2}, {"e", 0.1}}), kNow));
+  const auto two = world(test::snapshot(losses({{"d", 0.5}, {"e", 0.4}}), kNow));
+  const std::vector<Names> lists{
+      {"a", "c", "e", "b", "d"}, {"a", "c", "e", "b", "d"}, {"c", "e", "nobody", "b", "", "d", "a"},
+      {"d", "d", "a", "a"},      {"nobody", "e"},           {},
+      {"e", "d", "c", "b", "a"}};
+  Asking asking({});  // its Decision remembers
+  for (const auto& w : {five, two, five}) {
+    for (const Names& list : lists) {
+      asking.nodes = list;
+      const Decision& d = asking.ask(*w);
+      REQUIRE(d.row.size() == list.size());
+      for (std::size_t i = 0; i < list.size(); ++i) {
+        CHECK(d.row[i] == w->snapshot->nodes().find(list[i]));
+        if (d.row[i] != NodeTable::kUnknown) {
+          CHECK(w->snapshot->nodes().name(d.row[i]) == list[i]);
+        }
+      }
+    }
+  }
 }
 
 TEST_CASE("confidence falls linearly from fresh-for to expire-after") {
@@ -75,131 +179,309 @@ TEST_CASE("confidence falls linearly from fresh-for to expire-after") {
 
 TEST_CASE("a node never heard of, or not lately, is neutral: never best, never worst") {
   const auto s = test::snapshot(losses({{"a", 0}, {"b", 1}}), kNow);
-  CHECK(scores(*s, {"a", "b", "new"}) == Ints{10, 0, 5});
-  CHECK(scores(*s, {"new", "other"}) == Ints{0, 0});
+  CHECK(scores(s, {"a", "b", "new"}) == Ints{10, 0, 5});
+  CHECK(scores(s, {"new", "other"}) == Ints{0, 0});
   // One known node among unknown ones: nothing to tell them apart by.
-  CHECK(scores(*s, {"a", "new"}) == Ints{0, 0});
-  CHECK(scores(*s, {"b", "new"}) == Ints{0, 0});
+  CHECK(scores(s, {"a", "new"}) == Ints{0, 0});
+  CHECK(scores(s, {"b", "new"}) == Ints{0, 0});
   // All expired.
-  CHECK(scores(*s, {"a", "b"}, kNow + 30'000) == Ints{0, 0});
+  CHECK(scores(s, {"a", "b"}, kNow + 30'000) == Ints{0, 0});
   // Half trusted, all alike: the same order, nearer together.
-  CHECK(scores(*s, {"a", "b"}, kNow + 17'500) == Ints{10, 0});
+  CHECK(scores(s, {"a", "b"}, kNow + 17'500) == Ints{10, 0});
 
   const auto mixed = test::snapshot(losses({{"old", 0}}), kNow);
-  const auto later = test::snapshot(losses({{"a", 0}, {"b", 1}}), kNow + 17'500, *mixed);
-  const auto half = scores(*later, {"a", "b", "old"}, kNow + 17'500);
+  const auto later = test::snapshot(losses({{"a", 0}, {"b", 1}}), kNow + 17'500, *mixed->measured);
+  const auto half = scores(later, {"a", "b", "old"}, kNow + 17'500);
   CHECK(half[0] == 10);
   CHECK(half[1] == 0);
   CHECK((half[2] > 5 && half[2] < 10));
   // A clock ahead of ours is not a reason to distrust.
-  CHECK(scores(*s, {"a", "b"}, kNow - 2'000) == Ints{10, 0});
+  CHECK(scores(s, {"a", "b"}, kNow - 2'000) == Ints{10, 0});
 }
 
 TEST_CASE("--on-missing avoid: the unknown are with the worst") {
   DecideOptions o;
   o.on_missing = OnMissing::kAvoid;
   const auto s = test::snapshot(losses({{"a", 0}, {"b", 0.6}, {"c", 1}}), kNow);
-  CHECK(scores(*s, {"a", "b", "c", "new"}, kNow, o) == Ints{10, 4, 0, 0});
+  CHECK(scores(s, {"a", "b", "c", "new"}, kNow, o) == Ints{10, 4, 0, 0});
 }
 
 TEST_CASE("policies add up by weight") {
-  const Template other;
-  const auto s = test::snapshot(
+  const auto w = world(test::snapshot(
       {{"a", {{Signal::kCpuUtilization15s, 0.2}}}, {"b", {{Signal::kCpuUtilization15s, 0.8}}}},
-      kNow);
-  const std::vector<WeightedPolicy> both{{&kTold, 3}, {&other, 1}};
-  Decision d;
-  decide(*s, test::args({"a", "b"}), kNow, both, {}, false, d);
+      kNow));
+  Asking asking({"a", "b"});
+  asking.policies = {{kTold, 3}, {kTemplate, 1}};
+  const Decision& d = asking.ask(*w);
   CHECK(d.combined[0] == Approx(0.8));
   CHECK(d.combined[1] == Approx(0.2));
   CHECK(d.policies == 2);
   // The same decision object for a request with fewer policies and candidates.
-  decide(*s, test::args({"b"}), kNow, kOnly, {}, false, d);
+  asking.policies = kOnly;
+  asking.nodes = {"b"};
+  asking.ask(*w);
   CHECK(d.policies == 1);
   CHECK(d.score.size() == 1);
 }
 
+TEST_CASE("an absolute policy's own scores are the answer where it is asked alone") {
+  const auto w = world(test::snapshot(losses({{"a", 0.24}, {"b", 0.26}, {"c", 0.95}}), kNow));
+  Asking asking({"a", "b", "c"});
+  asking.policies = {{kAbsolute, 1}};
+  CHECK(asking.ask(*w).score == std::vector<std::uint8_t>{8, 7, 1});
+  asking.policies = {{kAbsolute, 1}, {kTold, 1}};
+  CHECK(asking.ask(*w).score == std::vector<std::uint8_t>{10, 10, 0});
+}
+
+TEST_CASE("what rests on Kubernetes alone has no age, but is unknown where Kubernetes is silent") {
+  auto snapshot =
+      std::make_shared<Snapshot>(*test::snapshot(losses({{"a", 0}, {"b", 1}, {"c", 0}}), kNow));
+  snapshot->facts[0].known = snapshot->facts[1].known = true;
+  snapshot->facts[0].allocatable.amount = {4};
+  snapshot->facts[1].allocatable.amount = {4};
+  snapshot->facts[0].requested.amount = {4};
+  const auto w = world(snapshot);
+  Asking asking({"a", "b", "c"}, kNow + 3'600'000);
+  asking.policies = {{kFacts, 1}};
+  const Decision& d = asking.ask(*w);
+  CHECK(d.score == std::vector<std::uint8_t>{0, 10, 5});
+  CHECK(d.confidence == std::vector<double>{1, 1, 0});
+  // Beside a policy whose measurements have expired, it alone tells nodes apart.
+  asking.policies = {{kFacts, 1}, {kTold, 1}};
+  asking.ask(*w);
+  CHECK(d.score[1] > d.score[0]);
+  CHECK(d.missing == 3);
+}
+
+TEST_CASE("among equals, those with fewer pods on their way come first") {
+  Cluster cluster = losses({{"a", 0.5}, {"b", 0.5}, {"c", 0.5}, {"d", 0.9}});
+  for (auto& [name, values] : cluster) values[Signal::kCpus] = 4;
+  const auto w = world(test::snapshot(cluster, kNow));
+  Ledger ledger;
+  const auto bind = [&](std::string_view uid, std::string_view node, double cpu) {
+    ledger.bound(uid, node, {.cpu = cpu}, {}, 0, kNow);
+  };
+  Asking asking({"a", "b", "c"});
+  using Scores = std::vector<std::uint8_t>;
+  CHECK(asking.ask(*w, ledger).score == Scores{0, 0, 0});  // real ties
+  bind("other", "b", 1);
+  const Decision& d = asking.ask(*w, ledger);
+  CHECK(d.score == Scores{1, 0, 1});
+  CHECK(d.yielded == 1);
+  bind("third", "a", 1);
+  bind("fourth", "c", 1);
+  CHECK(asking.ask(*w, ledger).score == Scores{0, 0, 0});
+  bind("little", "c", 0.4);  // less than half of this pod is no difference
+  CHECK(asking.ask(*w, ledger).score == Scores{0, 0, 0});
+  // Among the best of unequals it costs one step, and never helps the others.
+  bind("much", "a", 3);
+  asking.nodes = {"a", "b", "d"};
+  CHECK(asking.ask(*w, ledger).score == Scores{9, 10, 0});
+}
+
+TEST_CASE("of many candidates the best keep their score, by lot among equals") {
+  Cluster cluster;
+  for (int i = 0; i < 300; ++i) {
+    cluster["n" + std::to_string(i)] = {{Signal::kCpuUtilization15s, i < 200   ? 0.1
+                                                                     : i < 250 ? 0.4
+                                                                               : 0.9}};
+  }
+  const auto w = world(test::snapshot(cluster, kNow));
+  std::vector<std::string> names;
+  for (const auto& [name, values] : cluster) names.push_back(name);
+  std::map<std::size_t, int> listed;
+  for (int p = 0; p < 200; ++p) {
+    const std::string uid = "pod-" + std::to_string(p);
+    Asking asking(Names(names.begin(), names.end()));
+    asking.pod.uid = uid;
+    asking.options.most_hosts = 50;
+    const Decision& d = asking.ask(*w);
+    CHECK(std::ranges::count_if(d.score, [](auto s) { return s != 0; }) == 50);
+    for (std::size_t i = 0; i < d.score.size(); ++i) {
+      if (d.score[i] == 0) continue;
+      CHECK(d.score[i] == 10);
+      ++listed[i];
+    }
+  }
+  CHECK(listed.size() == 200);  // each had its turn
+  for (const auto& [i, times] : listed) CHECK(times > 20);
+  Asking all(Names(names.begin(), names.end()));
+  all.options.most_hosts = 1'000;
+  CHECK(std::ranges::count_if(all.ask(*w).score, [](auto s) { return s != 0; }) == 250);
+}
+
+TEST_CASE("while decisions are in flight, a burst's pods are told of one node each, evenly") {
+  Cluster cluster = losses({{"a", 0.5}, {"b", 0.5}, {"c", 0.505}, {"d", 0.9}});
+  for (auto& [name, values] : cluster) values[Signal::kCpus] = 4;
+  const auto w = world(test::snapshot(cluster, kNow));
+  Ledger ledger;
+  std::map<std::string, int> told;
+  std::vector<std::uint32_t> best;
+  for (int i = 0; i < 31; ++i) {
+    const std::string uid = "pod-" + std::to_string(i);
+    Asking asking({"a", "b", "c", "new"});
+    asking.pod.uid = uid;
+    const Decision& d = asking.ask(*w, ledger);
+    d.best(best);
+    Names names;
+    for (const std::uint32_t k : best) names.push_back(asking.nodes[k]);
+    if (i > 0) {
+      REQUIRE(names.size() == 1);
+      ++told[std::string(names[0])];
+    }
+    ledger.decided(uid, names, asking.expected, {}, kNow);
+  }
+  CHECK(told.size() == 3);  // how full "new" is cannot be told, so a burst does not go there
+  for (const char* node : {"a", "b", "c"}) CHECK(told[node] == 10);
+}
+
 TEST_CASE("filter rejects with a constant reason, the worst first, never more than its share") {
-  const auto s = test::snapshot(losses({{"a", 0}, {"b", 0.95}, {"c", 0.99}, {"d", 0.97}}), kNow);
-  DecideOptions o;
-  Decision d;
-  const auto filter = [&](const std::vector<std::string_view>& names, std::int64_t now = kNow) {
-    decide(*s, test::args(names), now, kOnly, o, true, d);
-    return d.reason;
+  const auto w =
+      world(test::snapshot(losses({{"a", 0}, {"b", 0.95}, {"c", 0.99}, {"d", 0.97}}), kNow));
+  Asking asking({});
+  asking.filter = true;
+  const auto filter = [&](const Names& names, std::int64_t now = kNow) {
+    asking.nodes = names;
+    asking.now_ms = now;
+    return asking.ask(*w).reason;
   };
   using Reasons = std::vector<std::string_view>;
   CHECK(filter({"a", "b", "c", "d"}) == Reasons{"", "", "told to", "told to"});
-  CHECK(d.withheld == 1);
+  CHECK(asking.decision.withheld == 1);
   CHECK(filter({"b"}) == Reasons{""});  // a nominated pod's single node
   CHECK(filter({"a", "b"}) == Reasons{"", "told to"});
   CHECK(filter({"a", "new"}) == Reasons{"", ""});
   CHECK(filter({"a", "b"}, kNow + 6'000) == Reasons{"", ""});  // not fresh: rejects nobody
+  DecideOptions& o = asking.options;
   o.max_reject_share = 1;
   CHECK(filter({"b", "c"}) == Reasons{"told to", "told to"});
   o.max_reject_share = 0;
-  CHECK_FALSE(can_reject(kOnly, o));
+  const auto set = policy_set();
+  CHECK_FALSE(can_reject(*set, kOnly, o));
 
   o.max_reject_share = 0.5;
   o.on_missing = OnMissing::kReject;
   CHECK(filter({"a", "new"}) == Reasons{"", kMissingReason});
-  const Template harmless;
-  const std::vector<WeightedPolicy> none{{&harmless, 1}};
-  CHECK(can_reject(none, o));
+  const Combination harmless{{kTemplate, 1}};
+  CHECK(can_reject(*set, harmless, o));
   o.on_missing = OnMissing::kNeutral;
-  CHECK_FALSE(can_reject(none, o));
+  CHECK_FALSE(can_reject(*set, harmless, o));
 }
 
-TEST_CASE("the record tells each candidate's signals, ages, losses and scores; the best of many") {
-  const auto s = test::snapshot(losses({{"a", 0.75}, {"b", 0.25}, {"c", 0.5}}), kNow);
-  wire::Args args = test::args({"a", "b", "c", "new"});
-  args.pod.name = "web";
-  args.pod.name_space = "shop";
-  args.pod.uid = "u-1";
-  Decision d;
-  decide(*s, args, kNow + 1'500, kOnly, {}, false, d);
+TEST_CASE("a combination is read as it is written, and its mistakes are named") {
+  const auto set = policy_set();
+  const auto good = set->parse(" told = 2.5 ,template");
+  REQUIRE(good);
+  CHECK((*good)[0].policy == kTold);
+  CHECK((*good)[0].weight == 2.5);
+  CHECK((*good)[1].weight == 1);
+  for (const auto& [text, what] : std::vector<std::pair<std::string, std::string>>{
+           {"", "there is no policy ''; there are: told template absolute facts"},
+           {"told,", "there is no policy ''"},
+           {"tolt=1", "there is no policy 'tolt'"},
+           {"told=0", "'told=0': the weight must be a number over 0"},
+           {"told=x", "'told=x': the weight"},
+           {"told=1e9", "'told=1e9': the weight"},
+           {"told=nan", "'told=nan': the weight"},
+           {"told,told", "'told' is named twice"}}) {
+    INFO(text);
+    const auto bad = set->parse(text);
+    REQUIRE_FALSE(bad);
+    CHECK(bad.error().find(what) == 0);
+  }
+}
+
+TEST_CASE("a pod's annotations: what it minds, which policies; mistakes are named") {
+  const auto set = policy_set();
+  wire::Pod pod;
+  pod.annotations = {{"optipod.dev/profile", "io"}, {"optipod.dev/policy", "template=3"}};
+  const Wish wish = wish_of(pod, *set);
+  CHECK(wish.problems.empty());
+  CHECK(wish.sensitivity.io == 1);
+  CHECK(wish.sensitivity.cpu == kMinor);
+  REQUIRE(wish.policies);
+  CHECK((*wish.policies)[0].policy == kTemplate);
+  pod.annotations = {{"optipod.dev/profile", "none"}};
+  CHECK(wish_of(pod, *set).sensitivity.memory == 0);
+  pod.annotations = {{"optipod.dev/profile", "fast"},
+                     {"optipod.dev/policy", "best"},
+                     {"optipod.dev/profil", "cpu"}};
+  const Wish wrong = wish_of(pod, *set);
+  CHECK(wrong.sensitivity.cpu == 1);
+  CHECK_FALSE(wrong.policies);
+  REQUIRE(wrong.problems.size() == 3);
+  CHECK(wrong.problems[0] ==
+        "annotation optipod.dev/profile: 'fast' is none of cpu, memory, io, network, none");
+  CHECK(wrong.problems[1].find("annotation optipod.dev/policy: there is no policy 'best'") == 0);
+  CHECK(wrong.problems[2].find("annotation optipod.dev/profil is unknown") == 0);
+}
+
+TEST_CASE("the record tells each candidate's signals, ages, terms and scores; the best of many") {
+  const auto w = world(test::snapshot(losses({{"a", 0.75}, {"b", 0.25}, {"c", 0.5}}), kNow));
+  Asking asking({"a", "b", "c", "new"}, kNow + 1'500);
+  asking.ask(*w);
+  const auto make = [&](std::string_view verb, std::size_t most) {
+    return make_record(verb, *w, asking.inquiry(), asking.decision, most);
+  };
   Records records(2);
-  records.add(make_record("prioritize", *s, args, d, kNow + 1'500, 3));
+  auto record = make("prioritize", 3);
+  record->problems = {"annotation x: bad"};
+  records.add(std::move(record));
   CHECK(records.find("shop/web", 10).size() == 1);
   CHECK(records.find("u-1", 10).size() == 1);
   CHECK(records.find("shop/other", 10).empty());
   CHECK(records.find("u-2", 10).empty());
 
-  const auto told = nlohmann::json::parse(explain_json(records.find("", 1)))["decisions"][0];
+  const auto told_now = [&] {
+    return nlohmann::json::parse(explain_json(records.find("", 1)))["decisions"][0];
+  };
+  const auto told = told_now();
   CHECK(told["pod"]["name"] == "web");
+  CHECK(told["pod"]["expected"]["cpu"] == 1);
+  CHECK(told["problems"][0] == "annotation x: bad");
   CHECK(told["time"] == "2023-11-14T22:13:21.500Z");
   CHECK(told["candidates_total"] == 4);
   CHECK(told["missing"] == 1);
+  CHECK(told["equals"] == 1);
+  CHECK(told["bound"].is_null());
   REQUIRE(told["candidates"].size() == 3);
   const auto& best = told["candidates"][0];
   CHECK(best["node"] == "b");
   CHECK(best["score"] == 10);
   CHECK(best["signals"]["cpu_utilization_15s"]["value"] == 0.25);
   CHECK(best["signals"]["cpu_utilization_15s"]["age_seconds"] == 1.5);
-  CHECK(best["policies"][0]["losses"][0]["loss"] == 0.25);
+  CHECK(best["policies"][0]["terms"]["loss"] == 0.25);
   CHECK(told["candidates"][2]["node"] == "new");
   CHECK(told["candidates"][2]["age_seconds"].is_null());
 
+  records.bound("u-1", "c", kNow + 2'000);
+  records.bound("u-1", "a", kNow + 3'000);  // a pod is bound once
+  CHECK(told_now()["bound"]["node"] == "c");
+  CHECK(told_now()["bound"]["our_first_choice"] == false);
+
   for (int i = 0; i < 5; ++i) {
-    args.pod.uid = i % 2 == 0 ? "even" : "odd";
-    records.add(make_record("filter", *s, args, d, kNow, 1));
+    asking.pod.uid = i % 2 == 0 ? "even" : "odd";
+    records.add(make("filter", 1));
   }
   CHECK(records.find("", 10).size() == 2);  // bounded
   CHECK(records.find("u-1", 10).empty());
-  CHECK(records.find("", 10)[0]->uid == "even");  // newest first
+  CHECK(records.find("", 10)[0].record->uid == "even");  // newest first
+  records.bound("odd", "b", kNow);
+  CHECK(nlohmann::json::parse(explain_json(
+            records.find("odd", 1)))["decisions"][0]["bound"]["our_first_choice"] == true);
 }
 
 TEST_CASE("a hostile pod's names do not fill the memory, and stay JSON") {
-  const auto s = test::snapshot({}, kNow);
+  const auto w = world(test::snapshot({}, kNow));
   const std::string huge(1'000'000, 'x');
-  wire::Args args = test::args({huge});
-  args.pod.name = huge;
-  args.pod.uid = std::string_view("\xc3\x28", 2);
-  Decision d;
-  decide(*s, args, kNow, kOnly, {}, false, d);
-  const auto record = make_record("prioritize", *s, args, d, kNow, 5);
+  Asking asking({huge});
+  asking.pod.name = huge;
+  asking.pod.uid = std::string_view("\xc3\x28", 2);
+  asking.ask(*w);
+  const auto record = make_record("prioritize", *w, asking.inquiry(), asking.decision, 5);
   CHECK(record->name.size() < 300);
-  CHECK(record->candidates.at(0).node.size() < 300);
-  CHECK(nlohmann::json::accept(explain_json({record})));
+  CHECK(record->node(0).size() < 300);
+  CHECK(nlohmann::json::accept(explain_json({{record, std::string("\xff"), 1}})));
 }
 
 }  // namespace

@@ -6,9 +6,10 @@
 
 #include "common/http/client.hpp"
 #include "extender/clock.hpp"
-#include "extender/cluster/source.hpp"
+#include "extender/decide/publisher.hpp"
+#include "extender/feeds/measurements.hpp"
 #include "extender/policies/registry.hpp"
-#include "extender/service.hpp"
+#include "extender/serve/service.hpp"
 #include "tests/extender/support.hpp"
 #include "tests/support/catch.hpp"
 
@@ -44,19 +45,31 @@ struct Federate {
 };
 
 struct Extender {
-  explicit Extender(ServiceOptions options = {}, PolicyParameters parameters = {}) {
-    auto policies = make_policies(parameters);
-    std::vector<WeightedPolicy> combination{{policies[0].get(), 1}};
+  explicit Extender(AnswerOptions options = {}, PolicyParameters parameters = {}) {
+    PolicySet set(make_policies(parameters));
+    set.combination = set.parse("contention").value();
+    current = std::make_unique<CurrentWorld>(make_world(
+        std::make_shared<const Snapshot>(), std::make_shared<const PolicySet>(std::move(set))));
+    publisher = std::make_unique<Publisher>(30'000, *current, ledger, &state);
+    answers = std::make_unique<Answers>(options, wire::ResourceNames(), *current, ledger, workloads,
+                                        records, metrics);
     service =
-        std::make_unique<Service>(options, std::move(policies), combination, current, metrics);
-    SourceOptions source_options;
-    source_options.url = "http://127.0.0.1:" + std::to_string(federate.server.port()) + "/";
-    source = std::make_unique<MetricsSource>(source_options, current, metrics);
+        std::make_unique<Service>(ServiceParts{.answers = *answers,
+                                               .current = *current,
+                                               .ledger = ledger,
+                                               .workloads = workloads,
+                                               .records = records,
+                                               .metrics = metrics,
+                                               .kubernetes = [] { return KubernetesHealth{}; },
+                                               .parameters_error = [] { return std::string(); }});
     service->add_routes(server);
     REQUIRE(server.listen("127.0.0.1:0"));
   }
   ~Extender() { server.stop(); }
 
+  void measure(const test::Cluster& cluster) {
+    REQUIRE(publisher->take(test::federate(cluster, unix_ms()), unix_ms()));
+  }
   [[nodiscard]] std::string url(const std::string& path) const {
     return "http://127.0.0.1:" + std::to_string(server.port()) + path;
   }
@@ -78,11 +91,17 @@ struct Extender {
     return std::stod(page.substr(at + series.size() + 2));
   }
 
-  Federate federate;
-  CurrentSnapshot current;
+  Ledger ledger;
+  Workloads workloads;
+  Records records{512};
   Metrics metrics;
+  ClusterState state{
+      ledger, workloads, unix_ms,
+      [this](std::string_view uid, std::string_view node) { records.bound(uid, node, unix_ms()); }};
+  std::unique_ptr<CurrentWorld> current;
+  std::unique_ptr<Publisher> publisher;
+  std::unique_ptr<Answers> answers;
   std::unique_ptr<Service> service;
-  std::unique_ptr<MetricsSource> source;
   http::Server server{http::ServerLimits{.max_body_bytes = 1024 * 1024}, 2};
 };
 
@@ -98,9 +117,7 @@ std::string request(const std::string& names, const std::string& name = "p") {
 
 TEST_CASE("measurements become scores, and the score its explanation") {
   Extender e;
-  e.federate.set(kTwo);
-  e.source->refresh();
-  CHECK(e.federate.asked == R"({__name__=~"optipod:node_.*"})");
+  e.measure(kTwo);
   const auto reply = e.post("/prioritize", request(R"(["busy","calm"])"));
   CHECK(reply.status == 200);
   CHECK(reply.content_type == "application/json");
@@ -115,7 +132,7 @@ TEST_CASE("measurements become scores, and the score its explanation") {
   REQUIRE(why.size() == 2);
   CHECK(why[1]["weights"].contains("contention"));
   CHECK(why[1]["candidates"][0]["node"] == "calm");
-  CHECK(why[1]["candidates"][1]["policies"][0]["losses"][0]["loss"].get<double>() > 0.7);
+  CHECK(why[1]["candidates"][1]["policies"][0]["terms"]["cpu_loss"].get<double>() > 0.7);
   CHECK(e.get("/explain?limit=x").status == 400);
 
   CHECK(e.metric(R"(optipod_extender_requests_total{code="200",verb="prioritize"})") == 2);
@@ -135,31 +152,163 @@ TEST_CASE("without measurements every node is alike, and the extender is ready")
   CHECK(e.get("/").status == 200);
 }
 
+template <class Condition>
+void wait_until(Condition condition) {
+  for (int i = 0; i < 1'000 && !condition(); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  REQUIRE(condition());
+}
+
 TEST_CASE("a source that fails leaves the last measurements standing") {
   Extender e;
-  e.federate.set(kTwo);
-  e.source->refresh();
-  const auto before = e.current.get();
-  e.federate.set("broken{", 200);
-  e.source->refresh();
-  e.federate.set("down", 503);
-  e.source->refresh();
-  CHECK(e.current.get() == before);
+  Federate federate;
+  federate.set(kTwo);
+  SourceOptions options;
+  options.url = "http://127.0.0.1:" + std::to_string(federate.server.port()) + "/";
+  options.interval = std::chrono::milliseconds(10);
+  options.match = measurements_match();
+  const MeasurementsFeed feed(options, *e.publisher, e.metrics);
+  const auto refreshes = [&](const std::string& result) {
+    return e.metric("optipod_extender_refreshes_total{result=\"" + result + "\"}");
+  };
+  wait_until([&] { return e.current->get()->snapshot->size() == 2; });
+  federate.set("broken{", 200);
+  wait_until([&] { return refreshes("syntax") > 0; });
+  federate.set("down", 503);
+  wait_until([&] { return refreshes("status") > 0; });
   CHECK(e.post("/prioritize", request(R"(["busy","calm"])")).body ==
         R"([{"Host":"calm","Score":10}])");
-  CHECK(e.metric(R"(optipod_extender_refreshes_total{result="syntax"})") == 1);
-  CHECK(e.metric(R"(optipod_extender_refreshes_total{result="status"})") == 1);
-  e.federate.set(test::Cluster{});
-  e.source->refresh();  // an aggregator that has just started knows nobody yet
-  CHECK(e.current.get()->size() == 2);
+  const double before = refreshes("ok");
+  federate.set(test::Cluster{});  // an aggregator that has just started knows nobody yet
+  wait_until([&] { return refreshes("ok") > before; });
+  CHECK(e.current->get()->snapshot->size() == 2);
+  {
+    const std::lock_guard lock(federate.mutex);
+    CHECK(federate.asked.find(R"({__name__=~"optipod:node_(cpus:last|cpu_utilization:mean_15s|)") ==
+          0);
+    CHECK(federate.asked.ends_with("|up:last)\"}"));
+  }
+}
+
+TEST_CASE("a decision is booked, and what the watch then shows stands in its record") {
+  Extender e;
+  auto cluster = kTwo;
+  cluster["calm2"] = cluster["calm"];
+  e.measure(cluster);
+  const auto ask = [&](const std::string& uid) {
+    return e
+        .post("/prioritize",
+              R"({"Pod":{"metadata":{"name":"p","namespace":"ns","uid":")" + uid +
+                  R"("},"spec":{"containers":[{"resources":{"requests":{"cpu":"1"}}}]}},)"
+                  R"("Nodes":null,"NodeNames":["busy","calm","calm2"]})")
+        .body;
+  };
+  CHECK(ask("u1") == R"([{"Host":"calm","Score":10},{"Host":"calm2","Score":10}])");
+  CHECK(e.ledger.pods() == 1);
+  wire::Pod bound;
+  bound.uid = "u1";
+  bound.node_name = "calm";
+  bound.requests.amount = {1, 0, 1};
+  e.state.pod(bound);
+  const auto next = json::parse(ask("u2"));
+  REQUIRE(next.size() == 2);
+  CHECK(next[0]["Score"] < next[1]["Score"]);  // calm has one on its way, calm2 none
+  const auto why = json::parse(e.get("/explain?pod=u1").body)["decisions"][0];
+  CHECK(why["bound"]["node"] == "calm");
+  CHECK(why["bound"]["our_first_choice"] == true);
+  CHECK(e.metric("optipod_extender_booked_pods") == 2);
+
+  Extender off(AnswerOptions{.booking = false});
+  off.measure(cluster);
+  off.post("/prioritize", request(R"(["busy","calm"])"));
+  CHECK(off.ledger.pods() == 0);
+}
+
+TEST_CASE("what a pod says of itself counts, and what it says wrongly is named") {
+  Extender e;
+  e.measure(kTwo);
+  const auto ask = [&](const std::string& path, const std::string& annotations) {
+    return e
+        .post(path, R"({"Pod":{"metadata":{"name":"p","namespace":"ns","uid":"u",)"
+                    R"("annotations":{)" +
+                        annotations + R"(}}},"Nodes":null,"NodeNames":["busy","calm"]})")
+        .body;
+  };
+  CHECK(ask("/prioritize", R"("optipod.dev/profile":"none")") == "[]");
+  CHECK(ask("/prioritize", R"("optipod.dev/policy":"template")") ==
+        R"([{"Host":"calm","Score":10}])");
+  const auto record = [&] { return json::parse(e.get("/explain").body)["decisions"][0]; };
+  CHECK(record()["weights"] == json({{"template", 1}}));
+  ask("/prioritize", R"("optipod.dev/policy":"nonsense")");
+  CHECK(record()["weights"] == json({{"contention", 1}}));
+  CHECK(record()["problems"][0].get<std::string>().find("'nonsense'") != std::string::npos);
+  ask("/policies/contention/prioritize", R"("optipod.dev/policy":"template")");
+  CHECK(record()["weights"] == json({{"contention", 1}}));  // the URL says which
+  CHECK(e.metric("optipod_extender_annotation_problems_total") == 1);
+}
+
+TEST_CASE("preemption: candidates pass by UID, those without victims or rejected do not") {
+  PolicyParameters parameters;
+  parameters.contention.reject_above = 0.7;
+  Extender e({}, parameters);
+  e.measure(kTwo);
+  const std::string candidates =
+      R"({"Pod":{"metadata":{"uid":"u"}},"NodeNameToMetaVictims":{"busy":{"Pods":[{"UID":"1"}],)"
+      R"("NumPDBViolations":0},"calm":{"Pods":[{"UID":"2"},{"UID":"3"}],"NumPDBViolations":1},)"
+      R"("empty":{"Pods":[],"NumPDBViolations":0},"null":null}})";
+  CHECK(e.post("/preempt", candidates).body ==
+        R"({"NodeNameToMetaVictims":{"calm":{"Pods":[{"UID":"2"},{"UID":"3"}],)"
+        R"("NumPDBViolations":1}}})");
+  const auto all = json::parse(e.post("/policies/template/preempt", candidates).body);
+  CHECK(all["NodeNameToMetaVictims"].size() == 2);  // template rejects nobody
+  CHECK(e.post("/preempt", R"({"Pod":{},"NodeNameToVictims":null})").body ==
+        R"({"NodeNameToMetaVictims":{}})");
+}
+
+TEST_CASE("the answer of an extender without time changes nothing about the scheduler's own") {
+  PolicyParameters parameters;
+  parameters.contention.reject_above = 0.7;
+  Extender e({}, parameters);
+  e.measure(kTwo);
+  const auto neutral = [&](Verb verb, const std::string& body) {
+    std::string padded = body;
+    padded.append(http::kBodyPadding, ' ');
+    std::string out;
+    const auto refusal =
+        e.answers->neutral(verb, std::string_view(padded).substr(0, body.size()), out);
+    return refusal ? "refused: " + refusal->what : out;
+  };
+  CHECK(neutral(Verb::kPrioritize, request(R"(["busy","calm"])")) == "[]");
+  CHECK(neutral(Verb::kPrioritize, "{") == "[]");  // not even read
+  CHECK(json::parse(neutral(Verb::kFilter, request(R"(["busy","calm"])")))["NodeNames"] ==
+        json::array({"busy", "calm"}));
+  CHECK(neutral(Verb::kFilter, "{").find("refused") == 0);
+  CHECK(neutral(Verb::kPreempt, R"({"NodeNameToMetaVictims":{"busy":{"Pods":[{"UID":"1"}]},)"
+                                R"("calm":{"Pods":[]}}})") ==
+        R"({"NodeNameToMetaVictims":{"busy":{"Pods":[{"UID":"1"}],"NumPDBViolations":0}}})");
+  CHECK(e.ledger.pods() == 0);
+}
+
+TEST_CASE("without an API server the bind verb says what is missing") {
+  Extender e;
+  const auto reply =
+      e.post("/bind", R"({"PodName":"p","PodNamespace":"n","PodUID":"u","Node":"a"})");
+  CHECK(reply.status == 200);
+  CHECK(json::parse(reply.body)["Error"].get<std::string>().find("--kubeconfig") !=
+        std::string::npos);
+  CHECK(e.post("/bind", "{}").status == 400);
+  CHECK(e.post("/bind", "").status == 400);
+  const auto ready = json::parse(e.get("/readyz").body);
+  CHECK(ready["kubernetes"]["state"] == "off");
+  CHECK(ready["kubernetes"].contains("note"));
 }
 
 TEST_CASE("filter rejects only where it is told to") {
   PolicyParameters parameters;
   parameters.contention.reject_above = 0.7;
   Extender e({}, parameters);
-  e.federate.set(kTwo);
-  e.source->refresh();
+  e.measure(kTwo);
   const auto reply = json::parse(e.post("/filter", request(R"(["busy","calm"])")).body);
   CHECK(reply["NodeNames"] == json::array({"calm"}));
   CHECK(reply["FailedNodes"] == json::object());
@@ -169,24 +318,25 @@ TEST_CASE("filter rejects only where it is told to") {
       json::array({"busy"}));
 }
 
-TEST_CASE("whole Node objects are refused with a reason that reaches the user") {
+TEST_CASE("whole Node objects are scored, but not filtered: the reason reaches the user") {
   Extender e;
+  e.measure(kTwo);
   const std::string full =
-      R"({"Pod":{},"Nodes":{"metadata":{},"items":[{"metadata":{"name":"a"}}]},"NodeNames":null})";
+      R"({"Pod":{},"Nodes":{"metadata":{},"items":[{"metadata":{"name":"busy"}},)"
+      R"({"metadata":{"name":"calm"}}]},"NodeNames":null})";
   const auto filter = e.post("/filter", full);
   CHECK(filter.status == 200);  // a body is read with 200 only
   CHECK(json::parse(filter.body)["Error"].get<std::string>().find("nodeCacheCapable: true") !=
         std::string::npos);
   const auto prioritize = e.post("/prioritize", full);
   CHECK(prioritize.status == 200);
-  CHECK(prioritize.body == "[]");
+  CHECK(prioritize.body == R"([{"Host":"calm","Score":10}])");
   CHECK(e.metric(R"(optipod_extender_decode_errors_total{cause="nodes_not_names"})") == 2);
 }
 
 TEST_CASE("bad bodies get 400 and nothing else, at every verb; the next request is served") {
   Extender e;
-  e.federate.set(kTwo);
-  e.source->refresh();
+  e.measure(kTwo);
   const std::vector<std::string> bad{"",
                                      "{",
                                      "null",
@@ -197,8 +347,8 @@ TEST_CASE("bad bodies get 400 and nothing else, at every verb; the next request 
                                          std::string(100'000, ']') + R"(,"NodeNames":["a"]})",
                                      std::string("{\"NodeNames\":[\"a\0\"]}", 20),
                                      "{\"NodeNames\":[\"\xff\"]}"};
-  for (const std::string path :
-       {"/filter", "/prioritize", "/policies/contention/filter", "/policies/template/prioritize"}) {
+  for (const std::string path : {"/filter", "/prioritize", "/preempt",
+                                 "/policies/contention/filter", "/policies/template/prioritize"}) {
     for (const std::string& body : bad) {
       INFO(path << " " << body.substr(0, 40));
       const auto reply = e.post(path, body);
@@ -218,8 +368,7 @@ TEST_CASE("bad bodies get 400 and nothing else, at every verb; the next request 
 
 TEST_CASE("requests, refreshes, explanations and scrapes at once") {
   Extender e;
-  e.federate.set(kTwo);
-  e.source->refresh();
+  e.measure(kTwo);
   std::atomic<bool> stop{false};
   std::atomic<int> answered{0};
   std::vector<std::thread> threads;
@@ -243,8 +392,7 @@ TEST_CASE("requests, refreshes, explanations and scrapes at once") {
   for (int i = 0; i < 40; ++i) {
     auto cluster = kTwo;
     if (i % 2 == 0) cluster[std::string("node-").append(std::to_string(i))] = {{Signal::kCpus, 2}};
-    e.federate.set(cluster);
-    e.source->refresh();
+    e.measure(cluster);
   }
   for (int i = 0; i < 400 && answered < 50; ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(20));

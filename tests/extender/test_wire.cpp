@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "extender/wire/json_text.hpp"
+#include "extender/wire/objects.hpp"
 #include "extender/wire/reply.hpp"
 #include "extender/wire/request.hpp"
 #include "tests/extender/support.hpp"
@@ -51,9 +52,9 @@ TEST_CASE("a request gives the pod and the names, in any order of members and ca
     CHECK(args.pod.annotations[0].second == "cpu");
     // The init container after the sidecar: 100m + 2, more than 250m + 500m + 100m; overhead on
     // top.
-    CHECK(args.pod.requests.cpu == Approx(2.11));
-    CHECK(args.pod.requests.memory == Approx(67108864.0 + 1e6 + 1048576));
-    CHECK(args.pod.limits.cpu == Approx(1.01));
+    CHECK(args.pod.requests.cpu() == Approx(2.11));
+    CHECK(args.pod.requests.memory() == Approx(67108864.0 + 1e6 + 1048576));
+    CHECK(args.pod.limits.cpu() == Approx(1.01));
     CHECK(args.pod.bad_quantities == 0);
   }
 }
@@ -69,12 +70,33 @@ TEST_CASE("both forms of a node list are told apart, and null from absent is not
   };
   CHECK(decode(R"({"Pod":{},"Nodes":null,"NodeNames":[]})") == std::tuple(true, false, 0U));
   CHECK(decode(R"({"Pod":{},"Nodes":{"metadata":{},"items":[{"metadata":{"name":"a"}}]},)"
-               R"("NodeNames":null})") == std::tuple(false, true, 0U));
+               R"("NodeNames":null})") == std::tuple(false, true, 1U));
   CHECK(decode(R"({"Pod":{}})") == std::tuple(false, false, 0U));
   CHECK(decode("{}") == std::tuple(false, false, 0U));
   // A decoder carries nothing over from the request before.
   CHECK(decode(R"({"NodeNames":["a","b","b"]})") == std::tuple(true, false, 3U));
   CHECK(decode(R"({"Pod":null})") == std::tuple(false, false, 0U));
+}
+
+TEST_CASE("names are the same however their list is written, and what follows it is read") {
+  wire::Decoder decoder;
+  const std::vector<std::pair<std::string_view, Names>> lists{
+      {R"(["n1","n2","n2"])", {"n1", "n2", "n2"}},
+      {R"([ "n1","n2" , "n2"])", {"n1", "n2", "n2"}},
+      {R"(["n1","n2","n2" ])", {"n1", "n2", "n2"}},
+      {R"(["n1","n\u0032","n2"])", {"n1", "n2", "n2"}},
+      {R"(["n1","n2\"]","n2"])", {"n1", "n2\"]", "n2"}},
+      {R"(["","a]b","c,d"])", {"", "a]b", "c,d"}},
+      {"[]", {}},
+      {"[ ]", {}}};
+  for (const auto& [list, names] : lists) {
+    INFO(list);
+    const Body body(R"({"NodeNames":)" + std::string(list) + R"(,"Pod":{"metadata":{"uid":"u"}}})");
+    const auto decoded = decoder.decode(body.view());
+    REQUIRE(decoded);
+    CHECK((*decoded)->node_names == names);
+    CHECK((*decoded)->pod.uid == "u");
+  }
 }
 
 TEST_CASE("a pod of the wrong shape is a pod that says nothing") {
@@ -85,7 +107,7 @@ TEST_CASE("a pod of the wrong shape is a pod that says nothing") {
   const auto decoded = decoder.decode(body.view());
   REQUIRE(decoded);
   CHECK((*decoded)->pod.name.empty());
-  CHECK((*decoded)->pod.requests.cpu == 0);
+  CHECK((*decoded)->pod.requests.cpu() == 0);
   CHECK((*decoded)->pod.bad_quantities == 2);
   CHECK((*decoded)->node_names == Names{"a"});
 }
@@ -96,8 +118,8 @@ TEST_CASE("pod-level resources override the containers'") {
                   R"({"resources":{"requests":{"cpu":"1","memory":"5"}}}]}},"NodeNames":[]})");
   const auto decoded = decoder.decode(body.view());
   REQUIRE(decoded);
-  CHECK((*decoded)->pod.requests.cpu == Approx(3));
-  CHECK((*decoded)->pod.requests.memory == Approx(5));
+  CHECK((*decoded)->pod.requests.cpu() == Approx(3));
+  CHECK((*decoded)->pod.requests.memory() == Approx(5));
 }
 
 TEST_CASE("bad requests are refused by cause, and the decoder goes on") {
@@ -115,6 +137,8 @@ TEST_CASE("bad requests are refused by cause, and the decoder goes on") {
       {R"({"NodeNames":["a",null]})", DecodeCause::kNotArgs},
       {R"({"NodeNames":["a")", DecodeCause::kSyntax},
       {R"({"NodeNames":["a"])", DecodeCause::kSyntax},
+      {R"({"NodeNames":["a",]})", DecodeCause::kNotArgs},
+      {R"({"NodeNames":["a" "b"]})", DecodeCause::kSyntax},
       {R"({"Pod":{"metadata":{"name":"x)", DecodeCause::kSyntax},
       {R"({"NodeNames" ["a"]})", DecodeCause::kSyntax},
       {R"({"NodeNames":["a"]} trailing)", DecodeCause::kSyntax},
@@ -134,6 +158,11 @@ TEST_CASE("bad requests are refused by cause, and the decoder goes on") {
     CHECK(wire::to_string(decoded.error().cause) == wire::to_string(cause));
     CHECK_FALSE(decoded.error().what.empty());
   }
+  // Many brackets are not deep ones.
+  std::string wide = R"({"NodeNames":["a"],"X":[)";
+  for (int i = 0; i < 1000; ++i) wide += R"({"y":[]},)";
+  wide += "0]}";
+  CHECK(decoder.decode(Body(wide).view()));
   for (const std::string& text :
        {deep_array, R"({"Pod":)" + deep_array, std::string(100'000, '{')}) {
     const Body body(text);
@@ -151,6 +180,126 @@ TEST_CASE("every truncation of a request is refused") {
     INFO(size);
     CHECK_FALSE(decoder.decode(body.view()));
   }
+}
+
+TEST_CASE("preemption candidates are read in both forms, with the pods' UIDs in order") {
+  wire::Decoder decoder;
+  const std::string meta =
+      R"({"Pod":{"metadata":{"uid":"p"}},"NodeNameToVictims":null,"NodeNameToMetaVictims":{)"
+      R"("n1":{"Pods":[{"UID":"u1"},{"UID":"u2"}],"NumPDBViolations":3},"n2":{"Pods":[],)"
+      R"("NumPDBViolations":0},"n3":{"Pods":null},"n4":null}})";
+  const std::string whole =
+      R"({"pod":{"metadata":{"uid":"p"}},"nodenametovictims":{"n1":{"pods":[)"
+      R"({"metadata":{"name":"a","uid":"u1"}},{"metadata":{"uid":"u2"},"spec":{}}],)"
+      R"("numpdbviolations":3},"n2":{},"n3":{"Pods":[{"metadata":{}}]},"n4":{}}})";
+  for (const std::string& text : {meta, whole}) {
+    INFO(text);
+    const Body body(text);
+    const auto decoded = decoder.decode(body.view());
+    REQUIRE(decoded);
+    const wire::Args& args = **decoded;
+    CHECK(args.has_victims);
+    REQUIRE(args.victims.size() == 4);
+    CHECK(args.victims[0].node == "n1");
+    CHECK(args.victims[0].count == 2);
+    CHECK(args.victims[0].pdb_violations == 3);
+    CHECK(args.victim_uids == Names{"u1", "u2"});
+    for (std::size_t i = 1; i < 4; ++i) CHECK(args.victims[i].count == 0);
+    std::string out;
+    wire::append_preemption(out, args, std::vector<std::uint8_t>{1, 0, 0, 0});
+    CHECK(out == R"({"NodeNameToMetaVictims":{"n1":{"Pods":[{"UID":"u1"},{"UID":"u2"}],)"
+                 R"("NumPDBViolations":3}}})");
+  }
+  const Body wrong(R"({"NodeNameToVictims":[1]})");
+  CHECK_FALSE(decoder.decode(wrong.view()));
+  std::string none;
+  const Body empty(R"({"NodeNameToMetaVictims":{}})");
+  const auto decoded = decoder.decode(empty.view());
+  REQUIRE(decoded);
+  wire::append_preemption(none, **decoded, {});
+  CHECK(none == R"({"NodeNameToMetaVictims":{}})");
+}
+
+TEST_CASE("bindings are read, and answered by an error or none") {
+  wire::Decoder decoder;
+  const Body body(R"({"PodName":"p","PodNamespace":"ns","PodUID":"u","Node":"n"})");
+  const auto decoded = decoder.decode(body.view());
+  REQUIRE(decoded);
+  CHECK((*decoded)->pod_name == "p");
+  CHECK((*decoded)->pod_namespace == "ns");
+  CHECK((*decoded)->pod_uid == "u");
+  CHECK((*decoded)->node == "n");
+  std::string out;
+  wire::append_binding(out, "");
+  CHECK(out == R"({"Error":""})");
+  out.clear();
+  wire::append_binding(out, R"(a "b")");
+  CHECK(out == R"({"Error":"a \"b\""})");
+}
+
+TEST_CASE("pods and nodes of the API server: what placing needs, and no more") {
+  wire::ObjectReader reader(wire::ResourceNames({"example.com/fpga"}));
+  const Body pod(
+      R"({"metadata":{"name":"web-6f7-x","namespace":"shop","uid":"u","labels":)"
+      R"({"pod-template-hash":"6f7"},"ownerReferences":[{"kind":"X","name":"y"},)"
+      R"({"kind":"ReplicaSet","name":"web-6f7","controller":true}]},"spec":{"nodeName":"n1",)"
+      R"("containers":[{"resources":{"requests":{"cpu":"1","example.com/fpga":"2",)"
+      R"("nvidia.com/gpu":"4"}}}]},"status":{"phase":"Running","containerStatuses":[)"
+      R"({"state":{"running":{"startedAt":"2026-11-24T15:04:05Z"}}},)"
+      R"({"state":{"running":{"startedAt":"2026-11-24T15:04:07.25Z"}}}]}})");
+  const auto read = reader.pod(pod.view());
+  REQUIRE(read);
+  CHECK(read->node_name == "n1");
+  CHECK(read->phase == "Running");
+  CHECK(read->running_since_ms == 1795532647250);
+  CHECK(read->requests[wire::kPods] == 1);
+  CHECK(read->requests[wire::kFirstExtended] == 2);
+  CHECK(wire::workload_of(*read) == "shop/Deployment/web");
+
+  const Body waiting(R"({"metadata":{"uid":"u"},"status":{"containerStatuses":[)"
+                     R"({"state":{"running":{"startedAt":"2026-11-24T15:04:05Z"}}},)"
+                     R"({"state":{"waiting":{"reason":"ImagePullBackOff"}}}]}})");
+  CHECK(reader.pod(waiting.view())->running_since_ms == 0);
+  const Body young(R"({"metadata":{"uid":"u"}})");
+  CHECK(reader.pod(young.view())->running_since_ms == 0);
+
+  const Body node(R"({"metadata":{"name":"n1","annotations":{"congestion-factor":"25","a":"b"}},)"
+                  R"("status":{"allocatable":{"cpu":"3920m","memory":"16Gi","pods":"110",)"
+                  R"("example.com/fpga":"1"}}})");
+  const auto n = reader.node(node.view());
+  REQUIRE(n);
+  CHECK(n->name == "n1");
+  CHECK(n->allocatable.cpu() == Approx(3.92));
+  CHECK(n->allocatable[wire::kPods] == 110);
+  CHECK(n->allocatable[wire::kFirstExtended] == 1);
+  CHECK(n->congestion == 25);
+  const Body odd(R"({"metadata":{"name":"n1","annotations":{"congestion-factor":"high"}}})");
+  CHECK(std::isnan(reader.node(odd.view())->congestion));
+
+  for (const std::string_view bad : {"", "{", "[]x", R"({"metadata":{}})", "null"}) {
+    INFO(bad);
+    const Body text(bad);
+    CHECK_FALSE(reader.pod(text.view()));
+    CHECK_FALSE(reader.node(text.view()));
+  }
+}
+
+TEST_CASE("pods of one workload are known by their controller") {
+  const auto of = [](std::string_view kind, std::string_view name, std::string_view hash = {}) {
+    wire::Pod pod;
+    pod.name_space = "ns";
+    pod.owner_kind = kind;
+    pod.owner_name = name;
+    pod.template_hash = hash;
+    return wire::workload_of(pod);
+  };
+  CHECK(of("ReplicaSet", "web-5d8c", "5d8c") == of("ReplicaSet", "web-77aa", "77aa"));
+  CHECK(of("ReplicaSet", "web-5d8c", "5d8c") == "ns/Deployment/web");
+  CHECK(of("ReplicaSet", "web", "5d8c") == "ns/ReplicaSet/web");
+  CHECK(of("Job", "backup-29384756") == of("Job", "backup-29384816"));
+  CHECK(of("Job", "migrate-2") == "ns/Job/migrate-2");
+  CHECK(of("StatefulSet", "db") == "ns/StatefulSet/db");
+  CHECK(wire::workload_of({}).empty());
 }
 
 // The exact bytes that Go's encoding/json gives for the same values, as TestCompatibility of
@@ -179,11 +328,11 @@ TEST_CASE("prioritize replies are a bare array of the hosts over zero, integers"
   const std::vector<std::string> known{"n1", "n\\2"};
   const NodeTable nodes(known);
   std::string out;
-  const std::vector<std::uint32_t> rows{0, 1, NodeTable::kUnknown, 0};
-  const Names names{"n1", "n\\2", "new", "n1"};
-  CHECK(wire::append_priorities(out, nodes, rows, names, std::vector<std::uint8_t>{10, 7, 1, 0}) ==
+  const std::vector<std::uint32_t> rows{0, NodeTable::kUnknown, 1, 0};
+  const Names names{"n1", "n\"w", "n\\2", "n1"};
+  CHECK(wire::append_priorities(out, nodes, rows, names, std::vector<std::uint8_t>{10, 1, 7, 0}) ==
         3);
-  CHECK(out == R"([{"Host":"n1","Score":10},{"Host":"n\\2","Score":7},{"Host":"new","Score":1}])");
+  CHECK(out == R"([{"Host":"n1","Score":10},{"Host":"n\\2","Score":7},{"Host":"n\"w","Score":1}])");
   out.clear();
   CHECK(wire::append_priorities(out, nodes, rows, names, std::vector<std::uint8_t>(4, 0)) == 0);
   CHECK(out == "[]");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Any bytes as the body of a filter or prioritize request, decided against a small cluster: no
-// crash, and what comes out is JSON of the shape kube-scheduler decodes.
+// Any bytes as the body of a request, decided against a small cluster, and as an object of the API
+// server: no crash, and what comes out is JSON of the shape kube-scheduler decodes.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -10,11 +10,9 @@
 
 #include "common/http/message.hpp"
 #include "common/kube/quantity.hpp"
-#include "extender/decide/engine.hpp"
-#include "extender/decide/record.hpp"
+#include "extender/cluster/cluster_state.hpp"
 #include "extender/policies/registry.hpp"
-#include "extender/wire/reply.hpp"
-#include "extender/wire/request.hpp"
+#include "extender/serve/answers.hpp"
 
 namespace {
 
@@ -26,54 +24,80 @@ void require(bool holds) {
 
 constexpr std::int64_t kNow = 1'700'000'000'000;
 
-std::shared_ptr<const Snapshot> cluster() {
-  auto snapshot = std::make_shared<Snapshot>();
+std::shared_ptr<const World> world() {
+  auto measured = std::make_shared<Measurements>();
   const std::vector<std::string> names{"a", "b", "c"};
-  snapshot->nodes = std::make_shared<const NodeTable>(names);
+  measured->nodes = std::make_shared<const NodeTable>(names);
   for (std::size_t s = 0; s < kSignals; ++s) {
-    snapshot->value[s] = {0.1, 0.5 + static_cast<double>(s), kMissing};
-    snapshot->measured_ms[s] = {kNow, kNow - 10'000, 0};
+    measured->value[s] = {0.1, 0.5 + static_cast<double>(s), kMissing};
+    measured->measured_ms[s] = {kNow, kNow - 10'000, 0};
   }
-  snapshot->oldest_ms = snapshot->newest_ms = {kNow, kNow - 10'000, 0};
-  return snapshot;
+  measured->oldest_ms = measured->newest_ms = {kNow, kNow - 10'000, 0};
+  auto snapshot = std::make_shared<Snapshot>();
+  snapshot->measured = std::move(measured);
+  snapshot->facts.resize(3);
+  snapshot->facts[0].known = true;
+  snapshot->facts[0].allocatable.amount = {4, 16e9, 110, 1e11, 1};
+  PolicyParameters parameters;
+  parameters.contention.reject_above = 0.5;
+  PolicySet set(make_policies(parameters));
+  std::string all;
+  for (std::size_t p = 0; p < set.size(); ++p) {
+    all.append(all.empty() ? "" : ",")
+        .append(set[p].name())
+        .append("=")
+        .append(std::to_string(p + 1));
+  }
+  set.combination = set.parse(all).value();
+  return make_world(std::move(snapshot), std::make_shared<const PolicySet>(std::move(set)));
+}
+
+void check_reply(Verb verb, const std::string& reply) {
+  const auto json = nlohmann::json::parse(reply);
+  if (verb == Verb::kFilter) {
+    require(json["Error"] != "" || json["NodeNames"].is_array());
+    require(json["FailedAndUnresolvableNodes"].is_object() && json["FailedNodes"].is_object());
+  } else if (verb == Verb::kPrioritize) {
+    require(json.is_array());
+    for (const auto& host : json) {
+      require(host["Score"].is_number_integer() && host["Score"] >= 1 && host["Score"] <= 10);
+    }
+  } else {
+    require(json["NodeNameToMetaVictims"].is_object());
+    for (const auto& victims : json["NodeNameToMetaVictims"]) {
+      require(victims["Pods"].is_array() && !victims["Pods"].empty());
+      for (const auto& pod : victims["Pods"]) require(pod["UID"].is_string());
+    }
+  }
 }
 
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  static const auto snapshot = cluster();
-  static PolicyParameters parameters = [] {
-    PolicyParameters p;
-    p.contention.reject_above = 0.5;
-    return p;
-  }();
-  static const auto policies = make_policies(parameters);
-  static const std::vector<WeightedPolicy> both{{policies[0].get(), 2}, {policies[1].get(), 1}};
-  static wire::Decoder decoder;
-  static Decision decision;
+  static CurrentWorld current(world());
+  static Ledger ledger;
+  static Workloads workloads;
+  static Records records(16);
+  static Metrics metrics;
+  static Answers answers({}, wire::ResourceNames(), current, ledger, workloads, records, metrics);
 
   std::string body(reinterpret_cast<const char*>(data), size);
   (void)optipod::kube::parse_quantity(body);
   body.append(optipod::http::kBodyPadding, '"');
-  const auto decoded = decoder.decode(std::string_view(body).substr(0, size));
-  if (!decoded) return 0;
-  const wire::Args& args = **decoded;
-  for (const bool filter : {false, true}) {
-    decide(*snapshot, args, kNow, both, DecideOptions{}, filter, decision);
+  const std::string_view text = std::string_view(body).substr(0, size);
+  for (const Verb verb : {Verb::kFilter, Verb::kPrioritize, Verb::kPreempt}) {
     std::string reply;
-    if (filter) {
-      wire::append_filter(reply, args.node_names, decision.reason);
-      const auto json = nlohmann::json::parse(reply);
-      require(json["NodeNames"].is_array() && json["FailedAndUnresolvableNodes"].is_object());
-    } else {
-      wire::append_priorities(reply, *snapshot->nodes, decision.row, args.node_names,
-                              decision.score);
-      for (const auto& host : nlohmann::json::parse(reply)) {
-        require(host["Score"].is_number_integer() && host["Score"] >= 1 && host["Score"] <= 10);
-      }
-    }
-    require(nlohmann::json::accept(
-        explain_json({make_record("fuzz", *snapshot, args, decision, kNow, 4)})));
+    if (!answers.answer(verb, std::nullopt, text, reply)) check_reply(verb, reply);
+    reply.clear();
+    if (!answers.answer(verb, 0, text, reply)) check_reply(verb, reply);
+    reply.clear();
+    if (!answers.neutral(verb, text, reply)) check_reply(verb, reply);
   }
+  require(nlohmann::json::accept(explain_json(records.find("", 16))));
+
+  static wire::ObjectReader reader{wire::ResourceNames()};
+  static ClusterState state(ledger, workloads, [] { return kNow; });
+  if (const auto pod = reader.pod(text)) state.pod(*pod);
+  if (const auto node = reader.node(text)) state.node(*node);
   return 0;
 }

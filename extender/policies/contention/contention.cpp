@@ -2,108 +2,131 @@
 #include "extender/policies/contention/contention.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <vector>
 
-#include "extender/cluster/snapshot.hpp"
+#include "extender/policies/losses.hpp"
+#include "extender/policies/means.hpp"
 
 namespace optipod::extender {
 namespace {
 
-/// The larger of two windows; the one there is; missing when there is none.
-double worse(double a, double b) {
-  return a >= b || std::isnan(b) ? a : b;
-}
+/// What the formula takes of one node.
+enum Field : std::size_t {
+  kNodeCpus,
+  kWait,
+  kUtilization,
+  kMemoryTotal,
+  kMemoryUsed,
+  kStall,
+  kIo,
+  kNetwork,
+  kFields
+};
+using Fields = std::array<double, kFields>;
 
-double or_else(double value, double substitute) {
-  return std::isnan(value) ? substitute : value;
-}
+/// What a field that no node has is taken for: it costs nobody. NaN: the formula does without.
+constexpr Fields kNobody{1, 0, kMissing, kMissing, kMissing, 0, 0, 0};
 
-/// The measurements of one candidate as the formula takes them.
-class Measured {
- public:
-  Measured(const Question& q, const ContentionParameters& p) : q_(q), p_(p) {}
-
-  [[nodiscard]] double cpus(std::size_t i) const {
-    const double cpus = q_[Signal::kCpus][i];
-    return cpus > 0 ? cpus : kMissing;
-  }
-  [[nodiscard]] double wait(std::size_t i) const {
-    return worse(q_[Signal::kRunqueueWait15s][i], q_[Signal::kRunqueueWait1m][i]);
-  }
-  [[nodiscard]] double utilization(std::size_t i) const {
-    return worse(q_[Signal::kCpuUtilization15s][i], q_[Signal::kCpuUtilization1m][i]);
-  }
-  [[nodiscard]] double memory_stall(std::size_t i) const {
-    return worse(q_[Signal::kMemoryStall15s][i], q_[Signal::kMemoryStall1m][i]);
-  }
-  /// Memory in use once a pod of `bytes` is there, as a share of what there is.
-  [[nodiscard]] double memory_after(std::size_t i, double bytes) const {
-    const double total = q_[Signal::kMemoryBytes][i];
-    return total > 0 ? q_[Signal::kMemoryUtilization][i] + bytes / total : kMissing;
-  }
-  [[nodiscard]] double io(std::size_t i) const {
-    const double stall = worse(q_[Signal::kIoStall15s][i], q_[Signal::kIoStall1m][i]);
-    if (!std::isnan(stall)) return std::min(stall, 1.0);
-    // No pressure from this kernel: how full the queue is, times how slow the device answers.
-    const double inflight = q_[Signal::kBlockInflight][i];
-    const double latency = worse(q_[Signal::kBlockLatency15s][i], q_[Signal::kBlockLatency1m][i]);
-    const double busy = std::isnan(inflight) ? 1 : inflight / (1 + inflight);
-    return busy * latency / (latency + p_.half_latency);
-  }
-
- private:
-  const Question& q_;
-  const ContentionParameters& p_;
+struct Node {
+  Fields field{};
+  double predicted = 0;  ///< wait behind those who are there
+  bool known = false;    ///< something is
+  bool partial = false;  ///< a field is missing that other nodes have
 };
 
-/// One quantity of every candidate, worked out once.
-class Column {
- public:
-  template <class Of>
-  Column(std::size_t size, Of of) : value_(size) {
-    double sum = 0;
-    for (std::size_t i = 0; i < size; ++i) {
-      const double v = value_[i] = of(i);
-      if (std::isnan(v)) continue;
-      sum += v;
-      ++known_;
-    }
-    if (known_ != 0) mean_ = sum / static_cast<double>(known_);
-  }
-  [[nodiscard]] bool any() const { return known_ != 0; }
-  [[nodiscard]] bool missing(std::size_t i) const { return std::isnan(value_[i]); }
-  /// What is missing is taken for the candidates' mean, so it is never the best; where no candidate
-  /// has it, for `nobody`.
-  [[nodiscard]] double at(std::size_t i, double nobody = 0) const {
-    return or_else(value_[i], any() ? mean_ : nobody);
-  }
-
- private:
-  std::vector<double> value_;
-  std::size_t known_ = 0;
-  double mean_ = 0;
+struct PreparedNodes final : Prepared {
+  std::vector<Node> node;  ///< [row]
 };
 
-double cpu_loss(double wait, double utilization, double cpus, double request,
-                const ContentionParameters& p) {
-  const double after = utilization + request / cpus;
+Fields fields_of(const Snapshot& s, std::size_t row, const ContentionParameters& p) {
+  const auto at = [&](Signal signal) { return s.value(signal)[row]; };
+  Fields f{};
+  f[kNodeCpus] = at(Signal::kCpus) > 0 ? at(Signal::kCpus) : kMissing;
+  f[kWait] = runqueue_wait(s, row);
+  f[kUtilization] = worse(at(Signal::kCpuUtilization15s), at(Signal::kCpuUtilization1m));
+  f[kMemoryTotal] = at(Signal::kMemoryBytes) > 0 ? at(Signal::kMemoryBytes) : kMissing;
+  f[kMemoryUsed] = at(Signal::kMemoryUtilization);
+  f[kStall] = memory_stall(s, row);
+  f[kIo] = io_loss(s, row, p.half_latency);
+  f[kNetwork] = network_loss(s, row, p.half_retransmits);
+  return f;
+}
+
+double predicted_wait(double cpus, double utilization, const ContentionParameters& p) {
   // Behind the others, not behind itself: what it asks for makes it wait only where CPUs run short.
-  const double predicted = queueing_wait(cpus, std::min(utilization, p.max_queueing_utilization));
-  // The larger, rounded so that the smaller still tells equals apart.
-  const double total = std::sqrt(wait * wait + predicted * predicted);
-  return 1 - std::min(1.0, 1 / after) / (1 + total);
+  return queueing_wait(cpus, std::min(utilization, p.max_queueing_utilization));
 }
 
-double memory_loss(double stall, double after, const ContentionParameters& p) {
-  const double over =
-      std::clamp((after - p.memory_knee) / (p.memory_full - p.memory_knee), 0.0, 1.0);
-  return 1 - (1 - std::min(stall, 1.0)) * (1 - over);
+/// Losses of one candidate, each of 0 .. 1.
+struct Losses {
+  double cpu, memory, io, network;
+};
+
+/// `node` has no missing field but those that no candidate has.
+Losses losses_of(const Node& node, const Question& q, const Booked& booked,
+                 const ContentionParameters& p) {
+  const Fields& f = node.field;
+  Losses loss{};
+  const double wait = f[kWait];
+  if (std::isnan(f[kUtilization])) {
+    loss.cpu = wait / (1 + wait);
+  } else {
+    const double there = f[kUtilization] + booked.usage.cpu / f[kNodeCpus];
+    const double predicted =
+        booked.usage.cpu == 0 ? node.predicted : predicted_wait(f[kNodeCpus], there, p);
+    const double after = there + q.expected.cpu / f[kNodeCpus];
+    // The larger, rounded so that the smaller still tells equals apart.
+    loss.cpu = 1 - std::min(1.0, 1 / after) / (1 + std::sqrt(wait * wait + predicted * predicted));
+  }
+  const double after = f[kMemoryUsed] + (q.expected.memory + booked.usage.memory) / f[kMemoryTotal];
+  const double over =  // NaN compares false
+      after > p.memory_knee
+          ? std::min((after - p.memory_knee) / (p.memory_full - p.memory_knee), 1.0)
+          : 0;
+  loss.memory = 1 - (1 - f[kStall]) * (1 - over);
+  loss.io = f[kIo];
+  loss.network = f[kNetwork];
+  return loss;
 }
 
-/// weight 1 is by far the usual one, and pow() by far the dearest step.
-double left(double loss, double weight) {
-  return weight == 1 ? 1 - loss : std::pow(1 - loss, weight);
+/// Means over the candidates: what they are taken for where they have not told, so that silence is
+/// never the best. Empty when every candidate has told everything.
+void means_where_needed(const Question& q, const std::vector<Node>& nodes,
+                        std::vector<double>& means) {
+  bool partial = false;
+  for (const std::uint32_t row : q.row) {
+    partial = partial || (row != NodeTable::kUnknown && nodes[row].known && nodes[row].partial);
+  }
+  if (!partial) return;
+  const auto told = told_by_candidates<kFields>(
+      q, [&](std::uint32_t row) { return nodes[row].known ? &nodes[row].field : nullptr; });
+  means.resize(kFields);
+  for (std::size_t f = 0; f < kFields; ++f) {
+    means[f] = told.count[f] == 0 ? kNobody[f] : told.mean[f];
+  }
+}
+
+/// `node` with what it lacks taken from `means`.
+Node completed(Node node, std::span<const double> means, const ContentionParameters& p) {
+  for (std::size_t f = 0; f < kFields; ++f) {
+    if (std::isnan(node.field[f])) node.field[f] = means[f];
+  }
+  node.predicted = predicted_wait(node.field[kNodeCpus], node.field[kUtilization], p);
+  return node;
+}
+
+Losses losses_at(const Question& q, const std::vector<Node>& nodes, std::span<const double> means,
+                 std::size_t candidate, const ContentionParameters& p) {
+  const Node& node = nodes[q.row[candidate]];
+  return node.partial ? losses_of(completed(node, means, p), q, q.booked(candidate), p)
+                      : losses_of(node, q, q.booked(candidate), p);
+}
+
+/// A pod's own profile, on top of what the parameters say of every pod.
+Sensitivity scaled(const Sensitivity& pod, const Sensitivity& all) {
+  return {pod.cpu * all.cpu, pod.memory * all.memory, pod.io * all.io, pod.network * all.network};
 }
 
 }  // namespace
@@ -117,42 +140,69 @@ SignalSet Contention::needs() const {
                    Signal::kRunqueueWait15s, Signal::kRunqueueWait1m, Signal::kMemoryUtilization,
                    Signal::kMemoryBytes, Signal::kMemoryStall15s, Signal::kMemoryStall1m,
                    Signal::kIoStall15s, Signal::kIoStall1m, Signal::kBlockLatency15s,
-                   Signal::kBlockLatency1m, Signal::kBlockInflight);
+                   Signal::kBlockLatency1m, Signal::kBlockInflight, Signal::kNetworkLoss15s,
+                   Signal::kNetworkLoss1m);
 }
 
-void Contention::judge(const Question& question, Judgement& out) const {
-  static constexpr std::string_view kLosses[] = {"cpu", "memory", "io"};
-  out.reset(question.size, kLosses);
-  const Measured m(question, p_);
-  const double cpu = question.pod.requests.cpu > 0 ? question.pod.requests.cpu : p_.default_cpu;
-  const double memory =
-      question.pod.requests.memory > 0 ? question.pod.requests.memory : p_.default_memory;
-
-  const std::size_t n = question.size;
-  const Column cpus(n, [&](std::size_t i) { return m.cpus(i); });
-  const Column wait(n, [&](std::size_t i) { return m.wait(i); });
-  const Column utilization(n, [&](std::size_t i) { return m.utilization(i); });
-  const Column stall(n, [&](std::size_t i) { return m.memory_stall(i); });
-  const Column after(n, [&](std::size_t i) { return m.memory_after(i, memory); });
-  const Column io(n, [&](std::size_t i) { return m.io(i); });
-
-  for (std::size_t i = 0; i < n; ++i) {
-    if (wait.missing(i) && utilization.missing(i) && stall.missing(i) && after.missing(i) &&
-        io.missing(i)) {
-      continue;  // nothing known: no opinion
+std::shared_ptr<const Prepared> Contention::prepare(const Snapshot& snapshot) const {
+  auto prepared = std::make_shared<PreparedNodes>();
+  prepared->node.resize(snapshot.size());
+  std::array<bool, kFields> anybody{};
+  for (std::size_t row = 0; row < snapshot.size(); ++row) {
+    Node& node = prepared->node[row];
+    node.field = fields_of(snapshot, row, p_);
+    for (std::size_t f = 0; f < kFields; ++f) {
+      if (std::isnan(node.field[f])) continue;
+      anybody[f] = true;
+      node.known = node.known || (f != kNodeCpus && f != kMemoryTotal);
     }
-    const double w = wait.at(i);
-    const double cpu_share =
-        utilization.any() ? cpu_loss(w, utilization.at(i), cpus.at(i, 1), cpu, p_) : w / (1 + w);
-    const double memory_share = memory_loss(stall.at(i), after.at(i), p_);
-    const double io_share = io.at(i);
-    out.losses[0].share[i] = cpu_share;
-    out.losses[1].share[i] = memory_share;
-    out.losses[2].share[i] = io_share;
-    out.score[i] = left(cpu_share, p_.cpu_weight) * left(memory_share, p_.memory_weight) *
-                   left(io_share, p_.io_weight);
+  }
+  for (Node& node : prepared->node) {
+    for (std::size_t f = 0; f < kFields; ++f) {
+      if (!std::isnan(node.field[f])) continue;
+      if (anybody[f]) {
+        node.partial = true;
+      } else {
+        node.field[f] = kNobody[f];
+      }
+    }
+    node.predicted = predicted_wait(node.field[kNodeCpus], node.field[kUtilization], p_);
+  }
+  return prepared;
+}
+
+void Contention::judge(const Question& question, const Prepared* prepared, Judgement& out) const {
+  const std::vector<Node>& nodes = static_cast<const PreparedNodes*>(prepared)->node;
+  means_where_needed(question, nodes, out.memo);
+  const Sensitivity s = scaled(question.sensitivity, p_.sensitivity);
+  if (s.cpu == 0 && s.memory == 0 && s.io == 0 && s.network == 0) return;  // all nodes are alike
+  for (std::size_t i = 0; i < question.size(); ++i) {
+    const std::uint32_t row = question.row[i];
+    if (row == NodeTable::kUnknown || !nodes[row].known) continue;
+    const Losses loss = losses_at(question, nodes, out.memo, i, p_);
+    out.score[i] = (1 - s.cpu * loss.cpu) * (1 - s.memory * loss.memory) * (1 - s.io * loss.io) *
+                   (1 - s.network * loss.network);
     out.reject[i] = 1 - out.score[i] > p_.reject_above ? 1 : 0;
   }
+}
+
+std::span<const std::string_view> Contention::terms() const {
+  static constexpr std::array<std::string_view, 6> kTerms{
+      "cpu_loss", "memory_loss", "io_loss", "network_loss", "booked_cpu", "booked_memory_bytes"};
+  return kTerms;
+}
+
+void Contention::explain(const Question& question, const Prepared* prepared,
+                         const Judgement& judged, std::size_t candidate,
+                         std::span<double> values) const {
+  const std::vector<Node>& nodes = static_cast<const PreparedNodes*>(prepared)->node;
+  const std::uint32_t row = question.row[candidate];
+  if (row == NodeTable::kUnknown || !nodes[row].known) return;
+  const Losses loss = losses_at(question, nodes, judged.memo, candidate, p_);
+  const Booked& booked = question.booked(candidate);
+  const std::array<double, 6> all{loss.cpu,     loss.memory,      loss.io,
+                                  loss.network, booked.usage.cpu, booked.usage.memory};
+  std::ranges::copy(all, values.begin());
 }
 
 }  // namespace optipod::extender

@@ -13,7 +13,10 @@ class Template final : public Policy {
   [[nodiscard]] SignalSet needs() const override {
     return SignalSet(Signal::kCpuUtilization15s, Signal::kCpuUtilization1m);
   }
-  void judge(const Question& question, Judgement& out) const override;
+  void judge(const Question& question, const Prepared* prepared, Judgement& out) const override;
+  [[nodiscard]] std::span<const std::string_view> terms() const override;
+  void explain(const Question& question, const Prepared* prepared, const Judgement& judged,
+               std::size_t candidate, std::span<double> values) const override;
 };
 
 }  // namespace optipod::extender

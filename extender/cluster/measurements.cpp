@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "extender/cluster/measurements.hpp"
+
+#include <algorithm>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include <fmt/core.h>
+
+#include "common/text/parse.hpp"
+
+namespace optipod::extender {
+namespace {
+
+std::optional<Signal> signal_of(std::string_view series) {
+  for (std::size_t s = 0; s < kSignals; ++s) {
+    if (kSignalInfo[s].series == series) return static_cast<Signal>(s);
+  }
+  return std::nullopt;
+}
+
+void summarize_ages(Measurements& measured) {
+  const std::size_t n = measured.size();
+  measured.oldest_ms.assign(n, 0);
+  measured.newest_ms.assign(n, 0);
+  for (std::size_t s = 0; s < kSignals; ++s) {
+    if (static_cast<Signal>(s) == Signal::kUp) continue;
+    for (std::size_t row = 0; row < n; ++row) {
+      if (std::isnan(measured.value[s][row])) continue;
+      const std::int64_t at = measured.measured_ms[s][row];
+      std::int64_t& oldest = measured.oldest_ms[row];
+      oldest = oldest == 0 ? at : std::min(oldest, at);
+      measured.newest_ms[row] = std::max(measured.newest_ms[row], at);
+    }
+  }
+}
+
+/// Rows `from[i]` of `source` under the i-th name; kUnknown: a row without values.
+std::shared_ptr<Measurements> pick(const Measurements& source, std::span<const std::string> names,
+                                   std::span<const std::uint32_t> from) {
+  auto out = std::make_shared<Measurements>();
+  out->nodes = std::make_shared<const NodeTable>(names);
+  out->received_ms = source.received_ms;
+  for (std::size_t s = 0; s < kSignals; ++s) {
+    out->value[s].reserve(from.size());
+    out->measured_ms[s].reserve(from.size());
+    for (const std::uint32_t row : from) {
+      const bool there = row != NodeTable::kUnknown;
+      out->value[s].push_back(there ? source.value[s][row] : kMissing);
+      out->measured_ms[s].push_back(there ? source.measured_ms[s][row] : 0);
+    }
+  }
+  summarize_ages(*out);
+  return out;
+}
+
+/// Columns under construction: the rows of `before` first, then nodes seen for the first time.
+class Sink final : public text::ParseSink {
+ public:
+  Sink(const Measurements& before, std::int64_t now_ms, std::int64_t keep_ms)
+      : before_(before), now_ms_(now_ms), keep_ms_(keep_ms), told_(before.size(), 0) {
+    for (std::size_t s = 0; s < kSignals; ++s) {
+      made.value[s].resize(before.size(), kMissing);
+      made.measured_ms[s].resize(before.size(), 0);
+    }
+  }
+
+  void sample(const text::Sample& sample) override {
+    if (sample.name != series_) {  // series of one name come together
+      series_ = sample.name;
+      signal_ = signal_of(series_);
+    }
+    if (!signal_) {
+      ++counts.foreign;
+      return;
+    }
+    const std::string_view node = sample.label("node");
+    if (node.empty()) {
+      ++counts.nameless;
+      return;
+    }
+    const std::int64_t at = sample.timestamp_ms.value_or(now_ms_);
+    if (at > now_ms_ + keep_ms_) {
+      ++counts.from_future;
+      return;
+    }
+    if (!std::isfinite(sample.value) || sample.value < 0) {
+      ++counts.bad_value;
+      return;
+    }
+    ++counts.samples;
+    const std::uint32_t row = row_of(node);
+    told_[row] = 1;
+    if (at + keep_ms_ < now_ms_) return;  // too old to be of use; the node has told all the same
+    made.value[index(*signal_)][row] = sample.value;
+    made.measured_ms[index(*signal_)][row] = at;
+  }
+
+  /// Rows that were not told keep what they had, while it is young enough.
+  void keep_untold() {
+    for (std::uint32_t row = 0; row < before_.size(); ++row) {
+      if (told_[row] != 0) continue;
+      for (std::size_t s = 0; s < kSignals; ++s) {
+        if (before_.measured_ms[s][row] + keep_ms_ < now_ms_) continue;
+        made.value[s][row] = before_.value[s][row];
+        made.measured_ms[s][row] = before_.measured_ms[s][row];
+      }
+    }
+  }
+
+  [[nodiscard]] bool same_nodes() const { return new_names_.empty(); }
+  [[nodiscard]] std::string_view name(std::uint32_t row) const {
+    return row < before_.size() ? before_.nodes->name(row) : *new_names_[row - before_.size()];
+  }
+  [[nodiscard]] std::size_t rows() const { return told_.size(); }
+
+  Measurements made;
+  Built counts;
+
+ private:
+  std::uint32_t row_of(std::string_view node) {
+    std::uint32_t row = before_.nodes->find(node, last_row_ + 1);
+    if (row == NodeTable::kUnknown) {
+      const auto [at, fresh] =
+          new_rows_.try_emplace(std::string(node), static_cast<std::uint32_t>(told_.size()));
+      row = at->second;
+      if (fresh) {
+        new_names_.push_back(&at->first);  // an unordered_map's keys stay where they are
+        told_.push_back(0);
+        for (std::size_t s = 0; s < kSignals; ++s) {
+          made.value[s].push_back(kMissing);
+          made.measured_ms[s].push_back(0);
+        }
+      }
+    }
+    return last_row_ = row;
+  }
+
+  const Measurements& before_;
+  std::int64_t now_ms_, keep_ms_;
+  std::vector<std::uint8_t> told_;
+  std::unordered_map<std::string, std::uint32_t> new_rows_;
+  std::vector<const std::string*> new_names_;
+  std::string series_;
+  std::optional<Signal> signal_;
+  std::uint32_t last_row_ = NodeTable::kUnknown;
+};
+
+bool has_expired(const Measurements& measured, std::int64_t limit_ms) {
+  return std::ranges::any_of(measured.oldest_ms, [limit_ms](std::int64_t oldest) {
+    return oldest != 0 && oldest < limit_ms;
+  });
+}
+
+}  // namespace
+
+tl::expected<Built, std::string> build_measurements(std::string_view text,
+                                                    const Measurements& before, std::int64_t now_ms,
+                                                    std::int64_t keep_ms) {
+  Sink sink(before, now_ms, keep_ms);
+  const auto parsed = text::parse(text, sink);
+  if (!parsed) {
+    return tl::unexpected(fmt::format("line {}: {}", parsed.error().line, parsed.error().what));
+  }
+  sink.keep_untold();
+  Built built = std::move(sink.counts);
+  if (sink.same_nodes()) {
+    sink.made.nodes = before.nodes;
+    sink.made.received_ms = now_ms;
+    summarize_ages(sink.made);
+    built.measured = std::make_shared<const Measurements>(std::move(sink.made));
+    return built;
+  }
+  std::vector<std::uint32_t> rows(sink.rows());
+  for (std::uint32_t row = 0; row < rows.size(); ++row) rows[row] = row;
+  std::ranges::sort(rows, {}, [&sink](std::uint32_t row) { return sink.name(row); });
+  std::vector<std::string> names;
+  names.reserve(rows.size());
+  for (const std::uint32_t row : rows) names.emplace_back(sink.name(row));
+  sink.made.received_ms = now_ms;
+  built.measured = pick(sink.made, names, rows);
+  return built;
+}
+
+std::shared_ptr<const Measurements> without_expired(std::shared_ptr<const Measurements> measured,
+                                                    std::int64_t now_ms, std::int64_t keep_ms) {
+  const std::int64_t limit = now_ms - keep_ms;
+  if (!has_expired(*measured, limit)) return measured;
+  auto out = std::make_shared<Measurements>(*measured);
+  for (std::size_t s = 0; s < kSignals; ++s) {
+    for (std::size_t row = 0; row < out->size(); ++row) {
+      if (out->measured_ms[s][row] < limit) out->value[s][row] = kMissing;
+    }
+  }
+  summarize_ages(*out);
+  return out;
+}
+
+std::shared_ptr<const Measurements> with_rows(std::shared_ptr<const Measurements> measured,
+                                              std::span<const std::string> names) {
+  const NodeTable& table = *measured->nodes;
+  std::vector<std::uint8_t> wanted(table.size(), 0);
+  std::vector<std::string> added;
+  for (const std::string& name : names) {
+    const std::uint32_t row = table.find(name);
+    if (row == NodeTable::kUnknown) {
+      added.push_back(name);
+    } else {
+      wanted[row] = 1;
+    }
+  }
+  std::vector<std::uint32_t> kept;
+  for (std::uint32_t row = 0; row < table.size(); ++row) {
+    if (wanted[row] != 0 || measured->newest_ms[row] != 0) kept.push_back(row);
+  }
+  if (added.empty() && kept.size() == table.size()) return measured;
+
+  std::vector<std::pair<std::string, std::uint32_t>> rows;
+  rows.reserve(kept.size() + added.size());
+  for (const std::uint32_t row : kept) rows.emplace_back(table.name(row), row);
+  for (std::string& name : added) rows.emplace_back(std::move(name), NodeTable::kUnknown);
+  std::ranges::sort(rows);
+  rows.erase(
+      std::ranges::unique(rows, {}, [](const auto& r) -> const std::string& { return r.first; })
+          .begin(),
+      rows.end());
+  std::vector<std::string> all;
+  std::vector<std::uint32_t> from;
+  for (auto& [name, row] : rows) {
+    all.push_back(std::move(name));
+    from.push_back(row);
+  }
+  return pick(*measured, all, from);
+}
+
+}  // namespace optipod::extender

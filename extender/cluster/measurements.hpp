@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// From the text of a /federate answer and the measurements before it to the next. Pure functions.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include <tl/expected.hpp>
+
+#include "extender/cluster/snapshot.hpp"
+
+namespace optipod::extender {
+
+struct Built {
+  std::shared_ptr<const Measurements> measured;
+  std::size_t samples = 0;      ///< taken
+  std::size_t foreign = 0;      ///< series that are not the scheduling view's: skipped
+  std::size_t nameless = 0;     ///< without a `node` label: skipped
+  std::size_t bad_value = 0;    ///< negative, infinite or NaN: skipped, so missing
+  std::size_t from_future = 0;  ///< measured later than now + keep_ms: a wrong clock; skipped
+};
+
+/// `now_ms` stands for the time of samples that carry none. A node in `text` gets exactly the
+/// values told there (what a node does not tell any more is missing); a node absent from it keeps
+/// its last values at their true age. What is older than `keep_ms` is missing. Rows are those of
+/// `before`, or, when there are new nodes, all of both in order of name. The error says what is
+/// wrong on which line; nothing is built then.
+tl::expected<Built, std::string> build_measurements(std::string_view text,
+                                                    const Measurements& before, std::int64_t now_ms,
+                                                    std::int64_t keep_ms);
+
+/// Without values older than `keep_ms`; `measured` itself when it has none.
+std::shared_ptr<const Measurements> without_expired(std::shared_ptr<const Measurements> measured,
+                                                    std::int64_t now_ms, std::int64_t keep_ms);
+
+/// With a row for each of `names`, and without rows of other nodes that have no value. `measured`
+/// itself when that is so already.
+std::shared_ptr<const Measurements> with_rows(std::shared_ptr<const Measurements> measured,
+                                              std::span<const std::string> names);
+
+}  // namespace optipod::extender

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "extender/decide/world.hpp"
+
+#include <cmath>
+
+namespace optipod::extender {
+namespace {
+
+std::vector<std::int64_t> oldest(const Snapshot& snapshot, SignalSet needs) {
+  const std::size_t n = snapshot.size();
+  std::vector<std::int64_t> out(n, needs.empty() ? PolicyView::kNothing : PolicyView::kAgeless);
+  if (needs.empty()) {
+    for (std::size_t row = 0; row < n; ++row) {
+      if (snapshot.facts[row].known) out[row] = PolicyView::kAgeless;
+    }
+    return out;
+  }
+  for (std::size_t s = 0; s < kSignals; ++s) {
+    if (!needs.has(static_cast<Signal>(s)) || static_cast<Signal>(s) == Signal::kUp) continue;
+    const std::vector<double>& value = snapshot.measured->value[s];
+    const std::vector<std::int64_t>& time = snapshot.measured->measured_ms[s];
+    for (std::size_t row = 0; row < n; ++row) {
+      if (!std::isnan(value[row])) out[row] = std::min(out[row], time[row]);
+    }
+  }
+  for (std::int64_t& ms : out) {
+    if (ms == PolicyView::kAgeless) ms = PolicyView::kNothing;
+  }
+  return out;
+}
+
+}  // namespace
+
+std::shared_ptr<const World> make_world(std::shared_ptr<const Snapshot> snapshot,
+                                        std::shared_ptr<const PolicySet> policies) {
+  auto world = std::make_shared<World>();
+  world->views.resize(policies->size());
+  for (std::size_t p = 0; p < policies->size(); ++p) {
+    world->views[p].prepared = (*policies)[p].prepare(*snapshot);
+    world->views[p].oldest_ms = oldest(*snapshot, (*policies)[p].needs());
+  }
+  world->snapshot = std::move(snapshot);
+  world->policies = std::move(policies);
+  return world;
+}
+
+}  // namespace optipod::extender

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "extender/policies/pigeon/pigeon.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "extender/policies/pigeon/objectives.hpp"
+
+namespace optipod::extender {
+namespace {
+
+using pigeon::Distances;
+using pigeon::Moments;
+using pigeon::Vector;
+
+constexpr double kLeastCpu = 0.010, kLeastMemory = 16.0 * 1024 * 1024;
+/// Placements whose values differ by less leave the cluster alike: what is left of rounding.
+constexpr double kAlike = 1e-12;
+
+struct NamedObjective {
+  std::string_view name;
+  PigeonObjective objective;
+};
+constexpr std::array<NamedObjective, 3> kObjectives{
+    {{"LOAD_BALANCE", PigeonObjective::kLoadBalance},
+     {"CONSOLIDATE", PigeonObjective::kConsolidate},
+     {"A_BINPACK", PigeonObjective::kABinpack}}};
+
+struct Node {
+  bool known = false;
+  /// [resource looked at]: allocatable, its reciprocal (0: none), requested.
+  Vector capacity{}, per_capacity{}, used{};
+};
+
+/// Of what was requested before and `more`; none of none is not in use.
+Vector utilization(const Node& node, const Vector& more, std::size_t resources) {
+  Vector u{};
+  for (std::size_t j = 0; j < resources; ++j) {
+    const double share = (node.used[j] + more[j]) * node.per_capacity[j];
+    u[j] = share > 0 ? std::min(share, 1.0) : 0;
+  }
+  return u;
+}
+
+Vector looked_at(const wire::Resources& amounts, const PigeonParameters& p) {
+  Vector v{};
+  for (std::size_t j = 0; j < p.resources.size(); ++j) v[j] = amounts[p.resources[j]];
+  return v;
+}
+
+Vector sum(Vector a, const Vector& b) {
+  for (std::size_t j = 0; j < a.size(); ++j) a[j] += b[j];
+  return a;
+}
+
+struct PreparedCluster final : Prepared {
+  std::vector<Node> node;  ///< [row]
+  Vector mean_capacity{};
+  /// Of all known nodes for A_BINPACK, else of those that have the first resource.
+  Moments moments;
+  Distances distances;  ///< for CONSOLIDATE
+
+  /// Null: Kubernetes has said nothing of it.
+  [[nodiscard]] const Node* of(const Question& q, std::size_t candidate) const {
+    const std::uint32_t row = q.row[candidate];
+    return row == NodeTable::kUnknown || !node[row].known ? nullptr : &node[row];
+  }
+};
+
+/// One decision.
+class Placement {
+ public:
+  Placement(const PigeonParameters& p, const PreparedCluster& cluster, const Question& q)
+      : p_(p), cluster_(cluster), q_(q), moments_(cluster.moments) {
+    const wire::Resources demand = pigeon_demand(q.pod.requests);
+    demand_ = looked_at(demand, p);
+    if (p.objective == PigeonObjective::kABinpack) {
+      DemandMoments history = q.snapshot.demand;
+      history.add(demand);
+      demand_variation_ = pigeon::demand_variation(history, p.resources, cluster.mean_capacity);
+    }
+    if (q.booking.empty()) return;
+    for (std::size_t i = 0; i < q.size(); ++i) book(i);
+    // The mean that they are compared with moves by less than one node's worth.
+    booked_.sort(moments_.sum() / moments_.nodes(), (moments_.sum() + 1) / moments_.nodes());
+  }
+
+  [[nodiscard]] double demand_variation() const { return demand_variation_; }
+
+  /// What is to be minimal; NaN where the pod does not fit.
+  [[nodiscard]] double value(const Node& n, std::size_t candidate) const {
+    const Vector booked = looked_at(q_.booked(candidate).requests, p_);
+    if (!fits(n, booked)) return kMissing;
+    const Vector from = used_of(n, booked), to = used_of(n, sum(booked, demand_));
+    switch (p_.objective) {
+      case PigeonObjective::kLoadBalance:
+        return moments_.nodes() > 0 ? moments_.deviation_after(from[0], to[0]) : 0;
+      case PigeonObjective::kConsolidate:
+        return moments_.nodes() > 0 ? consolidation(n, from[0], to[0]) : 0;
+      case PigeonObjective::kABinpack:
+        break;
+    }
+    return std::abs(moments_.variation_after(from, to) - demand_variation_);
+  }
+
+ private:
+  [[nodiscard]] Vector used_of(const Node& n, const Vector& more) const {
+    return utilization(n, more, p_.resources.size());
+  }
+
+  [[nodiscard]] bool fits(const Node& n, const Vector& booked) const {
+    for (std::size_t j = 0; j < p_.resources.size(); ++j) {
+      // Amounts are sums of many requests: a rounding error is no lack.
+      const double room = n.capacity[j] - n.used[j] - booked[j] + 1e-9 * n.capacity[j];
+      if (demand_[j] > 0 && demand_[j] > room) return false;
+    }
+    return true;
+  }
+
+  [[nodiscard]] double consolidation(const Node& n, double from, double to) const {
+    if (n.capacity[0] > 0) {
+      return consolidation_after(moments_, cluster_.distances, booked_, from, to);
+    }
+    // Not among the nodes that are looked at: nothing changes.
+    const double any = moments_.mean();
+    return consolidation_after(moments_, cluster_.distances, booked_, any, any);
+  }
+
+  /// Takes what is on its way to a candidate into the cluster's moments.
+  void book(std::size_t candidate) {
+    const Node* const n = cluster_.of(q_, candidate);
+    const wire::Resources& booked = q_.booked(candidate).requests;
+    if (n == nullptr || booked == wire::Resources{}) return;
+    const Vector from = used_of(*n, {}), to = used_of(*n, looked_at(booked, p_));
+    moments_.change(from, to);
+    if (p_.objective == PigeonObjective::kConsolidate && from[0] != to[0]) {
+      booked_.add(from[0] - moments_.mean(), -1);
+      booked_.add(to[0] - moments_.mean(), 1);
+    }
+  }
+
+  const PigeonParameters& p_;
+  const PreparedCluster& cluster_;
+  const Question& q_;
+  Moments moments_;
+  Distances booked_;
+  Vector demand_{};
+  double demand_variation_ = kMissing;
+};
+
+}  // namespace
+
+tl::expected<PigeonObjective, std::string> pigeon_objective(std::string_view name) {
+  for (const NamedObjective& known : kObjectives) {
+    if (known.name == name) return known.objective;
+  }
+  return tl::unexpected(fmt::format(
+      "\"{}\" is no objective: give LOAD_BALANCE, CONSOLIDATE or A_BINPACK (in POLICY_OBJECTIVE "
+      "likewise)",
+      name));
+}
+
+std::string problem(const PigeonParameters& p) {
+  if (p.resources.empty() || p.resources.size() > pigeon::kMost) {
+    return fmt::format(
+        "{} resources are not 1 to {}: name those that count, the most important "
+        "first (in NUM_RESOURCES, how many of {})",
+        p.resources.size(), pigeon::kMost, fmt::join(kPigeonResources, ", "));
+  }
+  for (std::size_t j = 0; j < p.resources.size(); ++j) {
+    if (p.resources[j] >= wire::kMostResources) {
+      return fmt::format(
+          "resource {} of the list is none that is kept: name cpu, memory, pods, "
+          "ephemeral-storage or an extended resource that is configured",
+          j + 1);
+    }
+    const auto first = std::ranges::find(p.resources, p.resources[j]) - p.resources.begin();
+    if (first != static_cast<std::ptrdiff_t>(j)) {
+      return fmt::format("resources {} and {} of the list are the same: name each once", first + 1,
+                         j + 1);
+    }
+  }
+  return {};
+}
+
+wire::Resources pigeon_demand(const wire::Resources& requests) {
+  wire::Resources demand = requests;
+  if (demand[wire::kCpu] <= 0) demand[wire::kCpu] = kLeastCpu;
+  if (demand[wire::kMemory] <= 0) demand[wire::kMemory] = kLeastMemory;
+  return demand;
+}
+
+std::shared_ptr<const Prepared> Pigeon::prepare(const Snapshot& snapshot) const {
+  auto cluster = std::make_shared<PreparedCluster>();
+  cluster->node.resize(snapshot.size());
+  const bool all = p_.objective == PigeonObjective::kABinpack;
+  const auto counts = [all](const Node& n) { return n.known && (all || n.capacity[0] > 0); };
+  Vector mean{};
+  double nodes = 0;
+  for (std::size_t row = 0; row < snapshot.size(); ++row) {
+    const NodeFacts& facts = snapshot.facts[row];
+    Node& node = cluster->node[row];
+    node.known = facts.known;
+    for (std::size_t j = 0; j < p_.resources.size(); ++j) {
+      node.capacity[j] = facts.allocatable[p_.resources[j]];
+      node.per_capacity[j] = node.capacity[j] > 0 ? 1 / node.capacity[j] : 0;
+      node.used[j] = facts.requested[p_.resources[j]];
+    }
+    if (!counts(node)) continue;
+    ++nodes;
+    const Vector u = utilization(node, {}, p_.resources.size());
+    for (std::size_t j = 0; j < pigeon::kMost; ++j) {
+      mean[j] += (u[j] - mean[j]) / nodes;
+      cluster->mean_capacity[j] += (node.capacity[j] - cluster->mean_capacity[j]) / nodes;
+    }
+  }
+  cluster->moments = Moments(mean, p_.resources.size());
+  for (const Node& node : cluster->node) {
+    if (!counts(node)) continue;
+    const Vector u = utilization(node, {}, p_.resources.size());
+    cluster->moments.add(u);
+    if (p_.objective == PigeonObjective::kConsolidate) cluster->distances.add(u[0] - mean[0], 1);
+  }
+  cluster->distances.sort(-1, 1);
+  return cluster;
+}
+
+void Pigeon::judge(const Question& question, const Prepared* prepared, Judgement& out) const {
+  const auto& cluster = *static_cast<const PreparedCluster*>(prepared);
+  const Placement placement(p_, cluster, question);
+  std::vector<double>& value = out.memo;
+  value.assign(question.size() + 1, kMissing);
+  value[question.size()] = placement.demand_variation();
+  double least = std::numeric_limits<double>::infinity(), most = -least;
+  for (std::size_t i = 0; i < question.size(); ++i) {
+    const Node* const node = cluster.of(question, i);
+    if (node == nullptr) continue;
+    out.score[i] = 0;  // unless it fits
+    value[i] = placement.value(*node, i);
+    if (std::isnan(value[i])) continue;
+    least = std::min(least, value[i]);
+    most = std::max(most, value[i]);
+  }
+  for (std::size_t i = 0; i < question.size(); ++i) {
+    if (std::isnan(value[i])) continue;
+    out.score[i] = most - least <= kAlike ? 1 : (1 + 9 * (most - value[i]) / (most - least)) / 10;
+  }
+}
+
+std::span<const std::string_view> Pigeon::terms() const {
+  static constexpr std::array<std::string_view, 4> kTerms{"objective", "utilization",
+                                                          "utilization_after", "demand_variation"};
+  return kTerms;
+}
+
+void Pigeon::explain(const Question& question, const Prepared* prepared, const Judgement& judged,
+                     std::size_t candidate, std::span<double> values) const {
+  const Node* const node = static_cast<const PreparedCluster*>(prepared)->of(question, candidate);
+  if (node == nullptr) return;
+  const Vector booked = looked_at(question.booked(candidate).requests, p_);
+  const Vector demand = looked_at(pigeon_demand(question.pod.requests), p_);
+  values[0] = judged.memo[candidate];
+  values[1] = utilization(*node, booked, 1)[0];
+  values[2] = utilization(*node, sum(booked, demand), 1)[0];
+  values[3] = judged.memo[question.size()];
+}
+
+}  // namespace optipod::extender

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "extender/program.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+
+#include "common/kube/config.hpp"
+#include "extender/clock.hpp"
+#include "extender/config/parameters.hpp"
+
+namespace optipod::extender {
+namespace {
+
+/// A world is published at least so often: old measurements are dropped, bookings settled.
+constexpr std::chrono::milliseconds kRefresh{500};
+constexpr std::chrono::milliseconds kTick{100};
+
+bool is_set(const char* name) {
+  const char* value = std::getenv(name);
+  return value != nullptr && *value != '\0';
+}
+
+/// A client of the API server, or null when there is none to follow.
+tl::expected<std::unique_ptr<kube::Client>, std::string> connect(const Options& o) {
+  if (o.kubernetes == UseKubernetes::kOff) return nullptr;
+  if (o.kubernetes == UseKubernetes::kAuto && o.kubeconfig.empty() && !is_set("KUBECONFIG") &&
+      !is_set("KUBERNETES_SERVICE_HOST")) {
+    spdlog::info(
+        "no API server is named (--kubeconfig, or run in a cluster): decisions rest on "
+        "measurements alone");
+    return nullptr;
+  }
+  auto config = kube::load_config(o.kubeconfig);
+  if (!config) return tl::unexpected(config.error());
+  spdlog::info("following pods and nodes at {} ({})", config->server, config->source);
+  return kube::Client::make(std::move(*config));
+}
+
+std::string joined(const std::vector<std::string>& parts) {
+  std::string out;
+  for (const std::string& part : parts) out += (out.empty() ? "" : ",") + part;
+  return out;
+}
+
+}  // namespace
+
+tl::expected<Setup, std::string> set_up(Options options) {
+  if (std::string wrong = problem(options); !wrong.empty()) return tl::unexpected(wrong);
+  options.answers.decide.fresh_for_ms = options.fresh_for.count();
+  options.answers.decide.expire_after_ms = options.expire_after.count();
+
+  if (const auto usable = http::OriginClient::make(options.source.url); !usable) {
+    return tl::unexpected("--metrics-url: " + usable.error());
+  }
+
+  Setup setup;
+  PolicyFileOptions& file = setup.policy_file;
+  file.resources = wire::ResourceNames(options.extended_resources);
+  file.path = options.policies_file;
+  file.combination = joined(options.policy);
+  auto base =
+      parameters_of_environment([](const char* name) { return std::getenv(name); }, file.resources);
+  if (!base) return tl::unexpected(base.error());
+  file.base = std::move(*base);
+  auto policies = load_policies(file);
+  if (!policies) return tl::unexpected(policies.error());
+  setup.policies = std::move(*policies);
+  auto client = connect(options);
+  if (!client) return tl::unexpected(client.error());
+  setup.client = std::move(*client);
+  setup.options = std::move(options);
+  return setup;
+}
+
+std::string Program::ParametersError::get() const {
+  const std::lock_guard lock(mutex_);
+  return text_;
+}
+
+void Program::ParametersError::set(std::string text) {
+  const std::lock_guard lock(mutex_);
+  text_ = std::move(text);
+}
+
+Program::Program(Setup setup)
+    : setup_(std::move(setup)),
+      records_(setup_.options.explain_decisions),
+      state_(ledger_, workloads_, unix_ms,
+             [this](std::string_view uid, std::string_view node) {
+               records_.bound(uid, node, unix_ms());
+             }),
+      current_(make_world(std::make_shared<const Snapshot>(), setup_.policies)),
+      publisher_(setup_.options.expire_after.count(), current_, ledger_,
+                 setup_.client ? &state_ : nullptr),
+      answers_(setup_.options.answers, setup_.policy_file.resources, current_, ledger_, workloads_,
+               records_, metrics_),
+      server_(limits(), setup_.options.threads) {
+  if (setup_.client) {
+    binder_.emplace(*setup_.client, state_, ledger_, metrics_, setup_.options.bind_timeout);
+  }
+  service_.emplace(service_parts());
+  service_->add_routes(server_);
+}
+
+Program::~Program() = default;
+
+http::ServerLimits Program::limits() const {
+  const Options& o = setup_.options;
+  http::ServerLimits limits;
+  limits.max_body_bytes = o.max_request_bytes;
+  limits.max_connections = o.max_connections;
+  limits.max_queued = o.max_queued;
+  limits.queue_deadline = o.deadline;
+  limits.slow_threads = limits.slow_queue = o.bind_threads;
+  return limits;
+}
+
+ServiceParts Program::service_parts() {
+  return {.answers = answers_,
+          .binder = binder_ ? &*binder_ : nullptr,
+          .current = current_,
+          .ledger = ledger_,
+          .workloads = workloads_,
+          .records = records_,
+          .metrics = metrics_,
+          .kubernetes = [this] { return health(); },
+          .parameters_error = [this] { return parameters_error_.get(); }};
+}
+
+KubernetesHealth Program::health() const {
+  KubernetesHealth out;
+  if (!kubernetes_) return out;
+  using State = kube::ReflectorStatus::State;
+  const std::array status{kubernetes_->pods(), kubernetes_->nodes()};
+  out.pods = state_.pods();
+  out.nodes = state_.nodes();
+  State worst = State::kSynced;
+  for (std::size_t r = 0; r < status.size(); ++r) {
+    out.synced[r] = status[r].state == State::kSynced;
+    out.events[r] = status[r].events;
+    out.failures[r] = status[r].failures;
+    if (out.synced[r]) continue;
+    if (worst == State::kSynced || status[r].state == State::kFailing) worst = status[r].state;
+    if (!status[r].last_error.empty()) out.error = status[r].last_error;
+  }
+  out.state = std::string(kube::to_string(worst));
+  return out;
+}
+
+tl::expected<void, std::string> Program::start() {
+  if (setup_.client) {
+    kubernetes_.emplace(*setup_.client, setup_.policy_file.resources, state_);
+  }
+  if (auto listening = server_.listen(setup_.options.listen_address); !listening) return listening;
+  spdlog::info("serving kube-scheduler on port {}", server_.port());
+  watch_parameters();
+  start_feeds();
+  return {};
+}
+
+void Program::watch_parameters() {
+  const std::string& path = setup_.policy_file.path;
+  if (path.empty()) return;
+  metrics_.parameters_loaded(true);
+  parameters_.emplace(setup_.policy_file, [this, path](auto loaded) {
+    metrics_.parameters_loaded(loaded.has_value());
+    parameters_error_.set(loaded ? std::string() : loaded.error());
+    if (loaded) {
+      spdlog::info("{}: new parameters are in use", path);
+      publisher_.set_policies(*loaded, unix_ms());
+    } else {
+      spdlog::error("{}; the parameters before it stay in use", loaded.error());
+    }
+  });
+}
+
+void Program::start_feeds() {
+  const Options& o = setup_.options;
+  SourceOptions measurements = o.source;
+  if (measurements.match.empty()) measurements.match = measurements_match();
+  measurements_.emplace(std::move(measurements), publisher_, metrics_);
+  if (!setup_.client || o.profile_interval.count() <= 0) return;
+  SourceOptions source = o.source;
+  source.match = kPodMatch;
+  source.interval = o.profile_interval;
+  source.timeout = std::max(source.timeout, o.profile_interval / 2);
+  profiles_.emplace(std::move(source), state_, workloads_, metrics_);
+}
+
+void Program::run(app::Stop& stop) {
+  while (!stop.wait_until(std::chrono::steady_clock::now() + kTick)) {
+    publisher_.refresh(unix_ms(), kRefresh.count());
+  }
+  if (binder_) binder_->stop();
+  server_.stop();
+}
+
+}  // namespace optipod::extender

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "extender/serve/answers.hpp"
+
+#include <algorithm>
+#include <memory>
+
+#include "extender/clock.hpp"
+#include "extender/wire/reply.hpp"
+
+namespace optipod::extender {
+
+/// What a thread needs for a decision, kept between requests.
+struct Answers::Workplace {
+  explicit Workplace(const Answers& answers) : owner(&answers), decoder(answers.names_) {}
+
+  const Answers* owner;
+  wire::Decoder decoder;
+  Decision decision;
+  Combination combination;
+  Wish wish;
+  bool learned = false;
+  std::vector<std::string_view> nodes;
+  std::vector<std::uint32_t> best;
+  std::vector<std::uint8_t> keep;
+};
+
+Answers::Answers(AnswerOptions options, wire::ResourceNames names, const CurrentWorld& current,
+                 Ledger& ledger, const Workloads& workloads, Records& records, Metrics& metrics)
+    : options_(options),
+      names_(std::move(names)),
+      current_(current),
+      ledger_(ledger),
+      workloads_(workloads),
+      records_(records),
+      metrics_(metrics) {}
+
+Answers::Workplace& Answers::workplace() const {
+  thread_local std::unique_ptr<Workplace> place;
+  if (!place || place->owner != this) place = std::make_unique<Workplace>(*this);
+  return *place;
+}
+
+std::optional<Answers::Refusal> Answers::decode(Workplace& place, std::string_view body,
+                                                const wire::Args** args) {
+  const auto decoded = place.decoder.decode(body);
+  if (decoded) {
+    *args = *decoded;
+    return std::nullopt;
+  }
+  metrics_.decode_failed(wire::to_string(decoded.error().cause));
+  return Refusal{decoded.error().what};
+}
+
+std::optional<Answers::Refusal> Answers::answer(Verb verb, std::optional<std::size_t> policy,
+                                                std::string_view body, std::string& out) {
+  Workplace& place = workplace();
+  const wire::Args* args = nullptr;
+  if (auto refusal = decode(place, body, &args)) return refusal;
+  if (args->has_nodes && !args->has_node_names) metrics_.decode_failed("nodes_not_names");
+  if (verb == Verb::kFilter && !args->has_node_names) {
+    wire::append_filter_error(out, wire::kNeedsNodeNames);
+    return std::nullopt;
+  }
+
+  const std::shared_ptr<const World> world = current_.get();
+  place.wish = wish_of(args->pod, *world->policies);
+  if (policy) {
+    place.combination.assign(1, {*policy, 1});
+  } else {
+    place.combination = place.wish.policies.value_or(world->policies->combination);
+  }
+  metrics_.annotation_problems(place.wish.problems.size());
+  const auto profile = workloads_.find(Workloads::key(wire::workload_of(args->pod)));
+  place.learned = profile.has_value();
+  const Inquiry inquiry{.pod = args->pod,
+                        .nodes = args->node_names,
+                        .policies = place.combination,
+                        .expected = profile.value_or(usage_of(args->pod.requests)),
+                        .sensitivity = place.wish.sensitivity,
+                        .now_ms = unix_ms(),
+                        .filter = verb != Verb::kPrioritize};
+  switch (verb) {
+    case Verb::kFilter:
+      filter(place, *world, inquiry, *args, out);
+      break;
+    case Verb::kPrioritize:
+      prioritize(place, *world, inquiry, out);
+      break;
+    case Verb::kPreempt:
+      preempt(place, *world, inquiry, *args, out);
+      break;
+    case Verb::kBind:
+      return Refusal{"bind is not answered here", 500};
+  }
+  return std::nullopt;
+}
+
+std::optional<Answers::Refusal> Answers::neutral(Verb verb, std::string_view body,
+                                                 std::string& out) {
+  if (verb == Verb::kPrioritize) {
+    out += "[]";
+    return std::nullopt;
+  }
+  Workplace& place = workplace();
+  const wire::Args* args = nullptr;
+  if (auto refusal = decode(place, body, &args)) return refusal;
+  if (verb == Verb::kPreempt) {
+    place.keep.clear();
+    for (const wire::Victims& v : args->victims) place.keep.push_back(v.count != 0 ? 1 : 0);
+    wire::append_preemption(out, *args, place.keep);
+  } else if (args->has_node_names) {
+    wire::append_filter(out, args->node_names, {});
+  } else {
+    wire::append_filter_error(out, wire::kNeedsNodeNames);
+  }
+  return std::nullopt;
+}
+
+void Answers::filter(Workplace& place, const World& world, const Inquiry& inquiry,
+                     const wire::Args& args, std::string& out) {
+  if (!can_reject(*world.policies, inquiry.policies, options_.decide)) {
+    wire::append_filter(out, args.node_names, {});
+    metrics_.passed(args.node_names.size());
+    return;
+  }
+  decide(world, ledger_, inquiry, options_.decide, place.decision);
+  wire::append_filter(out, args.node_names, place.decision.reason);
+  metrics_.decided(Verb::kFilter, place.decision);
+  remember(Verb::kFilter, place, world, inquiry);
+}
+
+void Answers::prioritize(Workplace& place, const World& world, const Inquiry& inquiry,
+                         std::string& out) {
+  decide(world, ledger_, inquiry, options_.decide, place.decision);
+  const Decision& decision = place.decision;
+  const std::size_t listed = wire::append_priorities(out, world.snapshot->nodes(), decision.row,
+                                                     inquiry.nodes, decision.score);
+  metrics_.hosts_listed(listed, inquiry.nodes.size());
+  metrics_.decided(Verb::kPrioritize, decision);
+  if (options_.booking) book(place, inquiry);
+  remember(Verb::kPrioritize, place, world, inquiry);
+}
+
+/// One of the best will most likely get the pod.
+void Answers::book(Workplace& place, const Inquiry& inquiry) {
+  place.decision.best(place.best);
+  place.nodes.clear();
+  for (const std::uint32_t i : place.best) place.nodes.push_back(inquiry.nodes[i]);
+  ledger_.decided(inquiry.pod.uid, place.nodes, inquiry.expected, inquiry.pod.requests,
+                  inquiry.now_ms);
+}
+
+/// A node without victims is one that only an extender stands against (Kubernetes 1.38 sends such):
+/// evicting nobody changes nothing there. One that /filter would reject gains nothing either.
+void Answers::preempt(Workplace& place, const World& world, Inquiry inquiry, const wire::Args& args,
+                      std::string& out) {
+  place.nodes.clear();
+  place.keep.clear();
+  for (const wire::Victims& victims : args.victims) {
+    place.keep.push_back(victims.count != 0 ? 1 : 0);
+    if (victims.count != 0) place.nodes.push_back(victims.node);
+  }
+  inquiry.nodes = place.nodes;
+  if (!place.nodes.empty() && can_reject(*world.policies, inquiry.policies, options_.decide)) {
+    decide(world, ledger_, inquiry, options_.decide, place.decision);
+    std::size_t asked = 0;
+    for (std::uint8_t& keep : place.keep) {
+      if (keep != 0 && !place.decision.reason[asked++].empty()) keep = 0;
+    }
+    metrics_.decided(Verb::kPreempt, place.decision);
+    remember(Verb::kPreempt, place, world, inquiry);
+  }
+  metrics_.victims_dropped(static_cast<std::size_t>(std::ranges::count(place.keep, 0)));
+  wire::append_preemption(out, args, place.keep);
+}
+
+void Answers::remember(Verb verb, Workplace& place, const World& world, const Inquiry& inquiry) {
+  if (!records_.keeps_any()) return;
+  auto record =
+      make_record(to_string(verb), world, inquiry, place.decision, options_.explain_candidates);
+  record->learned = place.learned;
+  record->problems = place.wish.problems;
+  records_.add(std::move(record));
+}
+
+}  // namespace optipod::extender

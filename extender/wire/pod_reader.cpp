@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "extender/wire/pod_reader.hpp"
+
+#include <charconv>
+#include <chrono>
+
+#include "common/kube/quantity.hpp"
+
+namespace optipod::extender::wire {
+namespace {
+
+constexpr std::string_view kAnnotationPrefix = "optipod.dev/";
+
+bool digits(std::string_view text, std::size_t at, std::size_t count, int& out) {
+  if (text.size() < at + count) return false;
+  const auto [end, error] = std::from_chars(text.data() + at, text.data() + at + count, out);
+  return error == std::errc() && end == text.data() + at + count && text[at] != '-';
+}
+
+Status read_flag(od::value value, bool& out) {
+  bool flag = false;
+  if (value.get_bool().get(flag) == kOk) out = flag;
+  return kOk;
+}
+
+}  // namespace
+
+std::optional<std::int64_t> parse_time(std::string_view text) {
+  int year = 0;
+  int month = 0;
+  int day = 0;
+  int hour = 0;
+  int minute = 0;
+  int second = 0;
+  if (text.size() < 20 || text[4] != '-' || text[7] != '-' || text[10] != 'T' || text[13] != ':' ||
+      text[16] != ':' || text.back() != 'Z' || !digits(text, 0, 4, year) ||
+      !digits(text, 5, 2, month) || !digits(text, 8, 2, day) || !digits(text, 11, 2, hour) ||
+      !digits(text, 14, 2, minute) || !digits(text, 17, 2, second)) {
+    return std::nullopt;
+  }
+  using namespace std::chrono;
+  const year_month_day date(std::chrono::year(year),
+                            std::chrono::month(static_cast<unsigned>(month)),
+                            std::chrono::day(static_cast<unsigned>(day)));
+  if (!date.ok() || hour > 23 || minute > 59 || second > 60) return std::nullopt;
+  std::int64_t ms = 0;
+  if (text[19] == '.') {
+    int scale = 100;
+    for (std::size_t i = 20; i + 1 < text.size(); ++i, scale /= 10) {
+      if (text[i] < '0' || text[i] > '9') return std::nullopt;
+      ms += (text[i] - '0') * scale;
+    }
+  } else if (text.size() != 20) {
+    return std::nullopt;
+  }
+  const auto since = sys_days(date).time_since_epoch() + hours(hour) + minutes(minute);
+  return duration_cast<milliseconds>(since).count() + second * std::int64_t{1000} + ms;
+}
+
+Status read_quantities(const ResourceNames& names, od::value value,
+                       std::array<std::optional<double>, kMostResources>& out, unsigned& bad) {
+  return members(value, [&](std::string_view key, od::value member) {
+    const std::optional<std::size_t> resource = names.find(key);
+    if (!resource) return kOk;
+    std::string_view text;
+    const Status status = text_of(member, text);
+    if (status == simdjson::INCORRECT_TYPE) {  // a bare number is a quantity, too
+      text = member.raw_json_token();
+      text = text.substr(0, text.find_last_not_of(" \t\r\n") + 1);
+    } else if (status != kOk) {
+      return status;
+    }
+    const std::optional<double> amount = kube::parse_quantity(text);
+    if (amount && *amount >= 0) {
+      out[*resource] = *amount;
+    } else {
+      ++bad;
+    }
+    return kOk;
+  });
+}
+
+Status PodReader::read(od::value value) {
+  const Status status = members(value, [this](std::string_view key, od::value member) {
+    if (same_key(key, "metadata")) return metadata(member);
+    if (same_key(key, "spec")) return spec(member);
+    if (same_key(key, "status")) return this->status(member);
+    return kOk;
+  });
+  settle(pod_.requests, &Need::requests);
+  settle(pod_.limits, &Need::limits);
+  pod_.requests[kPods] = 1;
+  pod_.running_since_ms = all_run_ ? last_start_ms_ : 0;
+  return status;
+}
+
+Status PodReader::metadata(od::value value) {
+  return members(value, [this](std::string_view key, od::value member) {
+    if (same_key(key, "name")) return read_text(member, pod_.name);
+    if (same_key(key, "namespace")) return read_text(member, pod_.name_space);
+    if (same_key(key, "uid")) return read_text(member, pod_.uid);
+    if (same_key(key, "ownerReferences")) return owners(member);
+    if (same_key(key, "labels")) {
+      return members(member, [this](std::string_view name, od::value text) {
+        return name == "pod-template-hash" ? read_text(text, pod_.template_hash) : kOk;
+      });
+    }
+    if (same_key(key, "annotations")) {
+      return members(
+          member, [this](std::string_view name, od::value text) { return annotation(name, text); });
+    }
+    return kOk;
+  });
+}
+
+Status PodReader::annotation(std::string_view name, od::value value) {
+  if (!name.starts_with(kAnnotationPrefix)) return kOk;
+  std::string_view content;
+  const Status status = read_text(value, content);
+  if (status == kOk) pod_.annotations.emplace_back(name, content);
+  return status;
+}
+
+Status PodReader::owners(od::value value) {
+  return elements(value, [this](od::value owner) {
+    std::string_view kind;
+    std::string_view name;
+    bool controller = false;
+    const Status status = members(owner, [&](std::string_view key, od::value member) {
+      if (same_key(key, "kind")) return read_text(member, kind);
+      if (same_key(key, "name")) return read_text(member, name);
+      if (same_key(key, "controller")) return read_flag(member, controller);
+      return kOk;
+    });
+    if (controller) {
+      pod_.owner_kind = kind;
+      pod_.owner_name = name;
+    }
+    return status;
+  });
+}
+
+Status PodReader::spec(od::value value) {
+  return members(value, [this](std::string_view key, od::value member) {
+    if (same_key(key, "containers")) return containers(member, containers_);
+    if (same_key(key, "initContainers")) return containers(member, init_containers_);
+    if (same_key(key, "overhead")) {
+      return read_quantities(names_, member, overhead_, pod_.bad_quantities);
+    }
+    if (same_key(key, "resources")) return resources(member, pod_level_);
+    if (same_key(key, "nodeName")) return read_text(member, pod_.node_name);
+    if (same_key(key, "priority")) {
+      std::int64_t priority = 0;
+      if (member.get_int64().get(priority) == kOk) pod_.priority = priority;
+    }
+    return kOk;
+  });
+}
+
+Status PodReader::status(od::value value) {
+  bool any = false;
+  const Status status = members(value, [this, &any](std::string_view key, od::value member) {
+    if (same_key(key, "phase")) return read_text(member, pod_.phase);
+    if (!same_key(key, "containerStatuses")) return kOk;
+    any = true;
+    return container_states(member);
+  });
+  all_run_ = all_run_ && any;
+  return status;
+}
+
+Status PodReader::container_states(od::value value) {
+  return elements(value, [this](od::value container) {
+    std::string_view started;
+    const Status status = members(container, [&](std::string_view key, od::value state) {
+      if (!same_key(key, "state")) return kOk;
+      return members(state, [&](std::string_view kind, od::value running) {
+        if (!same_key(kind, "running")) return kOk;
+        return members(running, [&](std::string_view member, od::value time) {
+          return same_key(member, "startedAt") ? read_text(time, started) : kOk;
+        });
+      });
+    });
+    const std::optional<std::int64_t> at = parse_time(started);
+    all_run_ = all_run_ && at.has_value();
+    if (at) last_start_ms_ = std::max(last_start_ms_, *at);
+    return status;
+  });
+}
+
+Status PodReader::containers(od::value value, std::vector<Need>& out) {
+  out.clear();
+  return elements(value, [this, &out](od::value container) {
+    Need need;
+    const Status status = members(container, [this, &need](std::string_view key, od::value member) {
+      if (same_key(key, "resources")) return resources(member, need);
+      if (!same_key(key, "restartPolicy")) return kOk;
+      std::string_view policy;
+      const Status read = read_text(member, policy);
+      need.stays = policy == "Always";
+      return read;
+    });
+    out.push_back(need);
+    return status;
+  });
+}
+
+Status PodReader::resources(od::value value, Need& need) {
+  return members(value, [this, &need](std::string_view key, od::value member) {
+    if (same_key(key, "requests")) {
+      return read_quantities(names_, member, need.requests, pod_.bad_quantities);
+    }
+    if (same_key(key, "limits")) {
+      return read_quantities(names_, member, need.limits, pod_.bad_quantities);
+    }
+    return kOk;
+  });
+}
+
+/// resourcehelper.PodRequests of kube-scheduler.
+void PodReader::settle(Resources& out, Stated Need::*list) const {
+  for (std::size_t r = 0; r < names_.size(); ++r) {
+    double running = 0;
+    double staying = 0;
+    double starting = 0;
+    for (const Need& need : containers_) running += (need.*list)[r].value_or(0);
+    for (const Need& need : init_containers_) {
+      const double amount = (need.*list)[r].value_or(0);
+      if (need.stays) staying += amount;
+      starting = std::max(starting, staying + (need.stays ? 0 : amount));
+    }
+    const double all = std::max(running + staying, starting);
+    out[r] = (pod_level_.*list)[r].value_or(all) + overhead_[r].value_or(0);
+  }
+}
+
+}  // namespace optipod::extender::wire

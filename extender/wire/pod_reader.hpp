@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reads a v1.Pod with simdjson's on-demand API; for wire/ only.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "extender/wire/json_walk.hpp"
+#include "extender/wire/pod.hpp"
+
+namespace optipod::extender::wire {
+
+/// Fills `pod`; views lead into the text or the parser's own buffer. One use.
+class PodReader {
+ public:
+  PodReader(const ResourceNames& names, Pod& pod) : names_(names), pod_(pod) {}
+  Status read(od::value value);
+
+ private:
+  /// What is stated; the rest is absent, which is not zero where pod-level resources override.
+  using Stated = std::array<std::optional<double>, kMostResources>;
+  struct Need {
+    Stated requests, limits;
+    bool stays = false;  // an init container with restartPolicy Always
+  };
+
+  Status metadata(od::value value);
+  Status label(std::string_view name, od::value value);
+  Status annotation(std::string_view name, od::value value);
+  Status owners(od::value value);
+  Status spec(od::value value);
+  Status status(od::value value);
+  Status container_states(od::value value);
+  Status containers(od::value value, std::vector<Need>& out);
+  Status resources(od::value value, Need& need);
+  Status quantities(od::value value, Stated& out);
+  void settle(Resources& out, Stated Need::*list) const;
+
+  const ResourceNames& names_;
+  Pod& pod_;
+  std::vector<Need> containers_, init_containers_;
+  Stated overhead_;
+  Need pod_level_;
+  bool all_run_ = true;
+  std::int64_t last_start_ms_ = 0;
+};
+
+/// Reads a list of quantities by name: v1.ResourceList. What is none or negative counts in `bad`.
+Status read_quantities(const ResourceNames& names, od::value value,
+                       std::array<std::optional<double>, kMostResources>& out, unsigned& bad);
+
+/// "2026-11-24T15:04:05Z", with or without a fraction, as Unix ms; nullopt for anything else.
+std::optional<std::int64_t> parse_time(std::string_view rfc3339);
+
+}  // namespace optipod::extender::wire
