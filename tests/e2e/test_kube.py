@@ -105,7 +105,8 @@ def test_100_pods_go_where_the_policy_says(stack, workspace, feed):
         ours = {c["node"]: c["score"] for c in decisions(extender, pod)[0]["candidates"]}
         heard = log.extender_scores[pod]
         assert set(ours) == set(nodes) and heard and heard == {n: s for n, s in ours.items() if s}
-        assert ours[node] == max(ours.values()) > min(ours.values())
+        # One step apart are only equals, of which one less booked comes first (docs/policies.md, Bursts).
+        assert ours[node] >= max(ours.values()) - 1 > min(ours.values())
         assert log.totals[pod][node] == max(log.totals[pod].values())
     for verb in ("filter", "prioritize"):
         assert series(extender.metrics(), "optipod_extender_requests_total", verb=verb, code="200") == [100]
