@@ -1,215 +1,199 @@
 // SPDX-License-Identifier: Apache-2.0
-// /prioritize with 1,000 and 5,000 candidates in kube-scheduler's wire format over a warm
-// connection, one request at a time as kube-scheduler sends them: from the last byte of the request
-// read to the reply written, inside the server. Beside it a stock Go extender gets the same bytes
-// and scores by the same formula; its time runs from the body read to the reply flushed.
+// /prioritize and /filter with 1,000 and 5,000 candidates in kube-scheduler's wire format over a
+// warm connection, one request at a time as kube-scheduler sends them.
+//
+// Time: inside the server, from the last byte of the request read to the reply handed to the
+// kernel, for each policy alone and for all combined; beside it for the policy contention a stock
+// Go extender's, from the body read to the reply flushed. Ours has its usual company meanwhile
+// (extender_ours.hpp), the Go extender has none.
+//
+// CPU: requests per second of CPU time that a server process takes as a whole, our program's beside
+// the Go extender's. Ours fetches the measurements twice a second and remembers its decisions
+// meanwhile; the Go extender is given its measurements before the clock runs. Both must give the
+// same answer, byte for byte.
 #include <fmt/core.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
-#include <cstdlib>
-#include <mutex>
-#include <random>
-#include <sstream>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <thread>
 
 #include "common/http/client.hpp"
 #include "common/http/server.hpp"
 #include "extender/clock.hpp"
-#include "extender/cluster/source.hpp"
-#include "extender/policies/registry.hpp"
-#include "extender/service.hpp"
+#include "tests/bench/extender_load.hpp"
+#include "tests/bench/extender_ours.hpp"
 #include "tests/bench/extender_peer.hpp"
 #include "tests/support/bench.hpp"
 
 namespace {
 
 using namespace optipod;
-using namespace optipod::extender;
+using bench::Connection;
+using bench::GoExtender;
+using bench::kNodes;
+using bench::Ours;
+using bench::Request;
+using bench::ServerProcess;
 
-constexpr std::size_t kNodes = 5000;
-constexpr std::size_t kRounds = 10;
+constexpr std::size_t kRounds = 10;  // they alternate: noise hits all alike
+constexpr std::size_t kWarm = 20;
+constexpr auto kCpuRound = std::chrono::milliseconds(1'000);
+constexpr std::string_view kPeer = "go net/http+encoding/json";
+constexpr std::string_view kCompared = "/policies/contention/prioritize";
 
-std::string node_name(std::size_t i) {
-  return fmt::format("node-{:05}.example.internal", i);
-}
-
-/// The scheduling view of kNodes nodes, loaded from not at all to too much.
-std::string federate() {
-  std::mt19937 random(1);
-  std::uniform_real_distribution<double> share(0, 1);
-  std::string text;
-  const std::int64_t now = unix_ms();
-  for (const SignalInfo& signal : kSignalInfo) {
-    text += fmt::format("# TYPE {} untyped\n", signal.series);
-    for (std::size_t i = 0; i < kNodes; ++i) {
-      double value = share(random);
-      if (signal.key == "cpus") value = 16;
-      if (signal.key == "memory_bytes") value = 64.0 * 1024 * 1024 * 1024;
-      if (signal.key == "memory_utilization") value *= 0.9;
-      if (signal.key.find("stall") != std::string_view::npos) value *= value * value * value;
-      if (signal.key == "up") value = 1;
-      text += fmt::format("{}{{node=\"{}\"}} {} {}\n", signal.series, node_name(i), value, now);
-    }
-  }
-  return text;
-}
-
-/// What kube-scheduler sends for a pod of a Deployment, with `count` of the nodes in its own order.
-std::string request(std::size_t count) {
-  std::string body =
-      R"({"Pod":{"metadata":{"name":"checkout-6f7d9c5b8d-x2v7q","generateName":"checkout-6f7d9c5b8d-",)"
-      R"("namespace":"shop","uid":"0b8f7a52-6a3f-4f6e-9f5e-0d6c8f2f1a11","resourceVersion":"81234567",)"
-      R"("creationTimestamp":"2026-01-02T03:04:05Z","labels":{"app":"checkout","pod-template-hash":)"
-      R"("6f7d9c5b8d","tier":"frontend"},"annotations":{"prometheus.io/scrape":"true"},)"
-      R"("ownerReferences":[{"apiVersion":"apps/v1","kind":"ReplicaSet","name":"checkout-6f7d9c5b8d",)"
-      R"("uid":"6d4d8f0e-1c6e-4b0e-8d2a-7a0f4c1b2d33","controller":true,"blockOwnerDeletion":true}]},)"
-      R"("spec":{"volumes":[{"name":"kube-api-access-7xk2p","projected":{"sources":[)"
-      R"({"serviceAccountToken":{"expirationSeconds":3607,"path":"token"}},{"configMap":{"name":)"
-      R"("kube-root-ca.crt","items":[{"key":"ca.crt","path":"ca.crt"}]}}],"defaultMode":420}}],)"
-      R"("containers":[)";
-  for (int c = 0; c < 3; ++c) {
-    body += fmt::format(
-        R"({}{{"name":"part-{}","image":"registry.example/shop/checkout:1.42.{}","env":[)"
-        R"({{"name":"POD_IP","valueFrom":{{"fieldRef":{{"apiVersion":"v1","fieldPath":"status.podIP"}}}}}}],)"
-        R"("ports":[{{"name":"http","containerPort":8080,"protocol":"TCP"}}],"resources":{{"limits":)"
-        R"({{"cpu":"1","memory":"512Mi"}},"requests":{{"cpu":"250m","memory":"256Mi"}}}},"volumeMounts":)"
-        R"([{{"name":"kube-api-access-7xk2p","readOnly":true,"mountPath":"/var/run/secrets"}}],)"
-        R"("livenessProbe":{{"httpGet":{{"path":"/healthz","port":8080,"scheme":"HTTP"}},)"
-        R"("timeoutSeconds":1,"periodSeconds":10,"successThreshold":1,"failureThreshold":3}},)"
-        R"("terminationMessagePath":"/dev/termination-log","imagePullPolicy":"IfNotPresent"}})",
-        c == 0 ? "" : ",", c, c);
-  }
-  body +=
-      R"(],"restartPolicy":"Always","terminationGracePeriodSeconds":30,"dnsPolicy":"ClusterFirst",)"
-      R"("serviceAccountName":"default","schedulerName":"optipod-scheduler","tolerations":[)"
-      R"({"key":"node.kubernetes.io/not-ready","operator":"Exists","effect":"NoExecute",)"
-      R"("tolerationSeconds":300}],"priority":0,"enableServiceLinks":true,"preemptionPolicy":)"
-      R"("PreemptLowerPriority"},"status":{"phase":"Pending","qosClass":"Burstable"}},)"
-      R"("Nodes":null,"NodeNames":[)";
-  std::vector<std::size_t> order(kNodes);
-  for (std::size_t i = 0; i < kNodes; ++i) order[i] = i;
-  std::shuffle(order.begin(), order.end(), std::mt19937(2));  // the scheduler's order is not ours
-  for (std::size_t i = 0; i < count; ++i) {
-    body += fmt::format("{}\"{}\"", i == 0 ? "" : ",", node_name(order[i]));
-  }
-  return body + "]}";
-}
-
-double percentile_us(std::vector<double>& ns, double p) {
-  std::ranges::sort(ns);
-  const auto at = static_cast<std::size_t>(std::lround(p * static_cast<double>(ns.size() - 1)));
-  return ns.at(at) / 1e3;
-}
-
-/// Our extender as its main() puts it together, and the time of each /prioritize.
-class Ours {
+/// An aggregator with measurements that are always fresh.
+class Feed {
  public:
-  explicit Ours(const std::string& view) : service_(make_service()) {
-    feed_.route("GET", "/federate",
-                [&view](const http::Request&, http::Response& reply) { reply.body = view; });
-    service_->add_routes(server_);
-    server_.observe([this](std::string_view route, unsigned status, std::chrono::nanoseconds took) {
-      metrics_.answered("prioritize", status, took);
-      if (route != "/prioritize") return;
+  Feed() {
+    server_.route("GET", "/federate", [this](const http::Request&, http::Response& reply) {
       const std::lock_guard lock(mutex_);
-      taken_.push_back(static_cast<double>(took.count()));
+      reply.body = view_.at(extender::unix_ms());
     });
-    if (!feed_.listen("127.0.0.1:0") || !server_.listen("127.0.0.1:0")) {
-      throw std::runtime_error("cannot listen on loopback");
-    }
-    options_.url = fmt::format("http://127.0.0.1:{}", feed_.port());
-    refresh();
-    if (current_.get()->size() != kNodes) throw std::runtime_error("the snapshot is not complete");
+    if (!server_.listen("127.0.0.1:0")) throw std::runtime_error("cannot listen on loopback");
   }
-  ~Ours() {
-    server_.stop();
-    feed_.stop();
+  ~Feed() { server_.stop(); }
+  [[nodiscard]] std::string url() const {
+    return fmt::format("http://127.0.0.1:{}", server_.port());
   }
-  void refresh() { MetricsSource(options_, current_, metrics_).refresh(); }
-  [[nodiscard]] std::uint16_t port() const { return server_.port(); }
-  std::vector<double> take() {
+  std::string now() {
     const std::lock_guard lock(mutex_);
-    return std::exchange(taken_, {});
+    return view_.at(extender::unix_ms());
   }
 
  private:
-  std::unique_ptr<Service> make_service() {
-    auto policies = make_policies({});
-    std::vector<WeightedPolicy> combination{{policies[0].get(), 1}};
-    return std::make_unique<Service>(ServiceOptions{}, std::move(policies), std::move(combination),
-                                     current_, metrics_);
-  }
-  CurrentSnapshot current_;
-  Metrics metrics_;
-  std::unique_ptr<Service> service_;
-  SourceOptions options_;
-  http::Server feed_;
-  http::Server server_{{}, 2};
   std::mutex mutex_;
-  std::vector<double> taken_;
+  bench::View view_;
+  http::Server server_;
 };
 
-std::vector<double> go_durations(std::uint16_t port) {
-  const auto answer = http::get(fmt::format("http://127.0.0.1:{}/durations", port));
-  if (!answer) throw std::runtime_error(answer.error());
-  std::vector<double> taken;
-  std::istringstream lines(answer->body);
-  for (double ns = 0; lines >> ns;) taken.push_back(ns);
-  return taken;
+/// Until a server has measurements of every node.
+void wait_until_it_knows(std::uint16_t port) {
+  for (int tries = 0; tries < 300; ++tries) {
+    const auto ready = http::get(fmt::format("http://127.0.0.1:{}/readyz", port));
+    if (ready && nlohmann::json::parse(ready->body).value("nodes_fresh", 0U) == kNodes) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+  throw std::runtime_error("the extender did not learn of all nodes in 30 s");
 }
 
-void load_go(bench::GoExtender& go) {
-  const auto loaded =
-      http::post(fmt::format("http://127.0.0.1:{}/load", go.port()), federate(), "text/plain");
-  if (!loaded || loaded->status != 200) throw std::runtime_error("the Go extender took no data");
+double percentile(std::vector<double>& values, double p) {
+  std::ranges::sort(values);
+  const auto at = static_cast<std::size_t>(std::lround(p * static_cast<double>(values.size() - 1)));
+  return values.at(at);
 }
 
-void measure(std::size_t names, std::size_t calls, std::string& view, Ours& ours,
-             bench::GoExtender* go, bench::Report& report) {
-  const std::string body = request(names);
-  std::vector<double> own, peer;
-  std::string own_reply, peer_reply;
-  const auto run = [&](bench::Connection& connection) {
-    std::string reply;
-    for (std::size_t i = 0; i < calls; ++i) reply = connection.post("/prioritize", body);
-    return reply;
-  };
-  for (std::size_t round = 0; round < kRounds; ++round) {  // alternating: noise hits both alike
-    view = federate();                                     // measurements stay fresh
-    ours.refresh();
-    bench::Connection connection(ours.port());
-    for (int i = 0; i < 20; ++i) connection.post("/prioritize", body);  // warm
-    ours.take();
-    own_reply = run(connection);
-    const std::vector<double> taken = ours.take();
-    own.insert(own.end(), taken.begin(), taken.end());
-    if (go == nullptr) continue;
-    load_go(*go);
-    bench::Connection other(go->port());
-    for (int i = 0; i < 20; ++i) other.post("/prioritize", body);
-    go_durations(go->port());
-    peer_reply = run(other);
-    const std::vector<double> theirs = go_durations(go->port());
-    peer.insert(peer.end(), theirs.begin(), theirs.end());
+void call(Connection& connection, std::string_view path, Request& request, std::size_t times) {
+  for (std::size_t i = 0; i < times; ++i) connection.post(path, request.of(i));
+}
+
+/// One path's times, ours and where there is one the peer's.
+struct Case {
+  std::string name, path;
+  bool peer = false;
+  std::vector<double> own_ns, peer_ns;
+};
+
+std::vector<Case> cases(const Ours& ours, bool peer) {
+  std::vector<Case> out;
+  for (const std::string& policy : ours.policies()) {
+    out.push_back({policy, "/policies/" + policy + "/prioritize"});
+    out.back().peer = peer && out.back().path == kCompared;
   }
-  if (own_reply.size() < names) throw std::runtime_error("our reply lists too few hosts to count");
-  if (go != nullptr && peer_reply.size() != own_reply.size()) {
-    fmt::print(stderr, "bench extender: replies differ: ours {} bytes, Go {} bytes\n",
-               own_reply.size(), peer_reply.size());
-  }
+  out.push_back({"all_combined", "/prioritize"});
+  out.push_back({"all_combined_filter", "/filter"});
+  return out;
+}
+
+void append(std::vector<double>& all, const std::vector<double>& more) {
+  all.insert(all.end(), more.begin(), more.end());
+}
+
+void report_times(std::size_t candidates, Case& one, bench::Report& report) {
   for (const auto& [label, p] : {std::pair{"p50", 0.5}, std::pair{"p99", 0.99}}) {
-    bench::Result result;
-    result.bench = "extender";
-    result.name = fmt::format("{}_names_{}", names, label);
-    result.value = percentile_us(own, p);
-    result.unit = "us";
-    if (go != nullptr) {
-      result.peer = "go net/http+encoding/json";
-      result.peer_value = percentile_us(peer, p);
+    bench::Result result{.bench = "extender",
+                         .name = fmt::format("{}_{}_{}", one.name, candidates, label),
+                         .value = percentile(one.own_ns, p) / 1e3,
+                         .unit = "us"};
+    if (!one.peer_ns.empty()) {
+      result.peer = kPeer;
+      result.peer_value = percentile(one.peer_ns, p) / 1e3;
     }
     report.add(result);
   }
+}
+
+void measure_times(std::size_t candidates, std::size_t calls, Feed& feed, Ours& ours,
+                   const GoExtender* go, bench::Report& report) {
+  Request request(candidates);
+  std::vector<Case> all = cases(ours, go != nullptr);
+  for (std::size_t round = 0; round < kRounds; ++round) {
+    Connection connection(ours.port());
+    for (Case& one : all) {
+      call(connection, one.path, request, kWarm);
+      ours.take(kWarm);
+      call(connection, one.path, request, calls);
+      append(one.own_ns, ours.take(calls));
+      if (!one.peer) continue;
+      go->load(feed.now());
+      Connection other(go->server().port());
+      call(other, "/prioritize", request, kWarm);
+      go->durations();
+      call(other, "/prioritize", request, calls);
+      append(one.peer_ns, go->durations());
+    }
+  }
+  if (ours.booked() < bench::kPods / 2) throw std::runtime_error("hardly anything was booked");
+  for (Case& one : all) {
+    if (one.own_ns.size() != kRounds * calls)
+      throw std::runtime_error("not every request was timed");
+    report_times(candidates, one, report);
+  }
+}
+
+/// A server process's requests and CPU time.
+struct Account {
+  std::size_t requests = 0;
+  double cpu_seconds = 0;
+
+  void run(const ServerProcess& server, std::string_view path, const std::string& body) {
+    Connection connection(server.port());
+    for (std::size_t i = 0; i < kWarm; ++i) connection.post(path, body);
+    const double before = server.cpu_seconds();
+    const auto until = std::chrono::steady_clock::now() + kCpuRound;
+    for (; std::chrono::steady_clock::now() < until; ++requests) connection.post(path, body);
+    cpu_seconds += server.cpu_seconds() - before;
+  }
+  [[nodiscard]] double rate() const { return static_cast<double>(requests) / cpu_seconds; }
+};
+
+void measure_cpu(std::size_t candidates, Feed& feed, const ServerProcess& ours,
+                 const GoExtender& go, bench::Report& report) {
+  Request request(candidates);
+  const std::string& body = request.of(0);  // one pod: its own booking is left out of the answer
+  go.load(feed.now());
+  const std::string answer(Connection(ours.port()).post(kCompared, body));
+  if (answer != Connection(go.server().port()).post("/prioritize", body)) {
+    throw std::runtime_error("our answer and the Go extender's differ: nothing to compare");
+  }
+  if (answer.size() < 10 * candidates) throw std::runtime_error("the answer lists too few hosts");
+  Account own;
+  Account peer;
+  for (std::size_t round = 0; round < kRounds; ++round) {
+    own.run(ours, kCompared, body);
+    go.load(feed.now());
+    peer.run(go.server(), "/prioritize", body);
+  }
+  report.add({.bench = "extender",
+              .name = fmt::format("contention_{}_per_cpu_second", candidates),
+              .value = own.rate(),
+              .unit = "calls",
+              .peer = std::string(kPeer),
+              .peer_value = peer.rate(),
+              .lower_is_better = false});
 }
 
 }  // namespace
@@ -217,13 +201,23 @@ void measure(std::size_t names, std::size_t calls, std::string& view, Ours& ours
 int main(int argc, char** argv) try {
   spdlog::set_level(spdlog::level::err);
   bench::Report report(argc, argv);
-  std::string view = federate();
-  Ours ours(view);
+  Feed feed;
   std::string why;
-  const auto go = bench::GoExtender::start(OPTIPOD_GO_PEER, why);
+  const auto go = GoExtender::start(OPTIPOD_GO_PEER, why);
   if (!go) fmt::print(stderr, "bench extender: no peer: {}\n", why);
-  measure(1000, 400, view, ours, go.get(), report);
-  measure(5000, 120, view, ours, go.get(), report);
+  {
+    Ours ours(feed.url());
+    wait_until_it_knows(ours.port());
+    measure_times(1000, 200, feed, ours, go.get(), report);
+    measure_times(5000, 100, feed, ours, go.get(), report);
+  }
+  if (!go) return 0;
+  const ServerProcess ours({OPTIPOD_EXTENDER, "--web.listen-address", "127.0.0.1:0",
+                            "--metrics-url", feed.url(), "--kubernetes", "off", "--most-hosts",
+                            "100000"});  // the peer lists all
+  wait_until_it_knows(ours.port());
+  measure_cpu(1000, feed, ours, *go, report);
+  measure_cpu(5000, feed, ours, *go, report);
   return 0;
 } catch (const std::exception& error) {
   fmt::print(stderr, "bench extender: {}\n", error.what());

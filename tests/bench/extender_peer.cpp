@@ -2,7 +2,10 @@
 #include "tests/bench/extender_peer.hpp"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
+#include <fmt/core.h>
 #include <netinet/tcp.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -10,7 +13,11 @@
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
+#include <sstream>
 #include <stdexcept>
+
+#include "common/http/client.hpp"
 
 namespace optipod::bench {
 
@@ -22,7 +29,7 @@ Connection::Connection(std::uint16_t port) : fd_(socket(AF_INET, SOCK_STREAM | S
   const int on = 1;
   setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   if (connect(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-    throw std::runtime_error("cannot connect to port " + std::to_string(port));
+    throw std::runtime_error(fmt::format("cannot connect to port {}", port));
   }
 }
 
@@ -30,35 +37,100 @@ Connection::~Connection() {
   close(fd_);
 }
 
-std::string Connection::post(const std::string& path, const std::string& body) {
-  const std::string request = "POST " + path +
-                              " HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: Go-http-client/1.1\r\n"
-                              "Content-Type: application/json\r\nContent-Length: " +
-                              std::to_string(body.size()) + "\r\n\r\n" + body;
-  for (std::size_t sent = 0; sent < request.size();) {
-    const ssize_t n = send(fd_, request.data() + sent, request.size() - sent, MSG_NOSIGNAL);
+std::string_view Connection::post(std::string_view path, std::string_view body) {
+  request_ = fmt::format(
+      "POST {} HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: Go-http-client/1.1\r\n"
+      "Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+      path, body.size());
+  request_ += body;
+  for (std::size_t sent = 0; sent < request_.size();) {
+    const ssize_t n = send(fd_, request_.data() + sent, request_.size() - sent, MSG_NOSIGNAL);
     if (n <= 0) throw std::runtime_error("the connection broke while sending");
     sent += static_cast<std::size_t>(n);
   }
-  std::string reply;
-  std::size_t head = std::string::npos;
+  const std::size_t from = receive(path);
+  return std::string_view(reply_).substr(from);
+}
+
+/// Where the reply's body begins.
+std::size_t Connection::receive(std::string_view path) {
+  reply_.clear();
+  std::size_t body = std::string::npos;
   std::size_t length = 0;
   char buffer[65536];
-  while (head == std::string::npos || reply.size() < head + 4 + length) {
+  while (body == std::string::npos || reply_.size() < body + length) {
     const ssize_t n = recv(fd_, buffer, sizeof buffer, 0);
     if (n <= 0) throw std::runtime_error("the connection broke while receiving");
-    reply.append(buffer, static_cast<std::size_t>(n));
-    if (head != std::string::npos) continue;
-    head = reply.find("\r\n\r\n");
-    if (head == std::string::npos) continue;
-    if (reply.compare(0, 12, "HTTP/1.1 200") != 0) {
-      throw std::runtime_error(path + " answered " + reply.substr(0, reply.find('\r')));
+    reply_.append(buffer, static_cast<std::size_t>(n));
+    if (body != std::string::npos) continue;
+    const std::size_t end = reply_.find("\r\n\r\n");
+    if (end == std::string::npos) continue;
+    if (!reply_.starts_with("HTTP/1.1 200")) {
+      throw std::runtime_error(
+          fmt::format("{} answered {}", path, reply_.substr(0, reply_.find('\r'))));
     }
-    const std::size_t field = reply.find("Content-Length: ");
-    if (field == std::string::npos) throw std::runtime_error("a reply without Content-Length");
-    length = std::strtoul(reply.c_str() + field + 16, nullptr, 10);
+    const std::size_t field = reply_.find("Content-Length: ");
+    if (field >= end) throw std::runtime_error("a reply without Content-Length");
+    length = std::strtoul(reply_.c_str() + field + 16, nullptr, 10);
+    body = end + 4;
   }
-  return reply.substr(head + 4);
+  return body;
+}
+
+ServerProcess::ServerProcess(std::vector<std::string> command) {
+  std::vector<char*> argv;
+  for (std::string& word : command) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  int out[2];
+  if (pipe2(out, O_CLOEXEC) != 0) throw std::runtime_error("no pipe");
+  pid_ = fork();
+  if (pid_ == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);  // it does not outlive a bench that is killed
+    dup2(out[1], STDOUT_FILENO);
+    dup2(out[1], STDERR_FILENO);
+    execv(argv[0], argv.data());
+    _exit(127);
+  }
+  close(out[1]);
+  output_ = out[0];
+  std::string said;
+  char c = 0;
+  while (port_ == 0 && read(output_, &c, 1) == 1) {
+    said += c;
+    if (c != '\n') continue;
+    const std::size_t at = said.rfind("port ");
+    if (at != std::string::npos) {
+      port_ = static_cast<std::uint16_t>(std::strtoul(said.c_str() + at + 5, nullptr, 10));
+    }
+  }
+  if (port_ != 0) return;
+  waitpid(pid_, nullptr, 0);
+  close(output_);
+  throw std::runtime_error(fmt::format("{} did not start: {}", command.front(), said));
+}
+
+ServerProcess::~ServerProcess() {
+  kill(pid_, SIGTERM);
+  waitpid(pid_, nullptr, 0);
+  close(output_);
+}
+
+std::string ServerProcess::url(std::string_view path) const {
+  return fmt::format("http://127.0.0.1:{}{}", port_, path);
+}
+
+double ServerProcess::cpu_seconds() const {
+  std::ifstream file(fmt::format("/proc/{}/stat", pid_));
+  std::string text;
+  std::getline(file, text);
+  std::istringstream fields(text.substr(text.rfind(')') + 1));
+  std::string skipped;
+  for (int i = 0; i < 11; ++i) fields >> skipped;
+  double user = 0;
+  double system = 0;
+  if (!(fields >> user >> system))
+    throw std::runtime_error("no CPU time of a server: it has ended");
+  return (user + system) / static_cast<double>(sysconf(_SC_CLK_TCK));
 }
 
 std::unique_ptr<GoExtender> GoExtender::start(const std::string& source_dir, std::string& why) {
@@ -67,49 +139,34 @@ std::unique_ptr<GoExtender> GoExtender::start(const std::string& source_dir, std
     return nullptr;
   }
   std::string dir = (std::filesystem::temp_directory_path() / "optipod-bench-XXXXXX").string();
-  if (mkdtemp(dir.data()) == nullptr) {
-    why = "no temporary directory";
-    return nullptr;
-  }
-  std::unique_ptr<GoExtender> peer(new GoExtender);
-  peer->dir_ = dir;
+  if (mkdtemp(dir.data()) == nullptr) throw std::runtime_error("no temporary directory");
+  std::unique_ptr<GoExtender> peer(new GoExtender(dir));
+  const std::string program = dir + "/peer";
   const std::string build =
-      "cd '" + source_dir + "' && GOFLAGS=-buildvcs=false go build -o '" + dir + "/peer' . >&2";
-  if (std::system(build.c_str()) != 0) {
-    why = "the Go extender does not build";
-    return nullptr;
-  }
-  int in[2], out[2];
-  if (pipe(in) != 0 || pipe(out) != 0) throw std::runtime_error("no pipe");
-  peer->pid_ = fork();
-  if (peer->pid_ == 0) {
-    dup2(in[0], 0);
-    dup2(out[1], 1);
-    for (const int fd : {in[0], in[1], out[0], out[1]}) close(fd);
-    const std::string program = dir + "/peer";
-    execl(program.c_str(), program.c_str(), nullptr);
-    _exit(127);
-  }
-  close(in[0]);
-  close(out[1]);
-  peer->stdin_ = in[1];
-  FILE* lines = fdopen(out[0], "r");
-  unsigned port = 0;
-  const int read = std::fscanf(lines, "%u", &port);
-  std::fclose(lines);
-  if (read != 1) {
-    why = "the Go extender did not start";
-    return nullptr;
-  }
-  peer->port_ = static_cast<std::uint16_t>(port);
+      fmt::format("cd '{}' && GOFLAGS=-buildvcs=false go build -o '{}' . >&2", source_dir, program);
+  if (std::system(build.c_str()) != 0) throw std::runtime_error("the Go extender does not build");
+  peer->server_ = std::make_unique<ServerProcess>(std::vector{program});
   return peer;
 }
 
 GoExtender::~GoExtender() {
-  if (stdin_ >= 0) close(stdin_);
-  if (pid_ > 0) waitpid(pid_, nullptr, 0);
+  server_.reset();
   std::error_code ignored;
   std::filesystem::remove_all(dir_, ignored);
+}
+
+void GoExtender::load(const std::string& federate) const {
+  const auto loaded = http::post(server_->url("/load"), federate, "text/plain");
+  if (!loaded || loaded->status != 200) throw std::runtime_error("the Go extender took no data");
+}
+
+std::vector<double> GoExtender::durations() const {
+  const auto answer = http::get(server_->url("/durations"));
+  if (!answer) throw std::runtime_error(answer.error());
+  std::vector<double> taken;
+  std::istringstream lines(answer->body);
+  for (double ns = 0; lines >> ns;) taken.push_back(ns);
+  return taken;
 }
 
 }  // namespace optipod::bench

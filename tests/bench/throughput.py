@@ -40,7 +40,7 @@ class Bench:
         self.workspace.nodes(names)
         for i, name in enumerate(names):
             feed.set(name, **feeds.measured(cpu=i % 10 / 10, waiting=i % 7 / 7, io_stall=i % 5 / 10))
-        self.extender = stack.serve("extender", "--metrics-url", feed.url)
+        self.extender = self.workspace.extender(stack, feed)
         self.cpu = {False: {}, True: {}}   # with extender → program → seconds
 
     def programs(self, scheduler):

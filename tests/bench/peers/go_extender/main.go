@@ -3,7 +3,7 @@
 // A stock Go extender, to be measured against: net/http and encoding/json, the same scoring from
 // memory. POST /load takes the scheduling view, POST /prioritize answers as an extender does, GET
 // /durations gives (and forgets) the nanoseconds of each from the body read to the reply written.
-// It prints its port and ends when its standard input does.
+// It prints its port.
 package main
 
 import (
@@ -39,8 +39,9 @@ type hostPriority struct {
 }
 
 type node struct {
-	cpus, util15, util1, wait15, wait1, mem, memBytes, stall15, stall1, io15, io1 float64
-	measured                                                                      int64
+	cpus, util15, util1, wait15, wait1, mem, memBytes, stall15, stall1 float64
+	io15, io1, loss15, loss1                                           float64
+	measured                                                           int64
 }
 
 var (
@@ -88,6 +89,10 @@ func load(text []byte) {
 			n.io15 = value
 		case "io_stall:mean_1m":
 			n.io1 = value
+		case "network_loss:mean_15s":
+			n.loss15 = value
+		case "network_loss:mean_1m":
+			n.loss1 = value
 		}
 	}
 	lock.Lock()
@@ -115,7 +120,8 @@ func score(n *node, cpu, memory float64) float64 {
 	left := math.Min(1, 1/after) / (1 + math.Sqrt(wait*wait+predicted*predicted))
 	over := math.Min(1, math.Max(0, (n.mem+memory/n.memBytes-0.95)/0.1))
 	left *= (1 - math.Max(n.stall15, n.stall1)) * (1 - over)
-	return left * (1 - math.Max(n.io15, n.io1))
+	resent := math.Max(n.loss15, n.loss1)
+	return left * (1 - math.Max(n.io15, n.io1)) * (1 - resent/(resent+0.02))
 }
 
 func prioritize(w http.ResponseWriter, r *http.Request) {
@@ -187,7 +193,6 @@ func main() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	fmt.Println(listener.Addr().(*net.TCPAddr).Port)
-	go http.Serve(listener, nil)
-	io.Copy(io.Discard, os.Stdin)
+	fmt.Println("serving on port", listener.Addr().(*net.TCPAddr).Port)
+	http.Serve(listener, nil)
 }
