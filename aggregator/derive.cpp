@@ -154,7 +154,8 @@ History::Steps::const_iterator History::first_of(std::int64_t length_ms) const {
   return first;
 }
 
-std::optional<double> History::rate(const Steps::const_iterator& first, double Step::*increase) const {
+std::optional<double> History::rate(const Steps::const_iterator& first,
+                                    double Step::*increase) const {
   if (first == steps_.end() || std::isnan(steps_.back().*increase)) return std::nullopt;
   double sum = 0, seconds = 0;
   for (auto s = first; s != steps_.end(); ++s) {
@@ -184,7 +185,8 @@ PerCounter<double> History::rates(const Steps::const_iterator& first) const {
   return rates;
 }
 
-std::optional<double> History::p95(const Steps::const_iterator& first, std::vector<float> Step::*increases,
+std::optional<double> History::p95(const Steps::const_iterator& first,
+                                   std::vector<float> Step::*increases,
                                    const HistogramCounts& newest) const {
   if (first == steps_.end()) return std::nullopt;
   const std::size_t bounds = (steps_.back().*increases).size();
