@@ -27,8 +27,9 @@ struct ServerLimits {
   // Overload. A request that finds no place waits in a queue, in order of arrival; what the queue
   // cannot hold, and what has waited for too long, gets its route's overload answer at once. A
   // client that closed its side while it waited gets no answer, and costs no handler.
-  std::size_t max_active = 0;    ///< handlers at once; 0: as many as the server has threads
-  std::size_t max_queued = 128;  ///< whole requests that wait for one of them to end
+  std::size_t max_active = 0;  ///< handlers at once; 0: as many as the server has threads
+  /// Whole requests that wait for one of them to end; no more than there are connections.
+  std::size_t max_queued = 1024;
   std::chrono::milliseconds queue_deadline{10'000};  ///< of waiting, from the last byte read
   std::size_t slow_threads = 4;                      ///< handlers of slow routes at once
   std::size_t slow_queue = 64;  ///< whole requests that wait for these, with the same deadline

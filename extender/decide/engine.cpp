@@ -74,9 +74,9 @@ void add_weighted(const Decision::Part& part, double weight, const DecideOptions
   }
 }
 
-/// `points` is 0 .. 10, give or take rounding. (std::lround is a call into the library.)
+/// `points` is 0 .. 10, give or take rounding; std::lround would be a call into the library.
 std::uint8_t rounded(double points) {
-  return static_cast<std::uint8_t>(points + 0.5);
+  return static_cast<std::uint8_t>(points + 0.5);  // NOLINT(bugprone-incorrect-roundings)
 }
 
 void round_absolute(Decision& out) {
