@@ -185,7 +185,7 @@ class Memory : public Handler {
  public:
   void begin_list() override {
     const std::lock_guard lock(mutex_);
-    REQUIRE_FALSE(listing_);
+    if (listing_) std::abort();  // a list within a list; Catch's macros are for one thread only
     listing_ = true;
     seen_.clear();
   }
