@@ -10,6 +10,7 @@
 #include "common/kube/config.hpp"
 #include "extender/clock.hpp"
 #include "extender/config/parameters.hpp"
+#include "extender/feeds/background.hpp"
 
 namespace optipod::extender {
 namespace {
@@ -191,6 +192,7 @@ void Program::start_feeds() {
 }
 
 void Program::run(app::Stop& stop) {
+  stand_back();
   while (!stop.wait_until(std::chrono::steady_clock::now() + kTick)) {
     publisher_.refresh(unix_ms(), kRefresh.count());
   }

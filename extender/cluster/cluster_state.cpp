@@ -54,7 +54,7 @@ void ClusterState::pod(const wire::Pod& pod) {
       if (const std::uint64_t workload = Workloads::key(wire::workload_of(pod)); workload != 0) {
         workload_of_name_[known.name] = workload;
       }
-      demand_.add(pod.requests);
+      demand_.add(demand_of(pod.requests));
     } else {
       known.node->second.requested -= known.requests;  // an in-place resize changes requests
     }

@@ -4,6 +4,19 @@
 #include <algorithm>
 
 namespace optipod::extender {
+namespace {
+
+constexpr double kLeastCpu = 0.010;
+constexpr double kLeastMemory = 16.0 * 1024 * 1024;
+
+}  // namespace
+
+wire::Resources demand_of(const wire::Resources& requests) {
+  wire::Resources demand = requests;
+  if (demand[wire::kCpu] <= 0) demand[wire::kCpu] = kLeastCpu;
+  if (demand[wire::kMemory] <= 0) demand[wire::kMemory] = kLeastMemory;
+  return demand;
+}
 
 void DemandMoments::add(const wire::Resources& request) {
   ++pods;

@@ -11,6 +11,10 @@
 
 namespace optipod::extender {
 
+/// What a pod counts as: its requests, but 10m of CPU and 16 MiB of memory where it states none
+/// (kube-safe-scheduler's pigeon).
+wire::Resources demand_of(const wire::Resources& requests);
+
 /// Of raw amounts (CPUs, bytes, …): mean[j] = E[x_j], second[j][k] = E[x_j x_k].
 struct DemandMoments {
   std::uint64_t pods = 0;  ///< counted so far

@@ -1,30 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "extender/decide/world.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace optipod::extender {
 namespace {
 
-std::vector<std::int64_t> oldest(const Snapshot& snapshot, SignalSet needs) {
-  const std::size_t n = snapshot.size();
-  std::vector<std::int64_t> out(n, needs.empty() ? PolicyView::kNothing : PolicyView::kAgeless);
-  if (needs.empty()) {
-    for (std::size_t row = 0; row < n; ++row) {
-      if (snapshot.facts[row].known) out[row] = PolicyView::kAgeless;
-    }
-    return out;
-  }
+std::vector<std::int64_t> oldest(const Snapshot& snapshot, const Policy& policy) {
+  constexpr std::int64_t kNone = std::numeric_limits<std::int64_t>::max();
+  std::vector<std::int64_t> out(snapshot.size(), kNone);
+  const SignalSet needs = policy.needs();
   for (std::size_t s = 0; s < kSignals; ++s) {
     if (!needs.has(static_cast<Signal>(s)) || static_cast<Signal>(s) == Signal::kUp) continue;
     const std::vector<double>& value = snapshot.measured->value[s];
     const std::vector<std::int64_t>& time = snapshot.measured->measured_ms[s];
-    for (std::size_t row = 0; row < n; ++row) {
+    for (std::size_t row = 0; row < out.size(); ++row) {
       if (!std::isnan(value[row])) out[row] = std::min(out[row], time[row]);
     }
   }
-  for (std::int64_t& ms : out) {
-    if (ms == PolicyView::kAgeless) ms = PolicyView::kNothing;
+  for (std::size_t row = 0; row < out.size(); ++row) {
+    if (policy.ageless(snapshot, row)) {
+      out[row] = PolicyView::kAgeless;
+    } else if (out[row] == kNone) {
+      out[row] = PolicyView::kNothing;
+    }
   }
   return out;
 }
@@ -37,7 +38,7 @@ std::shared_ptr<const World> make_world(std::shared_ptr<const Snapshot> snapshot
   world->views.resize(policies->size());
   for (std::size_t p = 0; p < policies->size(); ++p) {
     world->views[p].prepared = (*policies)[p].prepare(*snapshot);
-    world->views[p].oldest_ms = oldest(*snapshot, (*policies)[p].needs());
+    world->views[p].oldest_ms = oldest(*snapshot, (*policies)[p]);
   }
   world->snapshot = std::move(snapshot);
   world->policies = std::move(policies);

@@ -17,7 +17,8 @@ namespace optipod::extender {
 
 struct PolicyView {
   std::shared_ptr<const Prepared> prepared;
-  /// [row]: when the oldest value the policy needs was measured, Unix ms; kNothing: it has none.
+  /// [row]: when the oldest value the policy needs was measured, Unix ms; kNothing: it has none;
+  /// kAgeless: Policy::ageless().
   std::vector<std::int64_t> oldest_ms;
 
   static constexpr std::int64_t kNothing = 0;
@@ -30,8 +31,7 @@ struct World {
   std::vector<PolicyView> views;  ///< [policy]
 };
 
-/// Lets every policy prepare. What a policy needs nothing measured for has no age where Kubernetes
-/// knows the node.
+/// Lets every policy prepare.
 std::shared_ptr<const World> make_world(std::shared_ptr<const Snapshot> snapshot,
                                         std::shared_ptr<const PolicySet> policies);
 

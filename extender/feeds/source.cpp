@@ -6,6 +6,8 @@
 #include <mutex>
 
 #include <fmt/core.h>
+
+#include "extender/feeds/background.hpp"
 namespace optipod::extender {
 namespace {
 
@@ -56,6 +58,7 @@ Source::~Source() {
 }
 
 void Source::run(const std::stop_token& stop) {
+  stand_back();
   std::mutex mutex;
   std::condition_variable_any wake;
   auto next = std::chrono::steady_clock::now();

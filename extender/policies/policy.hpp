@@ -90,6 +90,12 @@ class Policy {
   /// the policy rests on what Kubernetes says, which has no age.
   [[nodiscard]] virtual SignalSet needs() const = 0;
 
+  /// Whether the score of a row rests on nothing that was measured, so that it has no age and
+  /// counts in full: by default where nothing is needed, and Kubernetes knows the node.
+  [[nodiscard]] virtual bool ageless(const Snapshot& snapshot, std::size_t row) const {
+    return needs().empty() && snapshot.facts[row].known;
+  }
+
   /// May be null. Runs in the background, at each new snapshot.
   [[nodiscard]] virtual std::shared_ptr<const Prepared> prepare(const Snapshot& snapshot) const {
     static_cast<void>(snapshot);

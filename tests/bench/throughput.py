@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import pathlib
+import signal
 import sys
 import time
 
@@ -51,6 +52,11 @@ class Bench:
     def run(self, with_extender):
         """Seconds in which args.pods pods were bound."""
         workspace = self.workspace
+        # Without means without: its background work stands still, too.
+        self.extender.signal(signal.SIGCONT if with_extender else signal.SIGSTOP)
+        if with_extender:
+            self.plane.wait(lambda: self.extender.get("/readyz").json()["nodes_fresh"] == self.args.nodes,
+                            "the extender has fresh measurements")
         name = workspace.scheduler_name()
         workspace.pods([f"p-{i}" for i in range(self.args.pods)], workspace.spec(name, cpu="100m", memory="128Mi"))
         version = workspace.api.get(f"{workspace.path}/pods?limit=1")["metadata"]["resourceVersion"]

@@ -9,7 +9,7 @@ import signal
 import pytest
 
 from feed import CALM, CONTENDED, measured
-from objects import deployment
+from objects import DEPLOY, deployment
 from optipod_e2e import free_port, series
 import schedulerlog
 import standin
@@ -173,3 +173,18 @@ def test_measurements_that_stop_lose_their_say(stack, workspace, feed):
     later = workspace.all_placed(12)
     assert len({later[f"old-{i}"] for i in range(6)}) > 1
     feed.thaw()
+
+
+@pytest.mark.parametrize("file,asked", [("second-scheduler.yaml", 1), ("default-scheduler.yaml", 1),
+                                        ("extender-per-policy.yaml", 3)])
+def test_the_configurations_users_are_given_work(stack, workspace, feed, file, asked):
+    names = [f"{workspace.name}-{i}" for i in range(3)]
+    workspace.nodes(names)
+    for name in names:
+        feed.set(name, **(CALM if name == names[1] else CONTENDED))
+    extender = stack.serve("extender", "--metrics-url", feed.url, "--policies", DEPLOY / "policies.yaml")
+    scheduler = workspace.deployed_scheduler(file, extender.url)
+    workspace.pods(["p"], workspace.spec(scheduler.scheduler))
+    assert workspace.all_placed(1) == {"p": names[1]}
+    assert sum(series(extender.metrics(), "optipod_extender_requests_total", verb="prioritize", code="200")) == asked
+    assert schedulerlog.read(scheduler).of_extenders() == []

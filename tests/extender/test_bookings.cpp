@@ -258,6 +258,13 @@ TEST_CASE("pods that have run for long are not booked; young ones by what their 
   CHECK(at(c.ledger, *measured->nodes, "a").usage.cpu == Approx(0.25));
   CHECK(at(c.ledger, *measured->nodes, "a").requests.cpu() == Approx(1));
   CHECK(c.state.facts().demand.pods == 2);
+  wire::Pod silent = pod("silent", "a", 0);
+  silent.requests = {};
+  c.state.pod(silent);
+  c.state.pod(silent);  // told again: still one pod
+  const DemandMoments demand = c.state.facts().demand;
+  CHECK(demand.pods == 3);
+  CHECK(demand.mean[wire::kCpu] == Approx((1 + 1 + 0.010) / 3));
 }
 
 TEST_CASE("workloads are learned from what their pods use, and forgotten when none is left") {

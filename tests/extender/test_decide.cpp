@@ -4,6 +4,7 @@
 
 #include "extender/decide/engine.hpp"
 #include "extender/decide/record.hpp"
+#include "extender/policies/registry.hpp"
 #include "extender/policies/template/template.hpp"
 #include "tests/extender/support.hpp"
 #include "tests/support/catch.hpp"
@@ -251,6 +252,22 @@ TEST_CASE("what rests on Kubernetes alone has no age, but is unknown where Kuber
   asking.ask(*w);
   CHECK(d.score[1] > d.score[0]);
   CHECK(d.missing == 3);
+}
+
+TEST_CASE("an annotated congestion factor counts in full, measured or not") {
+  auto snapshot =
+      std::make_shared<Snapshot>(*test::snapshot(losses({{"a", 0}, {"b", 0}, {"c", 0}}), kNow));
+  for (NodeFacts& facts : snapshot->facts) facts.known = true;
+  snapshot->facts[0].congestion = 0;
+  snapshot->facts[1].congestion = 100;
+  PolicySet set(make_policies({}));
+  const std::size_t congestion = set.find("congestion");
+  const auto w = make_world(snapshot, std::make_shared<const PolicySet>(std::move(set)));
+  Asking asking({"a", "b", "c"}, kNow + 3'600'000);  // what was measured has expired long since
+  asking.policies = {{congestion, 1}};
+  const Decision& d = asking.ask(*w);
+  CHECK(d.score == std::vector<std::uint8_t>{10, 0, 5});
+  CHECK(d.confidence == std::vector<double>{1, 1, 0});
 }
 
 TEST_CASE("among equals, those with fewer pods on their way come first") {

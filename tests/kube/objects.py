@@ -1,6 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Kubernetes objects that the tests make."""
 
+import pathlib
+
+import yaml
+
+# What users are given.
+DEPLOY = pathlib.Path(__file__).resolve().parents[2] / "deploy/scheduler"
+
 # Says which run of the tests a node belongs to: kwok plays only those, and only its own pods go there.
 MARK = "optipod.dev/e2e"
 
@@ -45,18 +52,13 @@ def deployment(name, replicas, spec, annotations=None):
 
 
 def extender_rbac(namespace, name):
-    """(path, object) of a service account that may do what deploy/ lets the extender do, and no more."""
+    """(path, object) of a service account with the rights that deploy/ gives the extender, and no more."""
     rbac = "/apis/rbac.authorization.k8s.io/v1"
-    api = {"apiVersion": "rbac.authorization.k8s.io/v1"}
-    return [
-        (f"/api/v1/namespaces/{namespace}/serviceaccounts",
-         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}}),
-        (f"{rbac}/clusterroles",
-         {**api, "kind": "ClusterRole", "metadata": {"name": namespace},
-          "rules": [{"apiGroups": [""], "resources": ["pods", "nodes"], "verbs": ["get", "list", "watch"]},
-                    {"apiGroups": [""], "resources": ["pods/binding"], "verbs": ["create"]}]}),
-        (f"{rbac}/clusterrolebindings",
-         {**api, "kind": "ClusterRoleBinding", "metadata": {"name": namespace},
-          "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": namespace},
-          "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": namespace}]}),
-    ]
+    deployed = {o["kind"]: o for o in yaml.safe_load_all((DEPLOY / "rbac.yaml").read_text()) if o}
+    deployed["ServiceAccount"]["metadata"] = {"name": name}
+    deployed["ClusterRole"]["metadata"] = deployed["ClusterRoleBinding"]["metadata"] = {"name": namespace}
+    deployed["ClusterRoleBinding"]["roleRef"]["name"] = namespace
+    deployed["ClusterRoleBinding"]["subjects"] = [{"kind": "ServiceAccount", "name": name, "namespace": namespace}]
+    return [(f"/api/v1/namespaces/{namespace}/serviceaccounts", deployed["ServiceAccount"]),
+            (f"{rbac}/clusterroles", deployed["ClusterRole"]),
+            (f"{rbac}/clusterrolebindings", deployed["ClusterRoleBinding"])]

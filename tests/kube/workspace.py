@@ -12,6 +12,8 @@ import ssl
 import urllib.parse
 import urllib.request
 
+import yaml
+
 import build
 import certificates
 import objects
@@ -82,6 +84,22 @@ class Workspace:
             config["extenders"] = [{"urlPrefix": extender, "weight": weight, "httpTimeout": timeout,
                                     "nodeCacheCapable": True, "ignorable": True,
                                     **{f"{verb}Verb": verb for verb in verbs}}]
+        return self._run_scheduler(name, config, verbosity)
+
+    def deployed_scheduler(self, file, extender):
+        """A kube-scheduler with a configuration of deploy/scheduler/: only where things are, and who it is, is
+        this workspace's."""
+        config = yaml.safe_load((objects.DEPLOY / file).read_text())
+        name = self.scheduler_name()
+        config["profiles"][0]["schedulerName"] = name
+        config["leaderElection"] = {"leaderElect": False}
+        config["clientConnection"] = {"kubeconfig": str(self.cluster.kubeconfig)}
+        for entry in config["extenders"]:
+            entry["urlPrefix"] = entry["urlPrefix"].replace("http://127.0.0.1:8888", extender)
+            assert entry["urlPrefix"].startswith(extender)
+        return self._run_scheduler(name, config, verbosity=10)
+
+    def _run_scheduler(self, name, config, verbosity):
         file = self.cluster.directory / f"{name}.json"
         file.write_text(json.dumps(config, indent=1))
         port = free_port()

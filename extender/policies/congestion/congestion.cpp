@@ -71,7 +71,7 @@ std::string problem(const CongestionParameters& p) {
         p.max);
   }
   for (const auto& [name, value, example] :
-       {std::tuple{"half_latency", p.half_latency, "0.010 (seconds)"},
+       {std::tuple{"half_latency_seconds", p.half_latency, "0.010"},
         std::tuple{"half_retransmits", p.half_retransmits, "0.02 (share of segments)"}}) {
     if (!(value > 0 && value <= 1e6)) {
       return fmt::format("{} {} is not positive: give what counts as half a loss, for example {}",

@@ -4,6 +4,7 @@
 // costs whoever runs there. Formula, source and examples: docs/policies/congestion.md
 #pragma once
 
+#include <cmath>
 #include <string>
 
 #include "extender/policies/policy.hpp"
@@ -29,6 +30,10 @@ class Congestion final : public Policy {
 
   [[nodiscard]] std::string_view name() const override { return "congestion"; }
   [[nodiscard]] SignalSet needs() const override;
+  /// What an annotation says has no age.
+  [[nodiscard]] bool ageless(const Snapshot& snapshot, std::size_t row) const override {
+    return !std::isnan(snapshot.facts[row].congestion) && snapshot.facts[row].known;
+  }
   [[nodiscard]] std::shared_ptr<const Prepared> prepare(const Snapshot& snapshot) const override;
   void judge(const Question& question, const Prepared* prepared, Judgement& out) const override;
   [[nodiscard]] std::span<const std::string_view> terms() const override;

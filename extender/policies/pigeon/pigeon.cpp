@@ -17,7 +17,6 @@ using pigeon::Distances;
 using pigeon::Moments;
 using pigeon::Vector;
 
-constexpr double kLeastCpu = 0.010, kLeastMemory = 16.0 * 1024 * 1024;
 /// Placements whose values differ by less leave the cluster alike: what is left of rounding.
 constexpr double kAlike = 1e-12;
 
@@ -76,7 +75,7 @@ class Placement {
  public:
   Placement(const PigeonParameters& p, const PreparedCluster& cluster, const Question& q)
       : p_(p), cluster_(cluster), q_(q), moments_(cluster.moments) {
-    const wire::Resources demand = pigeon_demand(q.pod.requests);
+    const wire::Resources demand = demand_of(q.pod.requests);
     demand_ = looked_at(demand, p);
     if (p.objective == PigeonObjective::kABinpack) {
       DemandMoments history = q.snapshot.demand;
@@ -187,13 +186,6 @@ std::string problem(const PigeonParameters& p) {
   return {};
 }
 
-wire::Resources pigeon_demand(const wire::Resources& requests) {
-  wire::Resources demand = requests;
-  if (demand[wire::kCpu] <= 0) demand[wire::kCpu] = kLeastCpu;
-  if (demand[wire::kMemory] <= 0) demand[wire::kMemory] = kLeastMemory;
-  return demand;
-}
-
 std::shared_ptr<const Prepared> Pigeon::prepare(const Snapshot& snapshot) const {
   auto cluster = std::make_shared<PreparedCluster>();
   cluster->node.resize(snapshot.size());
@@ -262,7 +254,7 @@ void Pigeon::explain(const Question& question, const Prepared* prepared, const J
   const Node* const node = static_cast<const PreparedCluster*>(prepared)->of(question, candidate);
   if (node == nullptr) return;
   const Vector booked = looked_at(question.booked(candidate).requests, p_);
-  const Vector demand = looked_at(pigeon_demand(question.pod.requests), p_);
+  const Vector demand = looked_at(demand_of(question.pod.requests), p_);
   values[0] = judged.memo[candidate];
   values[1] = utilization(*node, booked, 1)[0];
   values[2] = utilization(*node, sum(booked, demand), 1)[0];

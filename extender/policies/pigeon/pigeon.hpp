@@ -39,9 +39,6 @@ struct PigeonParameters {
 /// "" if they can be used; else what is wrong and what to do.
 std::string problem(const PigeonParameters& parameters);
 
-/// What a pod with these requests counts as: at least 10m CPU and 16 MiB where it asks for none.
-wire::Resources pigeon_demand(const wire::Resources& requests);
-
 class Pigeon final : public Policy {
  public:
   /// `parameters` have no problem().

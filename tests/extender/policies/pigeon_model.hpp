@@ -21,7 +21,7 @@ class PigeonModel {
         resources_(std::move(resources)),
         facts_(snapshot.facts),
         candidates_(std::move(candidates)),
-        pod_(pigeon_demand(pod.requests)),
+        pod_(demand_of(pod.requests)),
         demand_(snapshot.demand) {
     for (std::size_t i = 0; i < booked.size(); ++i) {
       facts_[candidates_[i]].requested += booked[i].requests;

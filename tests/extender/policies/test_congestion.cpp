@@ -97,7 +97,7 @@ TEST_CASE("congestion: bad parameters are named") {
   CHECK(problem(CongestionParameters{}).empty());
   CHECK(problem(CongestionParameters{.max = 0}).find("CONGESTION_FACTOR_MAX") != std::string::npos);
   CHECK_FALSE(problem(CongestionParameters{.max = kMissing}).empty());
-  CHECK(problem(CongestionParameters{.half_latency = 0}).find("half_latency 0") !=
+  CHECK(problem(CongestionParameters{.half_latency = 0}).find("half_latency_seconds 0") !=
         std::string::npos);
   CHECK_FALSE(problem(CongestionParameters{.half_retransmits = -1}).empty());
 }

@@ -175,11 +175,11 @@ TEST_CASE("pigeon: nodes that leave the cluster alike are all best") {
 }
 
 TEST_CASE("pigeon: a pod that asks for nothing still counts") {
-  const wire::Resources demand = pigeon_demand({});
+  const wire::Resources demand = demand_of({});
   CHECK(demand[wire::kCpu] == 0.010);
   CHECK(demand[wire::kMemory] == 16 * kMi);
   const auto pod_of_2 = pod(2000, 2048).requests;
-  CHECK(pigeon_demand(pod_of_2) == pod_of_2);
+  CHECK(demand_of(pod_of_2) == pod_of_2);
   const Asked asked(kBalance, wire::Pod{}, golden_cluster({}));
   CHECK(asked.term("utilization_after", 0) == Approx(0.5 + 0.01 / 4));
 }
