@@ -127,7 +127,8 @@ def test_what_is_usual_and_what_pods_use(stack, cgroup):
     aggregator = stack.serve("aggregator", "--target", f"{NODE}={exporter.url.removeprefix('http://')}")
     [load] = busy(stack, app)
 
-    wait_until(lambda: derived(aggregator, "cpu_utilization:mean_1h"), "the long windows are there")
+    # The first interval may have ended before the load's first turn on a CPU.
+    wait_until(lambda: (derived(aggregator, "cpu_utilization:mean_1h") or (0,))[0] > 0, "the long windows show the load")
     cpus, _ = derived(aggregator, "cpus:last")
     for window, seconds in (("15m", 900), ("1h", 3600), ("24h", 86400)):
         for resource in ("cpu", "memory"):
