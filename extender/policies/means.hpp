@@ -29,10 +29,9 @@ Told<N> told_by_candidates(const Question& question, FieldsOf fields_of) {
     const std::array<double, N>* fields = row == NodeTable::kUnknown ? nullptr : fields_of(row);
     if (fields == nullptr) continue;
     for (std::size_t f = 0; f < N; ++f) {
-      const double v = (*fields)[f];
-      if (std::isnan(v)) continue;
-      told.mean[f] += v;
-      ++told.count[f];
+      const double v = (*fields)[f];  // without a branch: which are silent is hard to guess
+      told.mean[f] += std::isnan(v) ? 0 : v;
+      told.count[f] += std::isnan(v) ? 0 : 1;
     }
   }
   for (std::size_t f = 0; f < N; ++f) {

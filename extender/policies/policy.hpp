@@ -33,7 +33,7 @@ struct Question {
   const Snapshot& snapshot;
   /// [candidate]: its row in the snapshot, or NodeTable::kUnknown.
   std::span<const std::uint32_t> row;
-  /// [candidate]: index into `bookings`; empty when nothing is booked anywhere.
+  /// [candidate]: index into `bookings`, of which [0] is nothing; empty when nothing is booked.
   std::span<const std::uint32_t> booking;
   std::span<const Booked> bookings;
 

@@ -97,7 +97,7 @@ struct Case {
   std::vector<double> own_ns, peer_ns;
 };
 
-std::vector<Case> cases(const Ours& ours, bool peer) {
+std::vector<Case> cases(const Ours& ours, bool peer, std::string_view only) {
   std::vector<Case> out;
   for (const std::string& policy : ours.policies()) {
     out.push_back({policy, "/policies/" + policy + "/prioritize"});
@@ -105,6 +105,7 @@ std::vector<Case> cases(const Ours& ours, bool peer) {
   }
   out.push_back({"all_combined", "/prioritize"});
   out.push_back({"all_combined_filter", "/filter"});
+  std::erase_if(out, [&](const Case& one) { return one.name.find(only) == std::string::npos; });
   return out;
 }
 
@@ -127,9 +128,9 @@ void report_times(std::size_t candidates, Case& one, bench::Report& report) {
 }
 
 void measure_times(std::size_t candidates, std::size_t calls, Feed& feed, Ours& ours,
-                   const GoExtender* go, bench::Report& report) {
+                   const GoExtender* go, std::string_view only, bench::Report& report) {
   Request request(candidates);
-  std::vector<Case> all = cases(ours, go != nullptr);
+  std::vector<Case> all = cases(ours, go != nullptr, only);
   for (std::size_t round = 0; round < kRounds; ++round) {
     Connection connection(ours.port());
     for (Case& one : all) {
@@ -196,11 +197,20 @@ void measure_cpu(std::size_t candidates, Feed& feed, const ServerProcess& ours,
               .lower_is_better = false});
 }
 
+/// What follows --only, "" when it is not there: only policies with that in their name are timed.
+std::string_view only_of(int argc, char** argv) {
+  for (int i = 1; i + 1 < argc; ++i) {
+    if (std::string_view(argv[i]) == "--only") return argv[i + 1];
+  }
+  return {};
+}
+
 }  // namespace
 
 int main(int argc, char** argv) try {
   spdlog::set_level(spdlog::level::err);
   bench::Report report(argc, argv);
+  const std::string_view only = only_of(argc, argv);
   Feed feed;
   std::string why;
   const auto go = GoExtender::start(OPTIPOD_GO_PEER, why);
@@ -208,10 +218,10 @@ int main(int argc, char** argv) try {
   {
     Ours ours(feed.url());
     wait_until_it_knows(ours.port());
-    measure_times(1000, 200, feed, ours, go.get(), report);
-    measure_times(5000, 100, feed, ours, go.get(), report);
+    measure_times(1000, 200, feed, ours, go.get(), only, report);
+    measure_times(5000, 100, feed, ours, go.get(), only, report);
   }
-  if (!go) return 0;
+  if (!go || !only.empty()) return 0;
   const ServerProcess ours({OPTIPOD_EXTENDER, "--web.listen-address", "127.0.0.1:0",
                             "--metrics-url", feed.url(), "--kubernetes", "off", "--most-hosts",
                             "100000"});  // the peer lists all

@@ -8,6 +8,7 @@
 
 #include "extender/clock.hpp"
 #include "extender/config/policy_file.hpp"
+#include "extender/feeds/background.hpp"
 #include "tests/bench/extender_load.hpp"
 
 namespace optipod::bench {
@@ -133,6 +134,7 @@ void Ours::know_cluster() {
 
 /// As main() does, while 100 pods a second are bound and as many end.
 void Ours::follow(const std::stop_token& stop) {
+  stand_back();
   constexpr std::size_t kAlive = 400;
   for (std::size_t n = 0; !stop.stop_requested(); ++n) {
     const std::string uid = fmt::format("starting-{}", n);

@@ -86,7 +86,8 @@ class Asked {
     if (rows_.empty()) {
       for (std::uint32_t row = 0; row < snapshot_->size(); ++row) rows_.push_back(row);
     }
-    for (std::uint32_t i = 0; i < bookings_.size(); ++i) booking_.push_back(i);
+    for (std::uint32_t i = 0; i < bookings_.size(); ++i) booking_.push_back(i + 1);
+    bookings_.insert(bookings_.begin(), Booked{});  // [0] is nothing
     prepared_ = policy.prepare(*snapshot_);
     question_ = std::make_unique<Question>(
         Question{pod_, expected.value_or(Usage{pod.requests.cpu(), pod.requests.memory()}),

@@ -41,40 +41,11 @@ void Moments::add(const Vector& utilization) {
   }
 }
 
-void Moments::change(const Vector& from, const Vector& to) {
-  for (std::size_t j = 0; j < resources_; ++j) {
-    sum_[j] += to[j] - from[j];
-    for (std::size_t k = 0; k < resources_; ++k) {
-      product_[j][k] +=
-          (to[j] - mean_[j]) * (to[k] - mean_[k]) - (from[j] - mean_[j]) * (from[k] - mean_[k]);
-    }
-  }
-}
-
 double Moments::deviation_after(double from, double to) const {
   const double shift = (sum_[0] + to - from) / nodes_;
   const double before = from - mean_[0], after = to - mean_[0];
   const double square = (product_[0][0] + after * after - before * before) / nodes_;
   return std::sqrt(std::max(square - shift * shift, 0.0));
-}
-
-double Moments::variation_after(const Vector& from, const Vector& to) const {
-  // With P the sums of products and d the node's distances, nΣ = P + d'd'ᵀ - ddᵀ - n·shift·shiftᵀ:
-  // of which only P takes a double loop.
-  double products = 0, square = 0, before = 0, after = 0, shifted = 0;
-  Vector mean;
-  for (std::size_t j = 0; j < resources_; ++j) {
-    const double shift = (sum_[j] + to[j] - from[j]) / nodes_;
-    mean[j] = mean_[j] + shift;
-    square += mean[j] * mean[j];
-    shifted += mean[j] * shift;
-    before += mean[j] * (from[j] - mean_[j]);
-    after += mean[j] * (to[j] - mean_[j]);
-    products += product_[j][j] * mean[j] * mean[j];
-    for (std::size_t k = 0; k < j; ++k) products += 2 * product_[j][k] * mean[j] * mean[k];
-  }
-  const double form = (products + after * after - before * before) / nodes_ - shifted * shifted;
-  return square > 0 ? std::sqrt(std::max(form, 0.0)) / square : 0;
 }
 
 namespace {

@@ -5,7 +5,9 @@
 // rounding. Formulas: docs/policies/pigeon.md
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstddef>
 #include <vector>
 
@@ -34,12 +36,41 @@ class Moments {
   /// `mean`: of the utilisations that add() is to be called with, `resources` of them.
   Moments(const Vector& mean, std::size_t resources) : resources_(resources), mean_(mean) {}
   void add(const Vector& utilization);
-  void change(const Vector& from, const Vector& to);
+  /// One node goes from `from` to `to`; N is `resources`, as below.
+  template <std::size_t N>
+  void change(const Vector& from, const Vector& to) {
+    for (std::size_t j = 0; j < N; ++j) {
+      sum_[j] += to[j] - from[j];
+      for (std::size_t k = 0; k < N; ++k) {
+        product_[j][k] +=
+            (to[j] - mean_[j]) * (to[k] - mean_[k]) - (from[j] - mean_[j]) * (from[k] - mean_[k]);
+      }
+    }
+  }
 
   /// Standard deviation of the first resource if one node went from `from` to `to`.
   [[nodiscard]] double deviation_after(double from, double to) const;
-  /// variation() likewise.
-  [[nodiscard]] double variation_after(const Vector& from, const Vector& to) const;
+  /// variation() likewise; N is `resources`, known to the compiler because this is the inner loop.
+  template <std::size_t N>
+  [[nodiscard]] double variation_after(const Vector& from, const Vector& to) const {
+    // With P the sums of products and d the node's distances, nΣ = P + d'd'ᵀ - ddᵀ -
+    // n·shift·shiftᵀ: of which only P takes a double loop.
+    const double per_node = 1 / nodes_;
+    double products = 0, square = 0, before = 0, after = 0, shifted = 0;
+    std::array<double, N> mean;
+    for (std::size_t j = 0; j < N; ++j) {
+      const double shift = (sum_[j] + to[j] - from[j]) * per_node;
+      mean[j] = mean_[j] + shift;
+      square += mean[j] * mean[j];
+      shifted += mean[j] * shift;
+      before += mean[j] * (from[j] - mean_[j]);
+      after += mean[j] * (to[j] - mean_[j]);
+      products += product_[j][j] * mean[j] * mean[j];
+      for (std::size_t k = 0; k < j; ++k) products += 2 * product_[j][k] * mean[j] * mean[k];
+    }
+    const double form = (products + after * after - before * before) * per_node - shifted * shifted;
+    return square > 0 ? std::sqrt(std::max(form, 0.0)) / square : 0;
+  }
 
   [[nodiscard]] double nodes() const { return nodes_; }
   /// Sum of the first resource's distances from mean().

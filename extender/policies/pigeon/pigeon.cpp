@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <type_traits>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -36,24 +37,46 @@ struct Node {
 };
 
 /// Of what was requested before and `more`; none of none is not in use.
-Vector utilization(const Node& node, const Vector& more, std::size_t resources) {
+template <std::size_t N>
+Vector utilization(const Node& node, const Vector& more) {
   Vector u{};
-  for (std::size_t j = 0; j < resources; ++j) {
+  for (std::size_t j = 0; j < N; ++j) {
     const double share = (node.used[j] + more[j]) * node.per_capacity[j];
     u[j] = share > 0 ? std::min(share, 1.0) : 0;
   }
   return u;
 }
 
+template <std::size_t N>
 Vector looked_at(const wire::Resources& amounts, const PigeonParameters& p) {
   Vector v{};
-  for (std::size_t j = 0; j < p.resources.size(); ++j) v[j] = amounts[p.resources[j]];
+  for (std::size_t j = 0; j < N; ++j) v[j] = amounts[p.resources[j]];
   return v;
 }
 
-Vector sum(Vector a, const Vector& b) {
-  for (std::size_t j = 0; j < a.size(); ++j) a[j] += b[j];
-  return a;
+template <std::size_t N>
+Vector sum(const Vector& a, const Vector& b) {
+  Vector v{};
+  for (std::size_t j = 0; j < N; ++j) v[j] = a[j] + b[j];
+  return v;
+}
+
+/// Calls `work` with the number of resources as a constant: what is done for each node is unrolled.
+template <class Work>
+decltype(auto) with_count(std::size_t resources, Work work) {
+  static_assert(pigeon::kMost == 5);
+  switch (resources) {
+    case 1:
+      return work(std::integral_constant<std::size_t, 1>());
+    case 2:
+      return work(std::integral_constant<std::size_t, 2>());
+    case 3:
+      return work(std::integral_constant<std::size_t, 3>());
+    case 4:
+      return work(std::integral_constant<std::size_t, 4>());
+    default:
+      return work(std::integral_constant<std::size_t, 5>());
+  }
 }
 
 struct PreparedCluster final : Prepared {
@@ -70,13 +93,14 @@ struct PreparedCluster final : Prepared {
   }
 };
 
-/// One decision.
+/// One decision that looks at N resources.
+template <std::size_t N>
 class Placement {
  public:
   Placement(const PigeonParameters& p, const PreparedCluster& cluster, const Question& q)
       : p_(p), cluster_(cluster), q_(q), moments_(cluster.moments) {
     const wire::Resources demand = demand_of(q.pod.requests);
-    demand_ = looked_at(demand, p);
+    demand_ = looked_at<N>(demand, p);
     if (p.objective == PigeonObjective::kABinpack) {
       DemandMoments history = q.snapshot.demand;
       history.add(demand);
@@ -92,9 +116,10 @@ class Placement {
 
   /// What is to be minimal; NaN where the pod does not fit.
   [[nodiscard]] double value(const Node& n, std::size_t candidate) const {
-    const Vector booked = looked_at(q_.booked(candidate).requests, p_);
+    const Vector booked = looked_at<N>(q_.booked(candidate).requests, p_);
     if (!fits(n, booked)) return kMissing;
-    const Vector from = used_of(n, booked), to = used_of(n, sum(booked, demand_));
+    const Vector from = utilization<N>(n, booked);
+    const Vector to = utilization<N>(n, sum<N>(booked, demand_));
     switch (p_.objective) {
       case PigeonObjective::kLoadBalance:
         return moments_.nodes() > 0 ? moments_.deviation_after(from[0], to[0]) : 0;
@@ -103,16 +128,12 @@ class Placement {
       case PigeonObjective::kABinpack:
         break;
     }
-    return std::abs(moments_.variation_after(from, to) - demand_variation_);
+    return std::abs(moments_.template variation_after<N>(from, to) - demand_variation_);
   }
 
  private:
-  [[nodiscard]] Vector used_of(const Node& n, const Vector& more) const {
-    return utilization(n, more, p_.resources.size());
-  }
-
   [[nodiscard]] bool fits(const Node& n, const Vector& booked) const {
-    for (std::size_t j = 0; j < p_.resources.size(); ++j) {
+    for (std::size_t j = 0; j < N; ++j) {
       // Amounts are sums of many requests: a rounding error is no lack.
       const double room = n.capacity[j] - n.used[j] - booked[j] + 1e-9 * n.capacity[j];
       if (demand_[j] > 0 && demand_[j] > room) return false;
@@ -131,11 +152,12 @@ class Placement {
 
   /// Takes what is on its way to a candidate into the cluster's moments.
   void book(std::size_t candidate) {
+    if (q_.booking[candidate] == 0) return;
     const Node* const n = cluster_.of(q_, candidate);
-    const wire::Resources& booked = q_.booked(candidate).requests;
-    if (n == nullptr || booked == wire::Resources{}) return;
-    const Vector from = used_of(*n, {}), to = used_of(*n, looked_at(booked, p_));
-    moments_.change(from, to);
+    if (n == nullptr) return;
+    const Vector from = utilization<N>(*n, {});
+    const Vector to = utilization<N>(*n, looked_at<N>(q_.booked(candidate).requests, p_));
+    moments_.template change<N>(from, to);
     if (p_.objective == PigeonObjective::kConsolidate && from[0] != to[0]) {
       booked_.add(from[0] - moments_.mean(), -1);
       booked_.add(to[0] - moments_.mean(), 1);
@@ -204,7 +226,7 @@ std::shared_ptr<const Prepared> Pigeon::prepare(const Snapshot& snapshot) const 
     }
     if (!counts(node)) continue;
     ++nodes;
-    const Vector u = utilization(node, {}, p_.resources.size());
+    const Vector u = utilization<pigeon::kMost>(node, {});
     for (std::size_t j = 0; j < pigeon::kMost; ++j) {
       mean[j] += (u[j] - mean[j]) / nodes;
       cluster->mean_capacity[j] += (node.capacity[j] - cluster->mean_capacity[j]) / nodes;
@@ -213,7 +235,7 @@ std::shared_ptr<const Prepared> Pigeon::prepare(const Snapshot& snapshot) const 
   cluster->moments = Moments(mean, p_.resources.size());
   for (const Node& node : cluster->node) {
     if (!counts(node)) continue;
-    const Vector u = utilization(node, {}, p_.resources.size());
+    const Vector u = utilization<pigeon::kMost>(node, {});
     cluster->moments.add(u);
     if (p_.objective == PigeonObjective::kConsolidate) cluster->distances.add(u[0] - mean[0], 1);
   }
@@ -223,23 +245,26 @@ std::shared_ptr<const Prepared> Pigeon::prepare(const Snapshot& snapshot) const 
 
 void Pigeon::judge(const Question& question, const Prepared* prepared, Judgement& out) const {
   const auto& cluster = *static_cast<const PreparedCluster*>(prepared);
-  const Placement placement(p_, cluster, question);
   std::vector<double>& value = out.memo;
   value.assign(question.size() + 1, kMissing);
-  value[question.size()] = placement.demand_variation();
   double least = std::numeric_limits<double>::infinity(), most = -least;
+  with_count(p_.resources.size(), [&](auto count) {
+    const Placement<count()> placement(p_, cluster, question);
+    value[question.size()] = placement.demand_variation();
+    for (std::size_t i = 0; i < question.size(); ++i) {
+      const Node* const node = cluster.of(question, i);
+      if (node == nullptr) continue;
+      out.score[i] = 0;  // unless it fits
+      value[i] = placement.value(*node, i);
+      least = value[i] < least ? value[i] : least;  // NaN changes neither
+      most = value[i] > most ? value[i] : most;
+    }
+  });
+  const bool alike = most - least <= kAlike;
+  const double per_range = alike ? 0 : 9 / (most - least);
   for (std::size_t i = 0; i < question.size(); ++i) {
-    const Node* const node = cluster.of(question, i);
-    if (node == nullptr) continue;
-    out.score[i] = 0;  // unless it fits
-    value[i] = placement.value(*node, i);
     if (std::isnan(value[i])) continue;
-    least = std::min(least, value[i]);
-    most = std::max(most, value[i]);
-  }
-  for (std::size_t i = 0; i < question.size(); ++i) {
-    if (std::isnan(value[i])) continue;
-    out.score[i] = most - least <= kAlike ? 1 : (1 + 9 * (most - value[i]) / (most - least)) / 10;
+    out.score[i] = alike ? 1 : (1 + per_range * (most - value[i])) / 10;
   }
 }
 
@@ -253,11 +278,11 @@ void Pigeon::explain(const Question& question, const Prepared* prepared, const J
                      std::size_t candidate, std::span<double> values) const {
   const Node* const node = static_cast<const PreparedCluster*>(prepared)->of(question, candidate);
   if (node == nullptr) return;
-  const Vector booked = looked_at(question.booked(candidate).requests, p_);
-  const Vector demand = looked_at(demand_of(question.pod.requests), p_);
+  const Vector booked = looked_at<1>(question.booked(candidate).requests, p_);
+  const Vector demand = looked_at<1>(demand_of(question.pod.requests), p_);
   values[0] = judged.memo[candidate];
-  values[1] = utilization(*node, booked, 1)[0];
-  values[2] = utilization(*node, sum(booked, demand), 1)[0];
+  values[1] = utilization<1>(*node, booked)[0];
+  values[2] = utilization<1>(*node, sum<1>(booked, demand))[0];
   values[3] = judged.memo[question.size()];
 }
 

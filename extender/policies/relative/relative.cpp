@@ -119,14 +119,19 @@ void Relative::judge(const Question& question, const Prepared* prepared, Judgeme
   const std::vector<Node>& nodes = static_cast<const PreparedNodes*>(prepared)->node;
   const Rates mean = means_of(question, nodes);
   out.memo.assign(mean.begin(), mean.end());
+  // (rate / mean - best) / (worst - best), with the divisions done once.
   const double range = p_.worst_ratio - p_.best_ratio;
+  const double shift = p_.best_ratio / range;
+  Rates scale;
+  for (std::size_t r = 0; r < kRates; ++r) scale[r] = 1 / (mean[r] * range);
   for (std::size_t i = 0; i < question.size(); ++i) {
     const std::uint32_t row = question.row[i];
     if (row == NodeTable::kUnknown || !nodes[row].known) continue;
     double score = 0;
     for (std::size_t r = 0; r < kRates; ++r) {
-      const double badness = (nodes[row].rate[r] / mean[r] - p_.best_ratio) / range;
-      score += weight_[r] * (std::isnan(badness) ? kNeutral : 1 - std::clamp(badness, 0.0, 1.0));
+      const double badness = nodes[row].rate[r] * scale[r] - shift;
+      const double clamped = std::min(std::max(badness, 0.0), 1.0);
+      score += weight_[r] * (std::isnan(badness) ? kNeutral : 1 - clamped);
     }
     out.score[i] = std::min(score, 1.0);
   }

@@ -12,8 +12,6 @@
 namespace optipod::extender {
 namespace {
 
-/// Nothing on 0 .. 1 deviates more.
-constexpr double kMostDeviation = 0.5;
 /// Below, a Beta distribution is a normal one to all digits that count, and its parameters are so
 /// large that evaluating it is slow.
 constexpr double kNormalBelow = 1e-4;
@@ -74,24 +72,6 @@ double risk_from(double mean, double deviation, double threshold) {
                    least_risk(std::max(from, threshold), to, deviation, threshold)});
 }
 
-// The table: a row for each deviation, a column for each distance z from the mean to the threshold
-// in deviations. So a step at the threshold is as smooth for a small deviation as for a large one,
-// and at one deviation the mean moves along the columns alone.
-constexpr std::size_t kRows = 128, kColumns = 192;
-/// Nearer to each other around the threshold: at z / (1 + |z| / kSpread).
-constexpr double kSpread = 4;
-/// Beyond, the risk is 1 or none.
-constexpr double kLeastZ = -8, kMostZ = 12;
-
-constexpr double squeezed(double z) {
-  return z / (1 + (z < 0 ? -z : z) / kSpread);
-}
-constexpr double stretched(double squeezed) {
-  return squeezed / (1 - (squeezed < 0 ? -squeezed : squeezed) / kSpread);
-}
-constexpr double kFirst = squeezed(kLeastZ), kLast = squeezed(kMostZ);
-constexpr double kColumnsPerUnit = kColumns / (kLast - kFirst);
-
 }  // namespace
 
 double overload_risk(double mean, double deviation, double threshold) {
@@ -102,55 +82,49 @@ double overload_risk(double mean, double deviation, double threshold) {
   return risk_from(mean, std::min(deviation, kMostDeviation), threshold);
 }
 
+double RiskTable::stretched(double squeezed) {
+  const double z = squeezed / (1 - std::abs(squeezed) / kNear);
+  return std::clamp(z, -kMostZ, kMostZ);  // instead of infinity
+}
+
 RiskTable::RiskTable(double threshold)
-    : threshold_(threshold), risk_((kRows + 1) * (kColumns + 1)) {
-  if (!(threshold > 0 && threshold < 1)) return;
-  for (std::size_t r = 0; r <= kRows; ++r) {
-    const double deviation = kMostDeviation * static_cast<double>(r) / kRows;
-    double least = std::numeric_limits<double>::infinity();
-    for (std::size_t c = 0; c <= kColumns; ++c) {  // from the largest mean to the smallest
-      const double z = stretched(kFirst + static_cast<double>(c) / kColumnsPerUnit);
-      const double mean = threshold - z * deviation;
-      double& entry = risk_[r * (kColumns + 1) + c];
-      if (r == 0) {
-        entry = normal_risk(z);
-      } else if (mean >= 1) {
-        entry = least = mean;  // the limit goes on, so that the cell which 1 lies in is right
-      } else if (mean >= least_mean(deviation)) {
-        entry = least = std::min(least, plain_risk(mean, deviation, threshold));
-      } else {  // likewise for the cell in which Beta distributions begin
-        entry = least < least_mean(deviation) ? least : mean;
-      }
+    : threshold_(threshold), table_((kRows + 1) * (kColumns + 1)) {
+  for (std::uint32_t r = 0; r <= kRows; ++r) {
+    fill_row(kMostDeviation * r / kRows, &table_[r * (kColumns + 1)]);
+  }
+}
+
+/// From the largest mean to the smallest.
+void RiskTable::fill_row(double deviation, double* row) const {
+  double least = std::numeric_limits<double>::infinity();
+  for (std::uint32_t c = 0; c <= kColumns; ++c) {
+    const double z = stretched(c / kColumnsPerUnit - kNear);
+    const double mean = threshold_ - z * deviation;
+    if (threshold_ <= 0 || threshold_ >= 1) {
+      row[c] = threshold_ <= 0 ? 1 : 0;
+    } else if (deviation == 0) {
+      row[c] = normal_risk(z);
+    } else if (mean >= 1) {
+      row[c] = least = mean;  // the limit goes on, so that the cell which 1 lies in is right
+    } else if (mean >= least_mean(deviation)) {
+      row[c] = least = std::min(least, plain_risk(mean, deviation, threshold_));
+    } else {  // likewise for the cell in which Beta distributions begin
+      row[c] = least < least_mean(deviation) ? least : mean;
     }
   }
 }
 
-double RiskTable::risk(double mean, double deviation) const {
-  if (!(threshold_ > 0 && threshold_ < 1) || deviation <= 0) {
-    return overload_risk(mean, deviation, threshold_);
+RiskTable::Spread RiskTable::spread(Pair deviation) {
+  Spread out;
+  for (int lane = 0; lane < 2; ++lane) {
+    const double d = std::min(deviation[lane], kMostDeviation);
+    const double row = d * (kRows / kMostDeviation);
+    out.row[lane] = std::min(static_cast<std::uint32_t>(row), kRows - 1);
+    out.down[lane] = row - out.row[lane];
+    out.per_deviation[lane] = std::min(1 / d, kMostZ);  // a step for no deviation
+    out.least_mean[lane] = least_mean(d);
   }
-  deviation = std::min(deviation, kMostDeviation);
-  double limit = 1;
-  if (mean < 0.5 && deviation * deviation > mean * (1 - mean)) {
-    limit = mean;
-    mean = least_mean(deviation);
-  }
-  const double z = std::clamp((threshold_ - mean) / deviation, kLeastZ, kMostZ);
-  const double risk =
-      at(deviation * (kRows / kMostDeviation), (squeezed(z) - kFirst) * kColumnsPerUnit);
-  return std::clamp(risk, 0.0, limit);
-}
-
-double RiskTable::at(double row, double column) const {
-  const auto r = std::min(static_cast<std::size_t>(row), kRows - 1);
-  const auto c = std::min(static_cast<std::size_t>(column), kColumns - 1);
-  const double down = row - static_cast<double>(r);
-  const double right = column - static_cast<double>(c);
-  const double* const upper = &risk_[r * (kColumns + 1) + c];
-  const double* const lower = upper + kColumns + 1;
-  const double above = upper[0] + right * (upper[1] - upper[0]);
-  const double below = lower[0] + right * (lower[1] - lower[0]);
-  return above + down * (below - above);
+  return out;
 }
 
 }  // namespace optipod::extender

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include <fmt/format.h>
@@ -13,14 +14,23 @@ namespace {
 
 enum : std::size_t { kCpu, kMemory, kResources };
 
-/// One resource of one node, without the pod; all NaN where the node has not told enough.
-struct Measured {
-  double mean = kMissing, deviation = kMissing;  ///< of its utilisation, 0 .. 1
-  double per_capacity = kMissing;                ///< 1 / CPUs or bytes
+constexpr Pair kSilent{kMissing, kMissing};
 
-  [[nodiscard]] bool told() const { return !std::isnan(mean); }
+/// One node without the pod: utilisations are 0 .. 1. What it has not told of is 0.
+struct Node {
+  Pair mean{}, deviation{}, root_deviation{};
+  Pair per_capacity{};  ///< 1 / CPUs, 1 / bytes
+  RiskTable::Spread spread{};
+  bool told[kResources] = {};
+
+  [[nodiscard]] bool told_all() const { return told[kCpu] && told[kMemory]; }
+  /// NaN for what it has not told of.
+  [[nodiscard]] Pair known(Pair values) const {
+    return told_all() ? values
+                      : Pair{told[kCpu] ? values[kCpu] : kMissing,
+                             told[kMemory] ? values[kMemory] : kMissing};
+  }
 };
-using Node = std::array<Measured, kResources>;
 
 struct PreparedNodes final : Prepared {
   std::vector<Node> node;  ///< [row]
@@ -42,8 +52,9 @@ Signals signals_of(std::size_t resource, SafeWindow window) {
   return kAll[resource][static_cast<std::size_t>(window)];
 }
 
-Measured measured_at(const Snapshot& snapshot, std::size_t row, std::size_t resource,
-                     const SafeParameters& p) {
+/// Adds one resource; nothing where the node has not told enough.
+void measure(const Snapshot& snapshot, std::size_t row, std::size_t resource,
+             const SafeParameters& p, Node& node) {
   const Signals signals = signals_of(resource, p.window);
   const double mean = snapshot.value(signals.mean)[row];
   const double deviation = snapshot.value(signals.deviation)[row];
@@ -51,122 +62,99 @@ Measured measured_at(const Snapshot& snapshot, std::size_t row, std::size_t reso
   const double capacity = facts.known
                               ? facts.allocatable[resource == kCpu ? wire::kCpu : wire::kMemory]
                               : snapshot.value(signals.capacity)[row];
-  if (std::isnan(mean) || std::isnan(deviation) || std::isnan(capacity)) return {};
+  if (std::isnan(mean) || std::isnan(deviation) || std::isnan(capacity)) return;
   const double forecast = snapshot.value(signals.forecast)[row];
   const double expected = std::isnan(forecast) ? mean
                                                : (1 - p.forecast_weight) * std::min(mean, 1.0) +
                                                      p.forecast_weight * std::min(forecast, 1.0);
-  return {std::min(expected, 1.0), std::min(deviation, 1.0), 1 / capacity};
+  node.told[resource] = true;
+  node.mean[resource] = std::min(expected, 1.0);
+  node.deviation[resource] = std::min(deviation, 1.0);
+  node.per_capacity[resource] = 1 / capacity;
 }
 
 /// What the pod adds.
 struct Demand {
-  double amount;     ///< CPUs or bytes
-  double deviation;  ///< of the same
+  Pair amount, deviation;  ///< CPUs, bytes
+  bool varies;             ///< there is a deviation
 };
 
 /// It may use what it asks for, and does use what is expected of it: the larger counts, and
 /// anything between the two is as likely.
-Demand demand_of(double requested, double expected) {
-  return {std::max(requested, expected), std::abs(requested - expected) / std::sqrt(12.0)};
-}
-
-using Demands = std::array<Demand, kResources>;
-
-Demands demands_of(const Question& q) {
-  return {demand_of(q.pod.requests.cpu(), q.expected.cpu),
-          demand_of(q.pod.requests.memory(), q.expected.memory)};
-}
-
-double booked_of(const Booked& booked, std::size_t resource) {
-  return resource == kCpu ? booked.usage.cpu : booked.usage.memory;
+Demand demand_of(const Question& q) {
+  const Pair requested{q.pod.requests.cpu(), q.pod.requests.memory()};
+  const Pair expected{q.expected.cpu, q.expected.memory};
+  const Pair deviation = magnitude(requested - expected) / std::sqrt(12.0);
+  return {larger(requested, expected), deviation, deviation[kCpu] > 0 || deviation[kMemory] > 0};
 }
 
 /// Of a capacity of 0 any amount is too much.
-double share_of(double amount, double per_capacity) {
-  return amount > 0 ? amount * per_capacity : 0;
+Pair share_of(Pair amount, Pair per_capacity) {
+  return amount > 0 ? amount * per_capacity : Pair{};
 }
 
+/// With the pod, and what is booked already.
 struct Load {
-  double mean, deviation;  ///< of the utilisation with the pod, 0 .. 1
+  Pair mean, deviation, root_deviation;  ///< of the utilisation, 0 .. 1
+  Pair risk;                             ///< of overload
 };
 
-Load load_with(const Measured& node, const Demand& demand, double booked) {
-  Load load{std::min(node.mean + share_of(demand.amount + booked, node.per_capacity), 1.0),
-            node.deviation};
-  if (demand.deviation > 0) {
-    const double more = std::min(share_of(demand.deviation, node.per_capacity), 1.0);
-    load.deviation = std::min(std::sqrt(load.deviation * load.deviation + more * more), 1.0);
+Load load_with(const Node& node, const Demand& demand, const Booked& booked,
+               const RiskTable& table) {
+  const Pair more = demand.amount + Pair{booked.usage.cpu, booked.usage.memory};
+  const Pair mean = smaller(node.mean + share_of(more, node.per_capacity), pair(1));
+  if (!demand.varies) {
+    return {mean, node.deviation, node.root_deviation, table.risk(mean, node.spread)};
   }
-  return load;
+  const Pair own = smaller(share_of(demand.deviation, node.per_capacity), pair(1));
+  const Pair deviation = smaller(root(node.deviation * node.deviation + own * own), pair(1));
+  return {mean, deviation, root(deviation), table.risk(mean, RiskTable::spread(deviation))};
 }
 
-double overload_score(double risk, double tolerated) {
-  if (risk >= tolerated) return risk > 0 ? 0 : 1;  // the latter where nothing is tolerated
-  return 1 - std::sqrt(risk / tolerated);
-}
-
-double balance_score(const Load& load) {
-  return 1 - (load.mean + std::sqrt(load.deviation)) / 2;
-}
-
-/// Of one candidate, or the candidates' means: [resource], NaN where it has not told.
+/// Of one candidate, or the candidates' means: NaN where it has not told.
 struct Scores {
-  std::array<double, kResources> overload{kMissing, kMissing}, balance{kMissing, kMissing};
+  Pair overload = kSilent, balance = kSilent;
 };
 
-Scores scores_of(const Node& node, const Demands& demands, const Booked& booked,
-                 const RiskTable& table, double tolerated, bool& too_risky) {
-  Scores scores;
-  for (std::size_t r = 0; r < kResources; ++r) {
-    if (!node[r].told()) continue;
-    const Load load = load_with(node[r], demands[r], booked_of(booked, r));
-    const double risk = table.risk(load.mean, load.deviation);
-    too_risky = too_risky || risk > tolerated;
-    scores.overload[r] = overload_score(risk, tolerated);
-    scores.balance[r] = balance_score(load);
-  }
-  return scores;
+/// 1 / the risk that is tolerated, as good as infinite for none.
+double per_tolerated(double tolerated) {
+  return tolerated > 0 ? 1 / tolerated : std::numeric_limits<double>::max();
 }
 
-double weaker(const std::array<double, kResources>& own,
-              const std::array<double, kResources>& means) {
+/// Overload: 1 - √(risk / tolerated), 0 from there on; 1 for no risk where none is tolerated.
+Scores scores_of(const Load& load, double per_tolerated) {
+  return {larger(1 - root(load.risk * per_tolerated), Pair{}),
+          1 - (load.mean + load.root_deviation) / 2};
+}
+
+/// The smaller one; what is NaN is taken for the mean, and where that is NaN too, not at all.
+double weaker(Pair own, Pair means) {
   const double cpu = std::isnan(own[kCpu]) ? means[kCpu] : own[kCpu];
   const double memory = std::isnan(own[kMemory]) ? means[kMemory] : own[kMemory];
-  return std::fmin(cpu, memory);  // NaN: the other
+  return memory < cpu || std::isnan(cpu) ? memory : cpu;
 }
 
 /// Sums, then means over the candidates that told.
 class MeanScores {
  public:
-  void add(const Scores& scores) {
-    for (std::size_t r = 0; r < kResources; ++r) {
-      if (std::isnan(scores.overload[r])) continue;
-      sum_.overload[r] += scores.overload[r];
-      sum_.balance[r] += scores.balance[r];
-      ++count_[r];
-    }
+  void add(const Scores& scores, const Node& node) {
+    const Pair told{node.told[kCpu] ? 1.0 : 0.0, node.told[kMemory] ? 1.0 : 0.0};
+    overload_ += scores.overload * told;
+    balance_ += scores.balance * told;
+    count_ += told;
   }
-  [[nodiscard]] Scores mean() const {
-    Scores mean;
-    for (std::size_t r = 0; r < kResources; ++r) {
-      if (count_[r] == 0) continue;
-      mean.overload[r] = sum_.overload[r] / static_cast<double>(count_[r]);
-      mean.balance[r] = sum_.balance[r] / static_cast<double>(count_[r]);
-    }
-    return mean;
-  }
+  /// NaN where nobody told.
+  [[nodiscard]] Scores mean() const { return {overload_ / count_, balance_ / count_}; }
 
  private:
-  Scores sum_{{0, 0}, {0, 0}};
-  std::array<std::size_t, kResources> count_{};
+  Pair overload_{}, balance_{}, count_{};
 };
 
 const Node* node_of(const Question& q, const Prepared* prepared, std::size_t candidate) {
   const std::uint32_t row = q.row[candidate];
   if (row == NodeTable::kUnknown) return nullptr;
   const Node& node = static_cast<const PreparedNodes*>(prepared)->node[row];
-  return node[kCpu].told() || node[kMemory].told() ? &node : nullptr;
+  return node.told[kCpu] || node.told[kMemory] ? &node : nullptr;
 }
 
 }  // namespace
@@ -217,46 +205,48 @@ std::shared_ptr<const Prepared> Safe::prepare(const Snapshot& snapshot) const {
   auto prepared = std::make_shared<PreparedNodes>();
   prepared->node.resize(snapshot.size());
   for (std::size_t row = 0; row < snapshot.size(); ++row) {
-    for (std::size_t r = 0; r < kResources; ++r) {
-      prepared->node[row][r] = measured_at(snapshot, row, r, p_);
-    }
+    Node& node = prepared->node[row];
+    for (std::size_t r = 0; r < kResources; ++r) measure(snapshot, row, r, p_, node);
+    node.root_deviation = root(node.deviation);
+    node.spread = RiskTable::spread(node.deviation);
   }
   return prepared;
 }
 
 void Safe::judge(const Question& question, const Prepared* prepared, Judgement& out) const {
-  const Demands demands = demands_of(question);
-  const auto scored = [&](const Node& node, std::size_t candidate, bool& too_risky) {
-    return scores_of(node, demands, question.booked(candidate), risk_, p_.percentile, too_risky);
-  };
-  const auto combined = [&](const Scores& own, const Scores& means) {
-    return (p_.overload_weight * weaker(own.overload, means.overload) +
-            p_.balance_weight * weaker(own.balance, means.balance)) /
-           (p_.overload_weight + p_.balance_weight);
+  const Demand demand = demand_of(question);
+  const double per_risk = per_tolerated(p_.percentile);
+  const double overload_weight = p_.overload_weight / (p_.overload_weight + p_.balance_weight);
+  const auto combined = [&](double overload, double balance) {
+    return overload_weight * overload + (1 - overload_weight) * balance;
   };
   MeanScores sums;
-  bool partial = false;
-  for (std::size_t i = 0; i < question.size(); ++i) {
-    const Node* node = node_of(question, prepared, i);
+  std::vector<std::uint32_t> partial;
+  for (std::uint32_t i = 0; i < question.size(); ++i) {
+    const Node* const node = node_of(question, prepared, i);
     if (node == nullptr) continue;
-    bool too_risky = false;
-    const Scores own = scored(*node, i, too_risky);
-    sums.add(own);
-    partial = partial || !(*node)[kCpu].told() || !(*node)[kMemory].told();
-    out.score[i] = combined(own, own);
-    out.reject[i] = p_.reject && too_risky ? 1 : 0;
+    const Load load = load_with(*node, demand, question.booked(i), risk_);
+    const Scores own = scores_of(load, per_risk);
+    sums.add(own, *node);
+    const Pair risk = node->known(load.risk);
+    out.reject[i] = p_.reject && (risk[kCpu] > p_.percentile || risk[kMemory] > p_.percentile);
+    if (node->told_all()) {
+      out.score[i] = combined(lesser(own.overload), lesser(own.balance));
+    } else {
+      partial.push_back(i);
+    }
   }
-  if (!partial) return;
+  if (partial.empty()) return;
   // A resource of which a node has not told is taken for the candidates' mean: it may not gain by
   // it.
   const Scores means = sums.mean();
   out.memo.assign(
       {means.overload[kCpu], means.overload[kMemory], means.balance[kCpu], means.balance[kMemory]});
-  for (std::size_t i = 0; i < question.size(); ++i) {
-    const Node* node = node_of(question, prepared, i);
-    if (node == nullptr || ((*node)[kCpu].told() && (*node)[kMemory].told())) continue;
-    bool too_risky = false;
-    out.score[i] = combined(scored(*node, i, too_risky), means);
+  for (const std::uint32_t i : partial) {
+    const Node& node = *node_of(question, prepared, i);
+    const Scores own = scores_of(load_with(node, demand, question.booked(i), risk_), per_risk);
+    out.score[i] = combined(weaker(node.known(own.overload), means.overload),
+                            weaker(node.known(own.balance), means.balance));
   }
 }
 
@@ -273,22 +263,18 @@ void Safe::explain(const Question& question, const Prepared* prepared, const Jud
   if (node == nullptr) return;
   Scores means;
   if (judged.memo.size() == 4) {
-    means = {{judged.memo[0], judged.memo[1]}, {judged.memo[2], judged.memo[3]}};
+    means = {Pair{judged.memo[0], judged.memo[1]}, Pair{judged.memo[2], judged.memo[3]}};
   }
-  const Demands demands = demands_of(question);
-  Scores own;
+  const Load load = load_with(*node, demand_of(question), question.booked(candidate), risk_);
   for (std::size_t r = 0; r < kResources; ++r) {
-    if (!(*node)[r].told()) continue;
-    const Load load = load_with((*node)[r], demands[r], booked_of(question.booked(candidate), r));
-    const double risk = risk_.risk(load.mean, load.deviation);  // what the score rests on
-    values[3 * r] = load.mean;
-    values[3 * r + 1] = load.deviation;
-    values[3 * r + 2] = risk;
-    own.overload[r] = overload_score(risk, p_.percentile);
-    own.balance[r] = balance_score(load);
+    if (!node->told[r]) continue;
+    values[3 * r] = load.mean[r];
+    values[3 * r + 1] = load.deviation[r];
+    values[3 * r + 2] = load.risk[r];  // what the score rests on
   }
-  values[6] = weaker(own.overload, means.overload);
-  values[7] = weaker(own.balance, means.balance);
+  const Scores own = scores_of(load, per_tolerated(p_.percentile));
+  values[6] = weaker(node->known(own.overload), means.overload);
+  values[7] = weaker(node->known(own.balance), means.balance);
 }
 
 }  // namespace optipod::extender
