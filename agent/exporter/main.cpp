@@ -5,10 +5,12 @@
 
 #include <charconv>
 #include <cstdint>
+#include <cstdio>
 #include <optional>
 #include <string>
 
 #include "agent/exporter/collector.hpp"
+#include "agent/exporter/list_metrics.hpp"
 #include "common/app/app.hpp"
 #include "common/http/standard_routes.hpp"
 
@@ -20,6 +22,7 @@ struct Options {
   std::string segment = "/run/optipod/current.shm";
   std::string segment_owner;
   std::string listen_address = ":9000";
+  std::string list_metrics;
 };
 
 /// A user's name or number as its number.
@@ -33,6 +36,19 @@ std::optional<std::uint32_t> user_id(const std::string& user) {
   const passwd* entry = getpwnam(user.c_str());
   if (entry == nullptr) return std::nullopt;
   return entry->pw_uid;
+}
+
+/// /metrics, or those groups of it that collect[] names.
+void serve_page(exporter::Collector& collector, const http::Request& request,
+                http::Response& response) {
+  const auto selection = exporter::Selection::parse(request.params("collect[]"));
+  if (!selection) {
+    response.status = 400;
+    response.content_type = "text/plain; charset=utf-8";
+    response.body = selection.error() + "\n";
+    return;
+  }
+  collector.scrape({.selection = *selection}, response.body);
 }
 
 int serve(app::Stop& stop, const Options& options) {
@@ -50,7 +66,11 @@ int serve(app::Stop& stop, const Options& options) {
   http::add_standard_routes(
       server, {.program = "optipod-exporter",
                .description = "What this node's containers wait for, measured in its kernel.",
-               .render_metrics = [&collector](std::string& out) { collector.scrape(out); },
+               .render_metrics = {},
+               .serve_metrics =
+                   [&collector](const http::Request& request, http::Response& response) {
+                     serve_page(collector, request, response);
+                   },
                .readiness =
                    [&collector] {
                      const bool ready = collector.ready();
@@ -88,7 +108,14 @@ int main(int argc, char** argv) {
                    "Address to serve on, HOST:PORT or :PORT")
         ->type_name("ADDRESS")
         ->capture_default_str();
+    cli.add_option("--list-metrics", options.list_metrics,
+                   "Print every metric that is served, as tables, and end")
+        ->type_name("markdown")
+        ->check(CLI::IsMember({"markdown"}));
   };
-  return app::run(argc, argv, info, declare,
-                  [&options](app::Stop& stop) { return serve(stop, options); });
+  return app::run(argc, argv, info, declare, [&options](app::Stop& stop) -> int {
+    if (options.list_metrics.empty()) return serve(stop, options);
+    const bool said = std::fputs(exporter::metrics_as_markdown().c_str(), stdout) >= 0;
+    return said ? app::kOk : app::kFailure;
+  });
 }

@@ -30,6 +30,10 @@ void append_integer(std::string& out, std::uint64_t value) {
   out.append(text, end);
 }
 
+void append_plain(std::string& out, const Label* label) {
+  if (label != nullptr) out.append(label->name).append("=\"").append(label->value).push_back('"');
+}
+
 /// The whole line's end at once: number and newline.
 void end_line(std::string& out, std::uint64_t value) {
   char text[24];
@@ -54,52 +58,49 @@ void append_seconds(std::string& out, std::uint64_t ns) {
   out.append(text, digits + 1);
 }
 
-void Page::family(std::string_view scope, std::string_view name, text::MetricType type,
-                  std::string_view help) {
-  name_.assign("optipod_").append(scope).append("_").append(name);
-  type_ = type;
-  help_ = help;
+void Page::family(const Metric& metric) {
+  metric_ = &metric;
   begun_ = false;
 }
 
 void Page::begin_family() {
   if (begun_) return;
-  exposition_.family(name_, type_, help_);
+  name_.assign(prefix(metric_->subject)).append(metric_->name);
+  exposition_.family(name_, metric_->type, metric_->help, metric_->unit);
   begun_ = true;
 }
 
-void Page::begin_line(std::string_view suffix, std::string_view labels, std::string_view more) {
+void Page::begin_line(std::string_view suffix, std::string_view labels, const Label* more) {
   begin_family();
   out_.append(name_).append(suffix);
-  if (labels.empty() && more.empty()) {
+  if (labels.empty() && more == nullptr) {
     out_.push_back(' ');
     return;
   }
   out_.push_back('{');
   out_.append(labels);
-  if (!labels.empty() && !more.empty()) out_.push_back(',');
-  out_.append(more);
+  if (!labels.empty() && more != nullptr) out_.push_back(',');
+  append_plain(out_, more);
   out_.append("} ");
 }
 
-void Page::sample(std::string_view labels, std::string_view more, std::uint64_t value) {
+void Page::sample(std::string_view labels, const Label* more, std::uint64_t value) {
   begin_line({}, labels, more);
   end_line(out_, value);
 }
 
-void Page::sample_seconds(std::string_view labels, std::string_view more, std::uint64_t ns) {
+void Page::sample_seconds(std::string_view labels, const Label* more, std::uint64_t ns) {
   begin_line({}, labels, more);
   append_seconds(out_, ns);
   out_.push_back('\n');
 }
 
-void Page::histogram(std::string_view labels, std::string_view more,
-                     const shm::Histogram& histogram) {
+void Page::histogram(std::string_view labels, const Label* more, const shm::Histogram& histogram) {
   begin_family();
   bucket_.assign(name_).append("_bucket{").append(labels);
   if (!labels.empty()) bucket_.push_back(',');
-  bucket_.append(more);
-  if (!more.empty()) bucket_.push_back(',');
+  append_plain(bucket_, more);
+  if (more != nullptr) bucket_.push_back(',');
   bucket_.append("le=\"");
 
   const auto& ends = bucket_ends();

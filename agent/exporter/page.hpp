@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The hot writer of the page: text format 0.0.4 straight into one buffer, integers only. 250
+// The hot writer of the page: an exposition format straight into one buffer, integers only. 250
 // containers are more than 20,000 lines, so each line is a copy of prepared text and a number.
 #pragma once
 
@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "agent/exporter/metric.hpp"
 #include "common/text/exposition.hpp"
 #include "shm/records.hpp"
 
@@ -18,31 +19,30 @@ namespace optipod::exporter {
 void append_seconds(std::string& out, std::uint64_t ns);
 
 /// Appends to a caller-owned buffer. A family that gets no sample leaves no trace: what is unknown
-/// is absent, never zero. `labels` is rendered text as text::append_label makes it, `more`
-/// likewise; both may be empty. Label sets within a family must differ; the page does not check.
+/// is absent, never zero. `labels` is rendered text as text::append_label makes it; `more` one
+/// label behind them, or null. Label sets within a family must differ; the page does not check.
 class Page {
  public:
-  explicit Page(std::string& out) : out_(out), exposition_(out) {}
+  explicit Page(std::string& out, text::Format format = text::Format::kText)
+      : out_(out), exposition_(out, format) {}
 
-  /// Starts optipod_<scope>_<name>; the views must live until the next call of family().
-  void family(std::string_view scope, std::string_view name, text::MetricType type,
-              std::string_view help);
+  /// Starts a metric's family; the metric must live until the next call of family().
+  void family(const Metric& metric);
 
-  void sample(std::string_view labels, std::string_view more, std::uint64_t value);
-  void sample_seconds(std::string_view labels, std::string_view more, std::uint64_t ns);
+  void sample(std::string_view labels, const Label* more, std::uint64_t value);
+  void sample_seconds(std::string_view labels, const Label* more, std::uint64_t ns);
   /// 21 cumulative buckets of 2^10 .. 2^30 ns, +Inf, _sum and _count. Shorter waits are in the
   /// first bucket, longer ones in +Inf alone; `le` is inclusive, as the record's bounds are.
-  void histogram(std::string_view labels, std::string_view more, const shm::Histogram& histogram);
+  void histogram(std::string_view labels, const Label* more, const shm::Histogram& histogram);
 
  private:
   void begin_family();
-  void begin_line(std::string_view suffix, std::string_view labels, std::string_view more);
+  void begin_line(std::string_view suffix, std::string_view labels, const Label* more);
 
   std::string& out_;
   text::ExpositionWriter exposition_;
   std::string name_;
-  std::string_view help_;
-  text::MetricType type_ = text::MetricType::kUntyped;
+  const Metric* metric_ = nullptr;
   bool begun_ = false;
   std::string bucket_;  ///< a bucket line up to and including le="
 };

@@ -8,6 +8,8 @@
 
 #include <prometheus/registry.h>
 
+#include "common/text/exposition.hpp"
+
 namespace optipod::text {
 
 /// A registry with optipod_<program>_build_info and the process_* metrics every exporter has
@@ -20,7 +22,7 @@ class SelfMetrics {
 
   prometheus::Registry& registry();
   /// Appends the exposition of everything registered, families sorted by name.
-  void render(std::string& out) const;
+  void render(std::string& out, Format format = Format::kText) const;
 
  private:
   struct Impl;

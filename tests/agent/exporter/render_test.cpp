@@ -3,6 +3,7 @@
 
 #include <fstream>
 #include <map>
+#include <random>
 #include <sstream>
 
 #include "agent/exporter/page.hpp"
@@ -19,7 +20,7 @@ namespace {
 std::string page_of(const shm::Tick& tick, std::size_t* hidden = nullptr) {
   std::string out;
   Renderer renderer;
-  const std::size_t count = renderer.render(tick, out);
+  const std::size_t count = renderer.render(tick, {}, out);
   if (hidden != nullptr) *hidden = count;
   return out;
 }
@@ -51,8 +52,17 @@ TEST_CASE("histograms have inclusive bounds, are cumulative and complete") {
   const auto render = [](const shm::Histogram& h) {
     std::string out;
     Page page(out);
-    page.family("node", "wait_seconds", text::MetricType::kHistogram, "A test.");
-    page.histogram({}, {}, h);
+    const Metric metric{.subject = Subject::kNode,
+                        .topic = Topic::kCpu,
+                        .name = "wait_seconds",
+                        .type = text::MetricType::kHistogram,
+                        .unit = "seconds",
+                        .labels = {},
+                        .source = {},
+                        .help = "A test.",
+                        .high = {}};
+    page.family(metric);
+    page.histogram({}, nullptr, h);
     return out;
   };
   const std::string name = "optipod_node_wait_seconds";
@@ -96,9 +106,9 @@ TEST_CASE("the golden page") {
   tick.containers.push_back(container("", "", "/system.slice/ssh.service", 9));
   tick.devices.push_back(device("sda", 3));
   std::string page;
-  render_status(true, tick.node.sampled_realtime_ns, page);
+  render_status({true, tick.node.sampled_realtime_ns}, {}, page);
   Renderer renderer;
-  CHECK(renderer.render(tick, page) == 0);
+  CHECK(renderer.render(tick, {}, page) == 0);
 
   std::ifstream file(GOLDEN_PAGE);
   std::stringstream golden;
@@ -115,8 +125,8 @@ TEST_CASE("the golden page") {
 
   SECTION("a second rendering by the same object is the same text") {
     std::string again;
-    render_status(true, tick.node.sampled_realtime_ns, again);
-    renderer.render(tick, again);
+    render_status({true, tick.node.sampled_realtime_ns}, {}, again);
+    renderer.render(tick, {}, again);
     CHECK(again == page);
   }
 }
@@ -174,7 +184,11 @@ TEST_CASE("each valid bit takes its own families away and nothing else") {
     return Scraped(page_of(none)).types().size();
   }();
 
-  for (std::uint64_t valid = 0; valid <= kEverything; ++valid) {
+  std::vector<std::uint64_t> cases = {0, kEverything};
+  for (const auto& [bit, names] : families) cases.insert(cases.end(), {bit, kEverything & ~bit});
+  std::mt19937_64 random(7);
+  while (cases.size() < 1000) cases.push_back(random() & kEverything);
+  for (const std::uint64_t valid : cases) {
     tick.node.valid = tick.containers[0].valid = tick.devices[0].valid = valid;
     const std::string page = page_of(tick);
     std::size_t wrong = 0, expected = always;
@@ -303,11 +317,11 @@ TEST_CASE("250 containers, all signals") {
 
 TEST_CASE("the status of an agent that is gone") {
   std::string page;
-  render_status(false, 1'500'000'000, page);
+  render_status({false, 1'500'000'000}, {}, page);
   const Scraped gone(page);
   CHECK(gone.at("optipod_agent_up{}") == 0);
   CHECK(gone.at("optipod_sample_timestamp_seconds{}") == 1.5);
   page.clear();
-  render_status(false, std::nullopt, page);
+  render_status({false, std::nullopt}, {}, page);
   CHECK(Scraped(page).size() == 1);
 }
