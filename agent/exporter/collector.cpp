@@ -104,7 +104,12 @@ void Collector::render_self(const View& view, std::string& out) const {
                    .scrapes = scrapes_,
                    .render_ns = render_ns_},
                   view, out);
-  if (view.selection.has(process_metrics().front())) self_.render(out, view.format);
+  self_.render(out, view.format, [&view](std::string_view name) {
+    const auto metrics = process_metrics();
+    return std::any_of(metrics.begin(), metrics.end(), [&](const Metric& metric) {
+      return full_name(metric) == name && view.selection.has(metric);
+    });
+  });
 }
 
 }  // namespace optipod::exporter

@@ -12,6 +12,7 @@
 #include "agent/exporter/collector.hpp"
 #include "agent/exporter/list_metrics.hpp"
 #include "common/app/app.hpp"
+#include "common/http/accept.hpp"
 #include "common/http/standard_routes.hpp"
 
 namespace {
@@ -48,7 +49,10 @@ void serve_page(exporter::Collector& collector, const http::Request& request,
     response.body = selection.error() + "\n";
     return;
   }
-  collector.scrape({.selection = *selection}, response.body);
+  const text::Format format = http::accepted_format(request.header("Accept"));
+  if (format == text::Format::kOpenMetrics) response.content_type = text::kOpenMetricsContentType;
+  response.headers.emplace_back("Vary", "Accept");
+  collector.scrape({.format = format, .selection = *selection}, response.body);
 }
 
 int serve(app::Stop& stop, const Options& options) {

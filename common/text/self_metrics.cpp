@@ -205,7 +205,7 @@ prometheus::Registry& SelfMetrics::registry() {
   return impl_->registry;
 }
 
-void SelfMetrics::render(std::string& out, Format format) const {
+void SelfMetrics::render(std::string& out, Format format, const Keep& keep) const {
   Pages pages{format};
   add_process(pages);
 
@@ -229,7 +229,9 @@ void SelfMetrics::render(std::string& out, Format format) const {
   }
   std::stable_sort(pages.texts.begin(), pages.texts.end(),
                    [](const auto& a, const auto& b) { return a.first < b.first; });
-  for (const auto& page : pages.texts) out.append(page.second);
+  for (const auto& [name, text] : pages.texts) {
+    if (!keep || keep(name)) out.append(text);
+  }
 }
 
 }  // namespace optipod::text

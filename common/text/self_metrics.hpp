@@ -3,8 +3,10 @@
 // What a program says about itself: prometheus-cpp counts, common/text writes.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include <prometheus/registry.h>
 
@@ -21,8 +23,11 @@ class SelfMetrics {
   ~SelfMetrics();
 
   prometheus::Registry& registry();
-  /// Appends the exposition of everything registered, families sorted by name.
-  void render(std::string& out, Format format = Format::kText) const;
+  /// Whether a family is to be shown.
+  using Keep = std::function<bool(std::string_view name)>;
+  /// Appends the exposition of everything registered, or of what `keep` keeps of it, families
+  /// sorted by name.
+  void render(std::string& out, Format format = Format::kText, const Keep& keep = {}) const;
 
  private:
   struct Impl;

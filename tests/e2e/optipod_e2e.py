@@ -361,6 +361,21 @@ def samples(text):
     return {key: value for key, (value, _) in samples_at(text).items()}
 
 
+def open_samples(text):
+    """As samples(), of an OpenMetrics page, by the reference implementation's strict parser."""
+    # Here, so that the benchmarks, which share this file, do not need it.
+    from prometheus_client.openmetrics.parser import text_string_to_metric_families
+    assert text.endswith("# EOF\n")
+    found = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            assert sample.timestamp is None and sample.exemplar is None
+            key = (sample.name, frozenset(sample.labels.items()))
+            assert key not in found, f"series twice: {key}"
+            found[key] = sample.value
+    return found
+
+
 def series(found, name, **labels):
     """The values of `name` whose labels include these, as a list; found is what samples() returned."""
     wanted = set(labels.items())

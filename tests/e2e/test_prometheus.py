@@ -2,12 +2,15 @@
 """Debian's Prometheus beside OptiPod: it scrapes the exporter and federates the aggregator, and what it
 stores is what they served."""
 
+import contextlib
+import http.server
 import threading
 import urllib.parse
 
 import pytest
 
 from optipod_e2e import Prometheus, busy, promtool_check, samples, samples_at, series, wait_until
+from optipod_e2e import http as http_get
 
 TIMESTAMP = "optipod_sample_timestamp_seconds"
 NODE = "node-a"
@@ -88,6 +91,68 @@ def test_the_same_values_at_both_ends(stack, everything):
     compare_exporter(prometheus, served_pages)
     compare_federation(prometheus, federated_pages)
     compare_ends(prometheus, served_pages)
+
+
+class AsText(http.server.BaseHTTPRequestHandler):
+    """Hands a scraper's request on as one that takes the text format only."""
+
+    exporter = None
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):  # noqa: N802
+        reply = self.exporter.get(self.path, headers={"Accept": "text/plain;version=0.0.4"})
+        assert reply.headers["content-type"].startswith("text/plain")
+        self.send_response(reply.status)
+        self.send_header("Content-Type", reply.headers["content-type"])
+        self.send_header("Content-Length", str(len(reply.body)))
+        self.end_headers()
+        self.wfile.write(reply.body)
+
+    def log_message(self, *_args):
+        pass
+
+
+@contextlib.contextmanager
+def as_text(exporter):
+    """Address of an AsText in front of it."""
+    handler = type("Handler", (AsText,), {"exporter": exporter})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_both_formats_store_the_same(stack, everything):
+    exporter, _ = everything
+    with as_text(exporter) as text:
+        prometheus = Prometheus(stack, [
+            {"job_name": "open", "static_configs": [{"targets": [exporter.url.removeprefix("http://")]}]},
+            {"job_name": "text", "static_configs": [{"targets": [text]}]}])
+
+        def by_moment(job):
+            """Scrapes of one tick: {time of the sample: time of the scrape}."""
+            return {value: when for _, when, value in prometheus.query(f'{TIMESTAMP}{{job="{job}"}}[5m]')}
+
+        wait_until(lambda: len(by_moment("open").keys() & by_moment("text").keys()) >= 4, "four ticks in both", 60)
+        for target in prometheus.targets():
+            assert target["health"] == "up" and target["lastError"] == "", target
+    # Debian's Prometheus asks for OpenMetrics first; only there a metric's unit is told.
+    metadata = http_get(f"{prometheus.process.url}/api/v1/targets/metadata?match_target=" +
+                        urllib.parse.quote('{job="open"}')).json()["data"]
+    assert {entry["unit"] for entry in metadata if entry["metric"] == "optipod_node_cpu_usage_seconds"} == {"seconds"}
+
+    def stored(job, when):
+        found = prometheus.query(f'{{job="{job}",__name__=~"optipod_(node|container|agent)_.+"}}', at=when)
+        return {canonical(labels["__name__"], labels, drop=("job", "instance")): value
+                for labels, _, value in found}
+
+    opened, plain = by_moment("open"), by_moment("text")
+    for moment in opened.keys() & plain.keys():
+        first = stored("open", opened[moment])
+        assert first == stored("text", plain[moment])
+        assert len(first) > 100 or first[canonical("optipod_agent_up", {})] == 0
 
 
 def compare_exporter(prometheus, pages):

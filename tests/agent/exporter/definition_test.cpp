@@ -83,6 +83,36 @@ TEST_CASE("every metric that is served is defined, and the other way round") {
   }
 }
 
+TEST_CASE("OpenMetrics shows the same samples as the text format") {
+  const auto samples = [](const std::string& page) {
+    std::string lines;
+    std::stringstream in(page);
+    for (std::string line; std::getline(in, line);) {
+      const bool own = line.starts_with("process_");  // those run on between two pages
+      if (!line.starts_with("#")) lines.append(own ? line.substr(0, line.find(' ')) : line) += '\n';
+    }
+    return lines;
+  };
+  const std::string open = full_page({.format = text::Format::kOpenMetrics});
+  CHECK(samples(open) == samples(full_page({})));
+  std::string types;
+  for (const auto& [name, metric] : defined()) {
+    std::string family = name;
+    const auto drop = [&family](std::string_view suffix) {
+      if (!family.ends_with(suffix)) return false;
+      family.resize(family.size() - suffix.size());
+      return true;
+    };
+    std::string type(text::to_string(metric.type));
+    if (metric.type == text::MetricType::kCounter) CHECK(drop("_total"));
+    if (metric.type == text::MetricType::kGauge && drop("_info")) type = "info";
+    CAPTURE(family);
+    CHECK(open.find("# TYPE " + family + " " + type + "\n") != std::string::npos);
+    const std::string unit = "# UNIT " + family + " " + std::string(metric.unit) + "\n";
+    CHECK((open.find(unit) != std::string::npos) == !metric.unit.empty());
+  }
+}
+
 TEST_CASE("series have the labels that are defined") {
   class Labels : public text::ParseSink {
    public:
