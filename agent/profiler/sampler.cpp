@@ -54,6 +54,7 @@ void Sampler::sample(shm::Tick& tick) {
   const std::uint64_t boottime = now_ns(CLOCK_BOOTTIME), realtime = now_ns(CLOCK_REALTIME);
   tick.containers.clear();
   std::vector<shm::ContainerRecord> last_records;
+  kernel_.take_up();
   const bool have_values = read_values();
   const bool names_changed = names_.refresh();
   if (tree_changed(have_values) || names_changed) {
@@ -76,9 +77,12 @@ void Sampler::sample(shm::Tick& tick) {
   }
 
   node_.sample(values_of(root_id_), tick.node);
-  tick.node.cpu = kernel_.node_values().cpu;
-  tick.node.valid |= kernel_.valid() & (shm::kValidRunqueueWait | shm::kValidPreemptions |
-                                        shm::kValidSwitches | shm::kValidBlockIo);
+  const SlotValues node = kernel_.node_values();
+  tick.node.cpu = node.cpu;
+  tick.node.memory = node.memory;
+  tick.node.files = node.files;
+  tick.node.tcp = node.tcp;
+  tick.node.valid |= kernel_.valid() & kSlotValid;
   tick.node.sampled_boottime_ns = boottime;
   tick.node.sampled_realtime_ns = realtime;
   tick.node.containers_cut = cut_;
@@ -210,8 +214,10 @@ void Sampler::read_slot(Live& live) {
   const SlotValues values = kernel_.slot_values(live.slot);
   live.record.cpu = values.cpu;
   live.record.block = values.block;
-  live.record.valid |= kernel_.valid() & (shm::kValidRunqueueWait | shm::kValidPreemptions |
-                                          shm::kValidSwitches | shm::kValidBlockIo);
+  live.record.memory = values.memory;
+  live.record.files = values.files;
+  live.record.tcp = values.tcp;
+  live.record.valid |= kernel_.valid() & kSlotValid;
 }
 
 void Sampler::write_identity(Live& live) {
