@@ -46,10 +46,11 @@ enum Valid : std::uint64_t {
   kValidReclaimStall = 1u << 24,    ///< MemoryStats::reclaim_stall
   kValidOomKills = 1u << 25,        ///< MemoryStats::oom_kills
   kValidPageFaults = 1u << 26,      ///< MemoryStats::page_faults
-  kValidMemoryDetail = 1u << 27,    ///< MemoryUse, except limit_bytes
+  kValidMemoryDetail = 1u << 27,    ///< MemoryUse, except:
   kValidMemoryLimit = 1u << 28,     ///< MemoryUse::limit_bytes; clear where there is no limit
   kValidFiles = 1u << 29,           ///< FileStats
   kValidTcpRetransmits = 1u << 30,  ///< TcpStats::retransmitted_segments
+  kValidRefaults = 1ull << 32,      ///< MemoryUse::refaults_*
   kValidTcp = 1u << 31,             ///< the rest of TcpStats
 };
 

@@ -77,8 +77,13 @@ void Sampler::sample(shm::Tick& tick) {
   }
 
   node_.sample(values_of(root_id_), tick.node);
-  const SlotValues node = kernel_.node_values();
+  SlotValues node = kernel_.node_values();
   tick.node.cpu = node.cpu;
+  // Where the kernel keeps a count for the whole machine, that is the node's.
+  if ((tick.node.valid & shm::kValidPageFaults) != 0)
+    std::copy_n(tick.node.memory.page_faults, shm::kFaultKinds, node.memory.page_faults);
+  if ((tick.node.valid & shm::kValidOomKills) != 0)
+    node.memory.oom_kills = tick.node.memory.oom_kills;
   tick.node.memory = node.memory;
   tick.node.files = node.files;
   tick.node.tcp = node.tcp;
@@ -175,7 +180,8 @@ void Sampler::retire(Live& live, std::vector<shm::ContainerRecord>& last_records
   for (const Entry::Member& member : live.entry.members) charge(member, kNodeOther);
   // Once more, with what happened since the last look: its files are gone, its slot is not.
   read_slot(live);
-  live.record.valid &= ~static_cast<std::uint64_t>(shm::kValidMemory);
+  live.record.valid &= ~static_cast<std::uint64_t>(shm::kValidMemory | shm::kValidMemoryDetail |
+                                                   shm::kValidMemoryLimit);
   last_records.push_back(live.record);
   pool_.give_back(live.slot, tick_);
 }
