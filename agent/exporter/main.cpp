@@ -12,6 +12,7 @@
 #include "agent/exporter/collector.hpp"
 #include "agent/exporter/list_metrics.hpp"
 #include "common/app/app.hpp"
+#include "common/app/web_options.hpp"
 #include "common/http/accept.hpp"
 #include "common/http/standard_routes.hpp"
 
@@ -22,7 +23,7 @@ using namespace optipod;
 struct Options {
   std::string segment = "/run/optipod/current.shm";
   std::string segment_owner;
-  std::string listen_address = ":9000";
+  std::string listen_address = ":9000", web_config;
   std::string list_metrics;
 };
 
@@ -81,7 +82,8 @@ int serve(app::Stop& stop, const Options& options) {
                      return http::Readiness{ready, ready ? "" : "no tick of an agent was read yet"};
                    },
                .links = {}});
-  if (const auto listening = server.listen(options.listen_address); !listening) {
+  if (const auto listening = server.listen(options.listen_address, options.web_config);
+      !listening) {
     spdlog::error("{}", listening.error());
     return app::kFailure;
   }
@@ -108,10 +110,7 @@ int main(int argc, char** argv) {
                    "User, by name or number, whose segment is trusted besides root's; default: the "
                    "exporter's own")
         ->type_name("USER");
-    cli.add_option("--web.listen-address", options.listen_address,
-                   "Address to serve on, HOST:PORT or :PORT")
-        ->type_name("ADDRESS")
-        ->capture_default_str();
+    app::add_web_options(cli, options.listen_address, options.web_config);
     cli.add_option("--list-metrics", options.list_metrics,
                    "Print every metric that is served, as tables, and end")
         ->type_name("markdown")
