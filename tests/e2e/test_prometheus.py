@@ -156,6 +156,54 @@ def test_both_formats_store_the_same(stack, everything):
         assert len(first) > 100 or first[canonical("optipod_agent_up", {})] == 0
 
 
+def test_native_histograms_over_protobuf(stack, everything):
+    """Prometheus that takes native histograms asks for Protobuf: the same numbers as in text, a histogram one series."""
+    exporter, _ = everything
+    accept = {"Accept": "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"}
+    assert exporter.get("/metrics", headers=accept).headers["content-type"].startswith("application/vnd.google.protobuf")
+    with as_text(exporter) as text:
+        prometheus = Prometheus(stack, [
+            {"job_name": "native", "static_configs": [{"targets": [exporter.url.removeprefix("http://")]}]},
+            {"job_name": "text", "static_configs": [{"targets": [text]}]}], features=["native-histograms"])
+
+        def by_moment(job):
+            return {value: when for _, when, value in prometheus.query(f'{TIMESTAMP}{{job="{job}"}}[5m]')}
+
+        wait_until(lambda: len(by_moment("native").keys() & by_moment("text").keys()) >= 4, "four ticks in both", 60)
+        for target in prometheus.targets():
+            assert target["health"] == "up" and target["lastError"] == "", target
+    waits = "optipod_container_cpu_runqueue_wait_seconds"
+    assert prometheus.query(f'{waits}_bucket{{job="text"}}')
+
+    def values(expression, when):
+        return {canonical("", labels, drop=("job", "instance")): value
+                for labels, _, value in prometheus.query(expression, at=when)}
+
+    native, plain = by_moment("native"), by_moment("text")
+    compared = 0
+    for moment in native.keys() & plain.keys():
+        here, there = native[moment], plain[moment]
+        scalars = '__name__=~"optipod_(node|container|agent)_.+",__name__!~".*_(bucket|sum|count|wait_seconds|latency_seconds)"'
+        stored = {canonical(labels["__name__"], labels, drop=("job", "instance")): value
+                  for labels, _, value in prometheus.query(f'{{job="text",{scalars}}}', at=there)}
+        histograms = 0
+        for labels, _, value in prometheus.query(f'{{job="native",{scalars}}}', at=here):
+            assert stored.pop(canonical(labels["__name__"], labels, drop=("job", "instance"))) == value
+        assert stored == {}
+        for name in (waits, "optipod_node_cpu_runqueue_wait_seconds", "optipod_node_block_io_latency_seconds"):
+            counts = values(f'histogram_count({name}{{job="native"}})', here)
+            assert counts == values(f'{name}_count{{job="text"}}', there), name
+            assert values(f'histogram_sum({name}{{job="native"}})', here) == values(f'{name}_sum{{job="text"}}', there)
+            exact = values(f'histogram_quantile(0.9, {name}_bucket{{job="text"}})', there)
+            for key, value in values(f'histogram_quantile(0.9, {name}{{job="native"}})', here).items():
+                if counts[key] > 0 and 1e-5 < exact[key] < 1:
+                    assert exact[key] / 2.1 < value < exact[key] * 2.1, (name, key, value, exact[key])
+                    histograms += 1
+            assert not prometheus.query(f'{name}_bucket{{job="native"}}', at=here)
+        compared += histograms > 0
+    assert compared >= 3
+
+
 WEB_CONFIG = """\
 tls_server_config:
   cert_file: server.crt
