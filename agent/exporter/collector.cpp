@@ -103,13 +103,7 @@ void Collector::render_self(const View& view, std::string& out) const {
                    .hidden = up_ ? hidden_ : 0,
                    .scrapes = scrapes_,
                    .render_ns = render_ns_},
-                  view, out);
-  self_.render(out, view.format, [&view](std::string_view name) {
-    const auto metrics = process_metrics();
-    return std::any_of(metrics.begin(), metrics.end(), [&](const Metric& metric) {
-      return full_name(metric) == name && view.selection.has(metric);
-    });
-  });
+                  self_, view, out);
 }
 
 }  // namespace optipod::exporter

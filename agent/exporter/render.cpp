@@ -6,6 +6,8 @@
 #include <string_view>
 #include <utility>
 
+#include "common/text/parse.hpp"
+
 namespace optipod::exporter {
 namespace {
 
@@ -112,10 +114,45 @@ std::size_t render_programs(Page& page, const View& how, const AgentRecord& agen
   return hidden;
 }
 
+/// What text::SelfMetrics knows, as far as it is defined and selected.
+class SelfFamilies : public text::ParseSink {
+ public:
+  SelfFamilies(Page& page, const View& view) : page_(page), view_(view) {}
+
+  void type(std::string_view family, text::MetricType) override {
+    const auto metrics = process_metrics();
+    const auto found = std::find_if(metrics.begin(), metrics.end(), [&](const Metric& metric) {
+      return full_name(metric) == family && view_.selection.has(metric);
+    });
+    shown_ = found != metrics.end();
+    if (shown_) page_.family(*found);
+  }
+  void sample(const text::Sample& sample) override {
+    if (!shown_) return;
+    labels_.clear();
+    for (const auto& label : *sample.labels) text::append_label(labels_, label.name, label.value);
+    page_.sample_number(labels_, sample.value);
+  }
+
+ private:
+  Page& page_;
+  const View& view_;
+  bool shown_ = false;
+  std::string labels_;
+};
+
+void write_self(Page& page, const View& view, const text::SelfMetrics& self) {
+  std::string text;
+  self.render(text);
+  SelfFamilies families(page, view);
+  text::parse(text, families);
+}
+
 }  // namespace
 
 std::size_t Renderer::render(const shm::Tick& tick, const View& view, std::string& out) {
-  Page page(out, view.format);
+  const auto made = make_page(out, view.format, view.buckets);
+  Page& page = *made;
   std::size_t hidden = 0;
   write_one(page, view, node_info_families(), tick);
   write_one(page, view, node_families(), tick.node);
@@ -129,13 +166,15 @@ std::size_t Renderer::render(const shm::Tick& tick, const View& view, std::strin
 }
 
 void render_status(const Status& status, const View& view, std::string& out) {
-  Page page(out, view.format);
-  write_one(page, view, status_families(), status);
+  const auto page = make_page(out, view.format, view.buckets);
+  write_one(*page, view, status_families(), status);
 }
 
-void render_exporter(const ExporterState& state, const View& view, std::string& out) {
-  Page page(out, view.format);
-  write_one(page, view, exporter_families(), state);
+void render_exporter(const ExporterState& state, const text::SelfMetrics& self, const View& view,
+                     std::string& out) {
+  const auto page = make_page(out, view.format, view.buckets);
+  write_one(*page, view, exporter_families(), state);
+  write_self(*page, view, self);
 }
 
 }  // namespace optipod::exporter

@@ -11,6 +11,7 @@
 #include "agent/exporter/families/families.hpp"
 #include "agent/exporter/page.hpp"
 #include "agent/exporter/selection.hpp"
+#include "common/text/self_metrics.hpp"
 #include "shm/tick.hpp"
 
 namespace optipod::exporter {
@@ -19,6 +20,7 @@ namespace optipod::exporter {
 struct View {
   text::Format format = text::Format::kText;
   Selection selection;
+  Buckets buckets = Buckets::kFull;
   bool operator==(const View&) const = default;
 };
 
@@ -37,7 +39,8 @@ class Renderer {
 
 /// Appends optipod_agent_up, and optipod_sample_timestamp_seconds once a tick was ever read.
 void render_status(const Status& status, const View& view, std::string& out);
-/// Appends what the exporter says about itself, except for text::SelfMetrics.
-void render_exporter(const ExporterState& state, const View& view, std::string& out);
+/// Appends what the exporter says about itself.
+void render_exporter(const ExporterState& state, const text::SelfMetrics& self, const View& view,
+                     std::string& out);
 
 }  // namespace optipod::exporter

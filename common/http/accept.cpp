@@ -59,6 +59,11 @@ std::optional<text::Format> format_of(std::string_view range, std::string_view p
     if (version.empty() || version == "1.0.0") return text::Format::kOpenMetrics;
     return std::nullopt;
   }
+  if (equals_no_case(range, "application/vnd.google.protobuf")) {
+    const bool ours = parameter(parameters, "proto") == "io.prometheus.client.MetricFamily" &&
+                      parameter(parameters, "encoding") == "delimited";
+    return ours ? std::optional(text::Format::kProtobuf) : std::nullopt;
+  }
   if (range == "*/*" || equals_no_case(range, "text/*")) return text::Format::kText;
   if (!equals_no_case(range, "text/plain")) return std::nullopt;
   if (version.empty() || version == "0.0.4" || version == "1.0.0") return text::Format::kText;

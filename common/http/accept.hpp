@@ -15,8 +15,9 @@ namespace optipod::http {
 bool accepts_gzip(std::string_view accept_encoding);
 
 /// The exposition format that an Accept value likes best (highest q, then first named). OpenMetrics
-/// only by its name and with version 1.0.0 or none; the text format by anything that includes it,
-/// and when nothing else is left: a scraper had rather get that than 406.
+/// only by its name and with version 1.0.0 or none, Protobuf only by name, message and encoding;
+/// the text format by anything that includes it, and when nothing else is left: a scraper had
+/// rather get that than 406.
 text::Format accepted_format(std::string_view accept);
 
 }  // namespace optipod::http

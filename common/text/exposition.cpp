@@ -95,14 +95,6 @@ void append_number(std::string& out, std::uint64_t value) {
   out.append(text, end);
 }
 
-void append_bound(std::string& out, double value, Format format) {
-  const std::size_t start = out.size();
-  append_number(out, value);
-  const bool whole = std::string_view(out).substr(start).find_first_not_of("-0123456789") ==
-                     std::string_view::npos;
-  if (format == Format::kOpenMetrics && whole) out.append(".0");
-}
-
 void ExpositionWriter::family(std::string_view name, MetricType type, std::string_view help,
                               std::string_view unit) {
   if (format_ == Format::kOpenMetrics) {

@@ -13,10 +13,13 @@ namespace optipod::text {
 enum class Format {
   kText,         ///< Prometheus text format 0.0.4
   kOpenMetrics,  ///< OpenMetrics 1.0; whoever made the page ends it with kOpenMetricsEnd
+  kProtobuf,     ///< io.prometheus.client.MetricFamily, delimited; ExpositionWriter knows only text
 };
 inline constexpr std::string_view kContentType = "text/plain; version=0.0.4; charset=utf-8";
 inline constexpr std::string_view kOpenMetricsContentType =
     "application/openmetrics-text; version=1.0.0; charset=utf-8";
+inline constexpr std::string_view kProtobufContentType =
+    "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
 inline constexpr std::string_view kOpenMetricsEnd = "# EOF\n";
 
 enum class MetricType { kCounter, kGauge, kHistogram, kSummary, kUntyped };
@@ -26,8 +29,6 @@ std::string_view to_string(MetricType type);
 void append_label(std::string& labels, std::string_view name, std::string_view value);
 void append_number(std::string& out, double value);  ///< as strconv.FormatFloat(v, 'g', -1, 64)
 void append_number(std::string& out, std::uint64_t value);
-/// A bucket's bound or a quantile: OpenMetrics writes these as floats, 1 as "1.0".
-void append_bound(std::string& out, double value, Format format);
 
 /// Appends to a caller-owned buffer. Families must not be interleaved; the writer does not check.
 class ExpositionWriter {

@@ -76,20 +76,17 @@ std::optional<std::uint64_t> count_open_files() {
 }
 
 /// One family's text under its name, so that all of them can be sorted.
-struct Pages {
-  Format format;
-  std::vector<std::pair<std::string, std::string>> texts = {};
-};
+using Pages = std::vector<std::pair<std::string, std::string>>;
 
 template <typename Value>
-void add_single(Pages& pages, std::string_view name, MetricType type, std::string_view unit,
-                std::string_view help, const std::optional<Value>& value) {
+void add_single(Pages& pages, std::string_view name, MetricType type, std::string_view help,
+                const std::optional<Value>& value) {
   if (!value) return;  // what the machine does not tell is absent
   std::string text;
-  ExpositionWriter writer(text, pages.format);
-  writer.family(name, type, help, unit);
+  ExpositionWriter writer(text);
+  writer.family(name, type, help);
   writer.sample({}, *value);
-  pages.texts.emplace_back(name, std::move(text));
+  pages.emplace_back(name, std::move(text));
 }
 
 void add_process(Pages& pages) {
@@ -114,17 +111,17 @@ void add_process(Pages& pages) {
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) == 0) max_files = static_cast<double>(limit.rlim_cur);
 
-  add_single(pages, "process_cpu_seconds_total", MetricType::kCounter, "seconds",
+  add_single(pages, "process_cpu_seconds_total", MetricType::kCounter,
              "Total user and system CPU time spent in seconds.", cpu);
-  add_single(pages, "process_max_fds", MetricType::kGauge, "",
+  add_single(pages, "process_max_fds", MetricType::kGauge,
              "Maximum number of open file descriptors.", max_files);
-  add_single(pages, "process_open_fds", MetricType::kGauge, "", "Number of open file descriptors.",
+  add_single(pages, "process_open_fds", MetricType::kGauge, "Number of open file descriptors.",
              count_open_files());
-  add_single(pages, "process_resident_memory_bytes", MetricType::kGauge, "bytes",
+  add_single(pages, "process_resident_memory_bytes", MetricType::kGauge,
              "Resident memory size in bytes.", resident);
-  add_single(pages, "process_start_time_seconds", MetricType::kGauge, "seconds",
+  add_single(pages, "process_start_time_seconds", MetricType::kGauge,
              "Start time of the process since unix epoch in seconds.", start);
-  add_single(pages, "process_virtual_memory_bytes", MetricType::kGauge, "bytes",
+  add_single(pages, "process_virtual_memory_bytes", MetricType::kGauge,
              "Virtual memory size in bytes.", virtual_bytes);
 }
 
@@ -143,16 +140,15 @@ MetricType type_of(prometheus::MetricType type) {
   }
 }
 
-std::string with_label(const std::string& labels, std::string_view name, double value,
-                       Format format) {
+std::string with_label(const std::string& labels, std::string_view name, double value) {
   std::string number;
-  append_bound(number, value, format);
+  append_number(number, value);
   std::string out = labels;
   append_label(out, name, number);
   return out;
 }
 
-void write_metric(ExpositionWriter& writer, Format format, prometheus::MetricType type,
+void write_metric(ExpositionWriter& writer, prometheus::MetricType type,
                   const prometheus::ClientMetric& metric) {
   std::string labels;
   for (const auto& label : metric.label) append_label(labels, label.name, label.value);
@@ -166,7 +162,7 @@ void write_metric(ExpositionWriter& writer, Format format, prometheus::MetricTyp
     case prometheus::MetricType::Histogram: {
       const auto& histogram = metric.histogram;
       for (const auto& bucket : histogram.bucket) {
-        writer.sample_suffixed("_bucket", with_label(labels, "le", bucket.upper_bound, format),
+        writer.sample_suffixed("_bucket", with_label(labels, "le", bucket.upper_bound),
                                std::uint64_t{bucket.cumulative_count});
       }
       writer.sample_suffixed("_sum", labels, histogram.sample_sum);
@@ -176,7 +172,7 @@ void write_metric(ExpositionWriter& writer, Format format, prometheus::MetricTyp
     case prometheus::MetricType::Summary: {
       const auto& summary = metric.summary;
       for (const auto& quantile : summary.quantile) {
-        writer.sample(with_label(labels, "quantile", quantile.quantile, format), quantile.value);
+        writer.sample(with_label(labels, "quantile", quantile.quantile), quantile.value);
       }
       writer.sample_suffixed("_sum", labels, summary.sample_sum);
       writer.sample_suffixed("_count", labels, std::uint64_t{summary.sample_count});
@@ -205,33 +201,31 @@ prometheus::Registry& SelfMetrics::registry() {
   return impl_->registry;
 }
 
-void SelfMetrics::render(std::string& out, Format format, const Keep& keep) const {
-  Pages pages{format};
+void SelfMetrics::render(std::string& out) const {
+  Pages pages;
   add_process(pages);
 
   std::string build;
-  ExpositionWriter build_writer(build, format);
+  ExpositionWriter build_writer(build);
   const std::string build_name = "optipod_" + impl_->program + "_build_info";
   build_writer.family(build_name, MetricType::kGauge,
                       "Version of the running program, in its label; the value is always 1.");
   std::string version;
   append_label(version, "version", OPTIPOD_VERSION);
   build_writer.sample(version, std::uint64_t{1});
-  pages.texts.emplace_back(build_name, std::move(build));
+  pages.emplace_back(build_name, std::move(build));
 
   for (const auto& family : impl_->registry.Collect()) {
     if (family.metric.empty()) continue;
     std::string text;
-    ExpositionWriter writer(text, format);
+    ExpositionWriter writer(text);
     writer.family(family.name, type_of(family.type), family.help);
-    for (const auto& metric : family.metric) write_metric(writer, format, family.type, metric);
-    pages.texts.emplace_back(family.name, std::move(text));
+    for (const auto& metric : family.metric) write_metric(writer, family.type, metric);
+    pages.emplace_back(family.name, std::move(text));
   }
-  std::stable_sort(pages.texts.begin(), pages.texts.end(),
+  std::stable_sort(pages.begin(), pages.end(),
                    [](const auto& a, const auto& b) { return a.first < b.first; });
-  for (const auto& [name, text] : pages.texts) {
-    if (!keep || keep(name)) out.append(text);
-  }
+  for (const auto& page : pages) out.append(page.second);
 }
 
 }  // namespace optipod::text

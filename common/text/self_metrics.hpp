@@ -3,14 +3,10 @@
 // What a program says about itself: prometheus-cpp counts, common/text writes.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <string>
-#include <string_view>
 
 #include <prometheus/registry.h>
-
-#include "common/text/exposition.hpp"
 
 namespace optipod::text {
 
@@ -23,11 +19,8 @@ class SelfMetrics {
   ~SelfMetrics();
 
   prometheus::Registry& registry();
-  /// Whether a family is to be shown.
-  using Keep = std::function<bool(std::string_view name)>;
-  /// Appends the exposition of everything registered, or of what `keep` keeps of it, families
-  /// sorted by name.
-  void render(std::string& out, Format format = Format::kText, const Keep& keep = {}) const;
+  /// Appends the exposition of everything registered, families sorted by name.
+  void render(std::string& out) const;
 
  private:
   struct Impl;

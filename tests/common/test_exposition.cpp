@@ -44,18 +44,6 @@ TEST_CASE("OpenMetrics names families as it does") {
         "# TYPE a info\n# HELP a I.\na_info 1\n# TYPE b_total gauge\n"
         "# TYPE c_bytes histogram\n# UNIT c_bytes bytes\n# HELP c_bytes H.\n"
         "c_bytes_bucket{le=\"1.0\"} 3\n# TYPE d unknown\n# HELP d U.\n");
-
-  const auto bound = [](double value, Format format) {
-    std::string text;
-    append_bound(text, value, format);
-    return text;
-  };
-  CHECK(bound(1, Format::kText) == "1");
-  CHECK(bound(1, Format::kOpenMetrics) == "1.0");
-  CHECK(bound(-20, Format::kOpenMetrics) == "-20.0");
-  CHECK(bound(0.5, Format::kOpenMetrics) == "0.5");
-  CHECK(bound(1e21, Format::kOpenMetrics) == "1e+21");
-  CHECK(bound(INFINITY, Format::kOpenMetrics) == "+Inf");
 }
 
 TEST_CASE("numbers are spelled as Go spells them") {

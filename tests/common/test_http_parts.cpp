@@ -310,10 +310,22 @@ TEST_CASE("which exposition format a client likes best") {
     INFO(open);
     CHECK(accepted_format(open) == Format::kOpenMetrics);
   }
+  const std::string protobuf =
+      "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;";
+  // Prometheus 2.42 with native histograms.
+  CHECK(accepted_format(protobuf + "encoding=delimited,application/openmetrics-text;version=1.0.0;"
+                                   "q=0.8,application/openmetrics-text;version=0.0.1;q=0.75,"
+                                   "text/plain;version=0.0.4;q=0.5,*/*;q=0.1") ==
+        Format::kProtobuf);
+  for (const char* other :
+       {"encoding=text", "encoding=compact-text", "", "encoding=delimited;q=0"}) {
+    CHECK(accepted_format(protobuf + other) == Format::kText);
+  }
   for (const char* plain :
-       {"", "*/*", "text/*", "text/plain", "text/html,application/xhtml+xml,*/*;q=0.8",
-        "application/openmetrics-text;q=0", "application/openmetrics-text;version=0.0.1",
-        "application/openmetrics-text;version=2.0.0", "application/openmetrics-text;q=0.4,*/*",
+       {"", "*/*", "text/*", "application/vnd.google.protobuf", "text/plain",
+        "text/html,application/xhtml+xml,*/*;q=0.8", "application/openmetrics-text;q=0",
+        "application/openmetrics-text;version=0.0.1", "application/openmetrics-text;version=2.0.0",
+        "application/openmetrics-text;q=0.4,*/*",
         "text/plain;version=0.0.4, application/openmetrics-text", "application/openmetrics-text2",
         "application/openmetrics-text;q=nan", "application/openmetrics-text;q=2",
         "application/openmetrics-text;q=-1", "\"application/openmetrics-text", ",,;;=,",

@@ -393,7 +393,7 @@ def promtool_check(text):
 class Prometheus:
     """Debian's prometheus with its own configuration and data directory on a loopback port."""
 
-    def __init__(self, stack, scrape_configs, interval="1s"):
+    def __init__(self, stack, scrape_configs, interval="1s", features=()):
         """scrape_configs: a list of dicts as in prometheus.yml (written as JSON, which is YAML)."""
         directory = stack.directory / f"prometheus-{len(stack.processes)}"
         directory.mkdir()
@@ -404,7 +404,8 @@ class Prometheus:
         port = free_port()
         self.process = stack.run(["prometheus", f"--config.file={directory}/prometheus.yml",
                                   f"--storage.tsdb.path={directory}/data",
-                                  f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn"], name="prometheus")
+                                  f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn",
+                                  *(f"--enable-feature={feature}" for feature in features)], name="prometheus")
         self.process.url = f"http://127.0.0.1:{port}"
         stack.wait_for(self.process, "/-/ready", 60)
 

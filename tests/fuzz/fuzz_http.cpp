@@ -13,6 +13,7 @@
 #include "common/http/gzip.hpp"
 #include "common/http/head.hpp"
 #include "common/http/message.hpp"
+#include "common/http/passwords.hpp"
 #include "common/http/percent.hpp"
 #include "common/http/url.hpp"
 
@@ -90,6 +91,11 @@ void fuzz_text(std::string_view bytes) {
   (void)parse_host_port(std::string(bytes));
   (void)accepts_gzip(bytes);
   (void)accepted_format(bytes);
+  if (const auto credentials = basic_credentials(bytes)) {
+    require(credentials->user.find(':') == std::string::npos);
+    require(credentials->password.find('\0') == std::string::npos);
+  }
+  (void)problem_of_hash(bytes);
   Request request;
   request.query = bytes;
   for (const auto& value : request.params("a")) require(value.size() <= bytes.size());

@@ -31,8 +31,7 @@ std::string full_page(const View& view) {
   Renderer renderer;
   render_status({true, tick.node.sampled_realtime_ns}, view, page);
   renderer.render(tick, view, page);
-  render_exporter({}, view, page);
-  text::SelfMetrics("exporter").render(page, view.format);
+  render_exporter({}, text::SelfMetrics("exporter"), view, page);
   return page;
 }
 
@@ -70,6 +69,11 @@ std::set<std::string> label_names(const Metric& metric) {
 TEST_CASE("every metric that is served is defined, and the other way round") {
   const auto metrics = defined();
   const Scraped page(full_page({}));
+  // Of those the page shows what is defined: nothing else may be known.
+  std::string self;
+  text::SelfMetrics("exporter").render(self);
+  const Scraped known(self);
+  for (const auto& [name, type] : known.types()) CHECK(page.family(name));
   for (const auto& [name, type] : page.types()) {
     CAPTURE(name);
     const auto found = metrics.find(name);
@@ -158,7 +162,7 @@ TEST_CASE("a selection shows its groups and the status") {
     Renderer renderer;
     render_status({true, 1}, view, page);
     renderer.render(tick, view, page);
-    render_exporter({}, view, page);
+    render_exporter({}, text::SelfMetrics("exporter"), view, page);
     const Scraped scraped(page);
     for (const auto& [name, type] : scraped.types()) names.insert(name);
     return names;

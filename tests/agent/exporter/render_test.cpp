@@ -6,7 +6,7 @@
 #include <random>
 #include <sstream>
 
-#include "agent/exporter/page.hpp"
+#include "agent/exporter/text_page.hpp"
 #include "tests/agent/exporter/fabricate.hpp"
 #include "tests/agent/exporter/scraped.hpp"
 #include "tests/support/catch.hpp"
@@ -49,9 +49,9 @@ TEST_CASE("nanoseconds become exact decimal seconds") {
 }
 
 TEST_CASE("histograms have inclusive bounds, are cumulative and complete") {
-  const auto render = [](const shm::Histogram& h) {
+  const auto render = [](const shm::Histogram& h, Buckets buckets = Buckets::kFull) {
     std::string out;
-    Page page(out);
+    TextPage page(out, text::Format::kText, buckets);
     const Metric metric{.subject = Subject::kNode,
                         .topic = Topic::kCpu,
                         .name = "wait_seconds",
@@ -90,6 +90,20 @@ TEST_CASE("histograms have inclusive bounds, are cumulative and complete") {
       }
       CHECK(s.at(name + "_bucket{le=+Inf;}") == 1);
       CHECK(s.at(name + "_count{}") == 1);
+    }
+  }
+  SECTION("the compact set has every other bound, and the same counts at them") {
+    const Scraped full(render(histogram(7)));
+    const Scraped compact(render(histogram(7), Buckets::kCompact));
+    CHECK(compact.size() == 10 + 1 + 2);
+    for (std::size_t shown = 12; shown <= 30; shown += 2) {
+      std::string le;
+      text::append_number(le, static_cast<double>(1ull << shown) / 1e9);
+      const std::string key = std::string(name).append("_bucket{le=").append(le).append(";}");
+      CHECK(compact.at(key) == full.at(key));
+    }
+    for (const char* suffix : {"_bucket{le=+Inf;}", "_sum{}", "_count{}"}) {
+      CHECK(compact.at(name + suffix) == full.at(name + suffix));
     }
   }
   SECTION("sum and count") {
