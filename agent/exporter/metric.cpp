@@ -20,7 +20,7 @@ std::string_view prefix(Subject subject) {
 
 std::string_view to_string(Topic topic) {
   constexpr std::array<std::string_view, kTopics> kNames = {
-      "status", "info", "cpu", "pressure", "memory", "block", "network", "self"};
+      "status", "info", "cpu", "pressure", "memory", "block", "filesystem", "network", "self"};
   return kNames[static_cast<std::size_t>(topic)];
 }
 

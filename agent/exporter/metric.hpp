@@ -32,11 +32,12 @@ enum class Topic {
   kCpu,       ///< waiting for CPUs, using them
   kPressure,  ///< PSI
   kMemory,
-  kBlock,  ///< block devices
+  kBlock,       ///< block devices
+  kFilesystem,  ///< reads and writes by programs
   kNetwork,
   kSelf,  ///< what OptiPod costs and how it does
 };
-inline constexpr std::size_t kTopics = 8;
+inline constexpr std::size_t kTopics = 9;
 std::string_view to_string(Topic topic);  ///< "cpu"
 
 /// A label whose value needs no escaping.

@@ -39,12 +39,40 @@ constexpr auto kLimit = std::to_array<Family<ContainerRecord>>({
      [](Series& s, const ContainerRecord& r) { s.value(r.cpu_throttled_periods); }},
 });
 
+constexpr std::string_view kMemoryStat = "`memory.stat`, at most 10 ticks old";
+constexpr std::array<Label, 2> kRefaultType = {{{"type", "anon"}, {"type", "file"}}};
 constexpr auto kMemory = std::to_array<Family<ContainerRecord>>({
     {{kContainer, Topic::kMemory, "memory_usage_bytes", kGauge, "bytes", "", "`memory.current`",
       "Memory charged to the container, page cache included.",
       "it uses much; page cache among it can be taken back"},
      shm::kValidMemory,
      [](Series& s, const ContainerRecord& r) { s.value(r.memory_current_bytes); }},
+    {{kContainer, Topic::kMemory, "memory_working_set_bytes", kGauge, "bytes", "",
+      "`memory.current` less `inactive_file` of `memory.stat`, at most 10 ticks old",
+      "Memory in use that cannot simply be taken back, by the kubelet's rule.",
+      "near the limit: reclaim, then an OOM kill"},
+     shm::kValidMemoryDetail,
+     [](Series& s, const ContainerRecord& r) { s.value(r.memory_use.working_set_bytes); }},
+    {{kContainer, Topic::kMemory, "memory_anon_bytes", kGauge, "bytes", "", kMemoryStat,
+      "Memory of programs that is in no file.", "it can only be swapped out"},
+     shm::kValidMemoryDetail,
+     [](Series& s, const ContainerRecord& r) { s.value(r.memory_use.anon_bytes); }},
+    {{kContainer, Topic::kMemory, "memory_file_bytes", kGauge, "bytes", "", kMemoryStat,
+      "Page cache.", "it can be taken back, at the price of reading it again"},
+     shm::kValidMemoryDetail,
+     [](Series& s, const ContainerRecord& r) { s.value(r.memory_use.file_bytes); }},
+    {{kContainer, Topic::kMemory, "memory_limit_bytes", kGauge, "bytes", "", "`memory.max`",
+      "The container's own memory limit; absent when there is none.", ""},
+     shm::kValidMemoryLimit,
+     [](Series& s, const ContainerRecord& r) { s.value(r.memory_use.limit_bytes); }},
+    {{kContainer, Topic::kMemory, "memory_workingset_refaults_total", kCounter, "",
+      "type={anon,file}", kMemoryStat, "Pages that were given up and soon needed again.",
+      "memory is too small for what is in use: thrashing begins"},
+     shm::kValidRefaults,
+     [](Series& s, const ContainerRecord& r) {
+       const std::uint64_t refaults[] = {r.memory_use.refaults_anon, r.memory_use.refaults_file};
+       s.values(kRefaultType, refaults);
+     }},
 });
 
 }  // namespace
@@ -58,6 +86,9 @@ std::span<const Family<ContainerRecord>> container_families() {
     append(all, pressure_families<ContainerRecord>(kContainer));
     append(all, block_families<ContainerRecord>(kContainer, "operation={read,write}"));
     append(all, kMemory);
+    append(all, memory_families<ContainerRecord>(kContainer));
+    append(all, filesystem_families<ContainerRecord>(kContainer));
+    append(all, tcp_families<ContainerRecord>(kContainer));
     return all;
   }();
   return families;

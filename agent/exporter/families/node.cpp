@@ -107,6 +107,9 @@ std::span<const Family<NodeRecord>> node_families() {
     append(all, kCpu);
     append(all, pressure_families<NodeRecord>(kNode));
     append(all, kRest);
+    append(all, memory_families<NodeRecord>(kNode));
+    append(all, filesystem_families<NodeRecord>(kNode));
+    append(all, tcp_families<NodeRecord>(kNode));
     return all;
   }();
   return families;

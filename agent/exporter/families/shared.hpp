@@ -21,6 +21,11 @@ inline constexpr std::array<Label, shm::kSwitchKinds> kKind = {
 inline constexpr std::array<Label, shm::kOperations> kOperation = {
     {{"operation", "read"}, {"operation", "write"}}};
 
+inline constexpr std::array<Label, shm::kReclaimKinds> kReclaimKind = {
+    {{"kind", "direct"}, {"kind", "memcg"}}};
+inline constexpr std::array<Label, shm::kFaultKinds> kFaultKind = {
+    {{"kind", "minor"}, {"kind", "major"}}};
+
 template <class T>
 void append(std::vector<T>& to, const auto& more) {
   to.insert(to.end(), more.begin(), more.end());
@@ -114,6 +119,89 @@ auto block_families(Subject subject, std::string_view labels) {
         "much traffic to the device; see the latency for whether it copes"},
        shm::kValidBlockIo,
        [](Series& s, const Record& r) { s.values(kOperation, r.block.bytes); }},
+  });
+}
+
+/// Of a Record with `memory`.
+template <class Record>
+auto memory_families(Subject subject) {
+  return std::to_array<Family<Record>>({
+      {{subject, Topic::kMemory, "memory_reclaim_stall_seconds", MetricType::kHistogram, "seconds",
+        "kind={direct,memcg}", "`mm_vmscan_{direct,memcg}_reclaim_{begin,end}`",
+        "Time a task had to free memory itself before it got some, because the machine had none "
+        "(direct) or a memory limit was reached (memcg).",
+        "`direct`: the node is short of memory; `memcg`: the container's limit is too low"},
+       shm::kValidReclaimStall,
+       [](Series& s, const Record& r) { s.histograms(kReclaimKind, r.memory.reclaim_stall); }},
+      {{subject, Topic::kMemory, "oom_kills_total", MetricType::kCounter, "", "",
+        "`mark_victim` (Linux 6.9), else `memory.events`; of the whole machine `/proc/vmstat`",
+        "Processes killed for lack of memory.",
+        "any: the limit, or the node, is too small for what runs"},
+       shm::kValidOomKills,
+       [](Series& s, const Record& r) { s.value(r.memory.oom_kills); }},
+      {{subject, Topic::kMemory, "memory_page_faults_total", MetricType::kCounter, "",
+        "kind={minor,major}",
+        "`min_flt`, `maj_flt` of each task, else `memory.stat`; of the whole machine "
+        "`/proc/vmstat`",
+        "Page faults without (minor) and with (major) a wait for a disk.",
+        "`major`: programs wait for pages that were given up, or are read the first time"},
+       shm::kValidPageFaults,
+       [](Series& s, const Record& r) { s.values(kFaultKind, r.memory.page_faults); }},
+  });
+}
+
+/// Of a Record with `files`.
+template <class Record>
+auto filesystem_families(Subject subject) {
+  constexpr std::string_view kSource =
+      "`ioac` of each task, as in `/proc/PID/io`: on files, pipes and sockets, cached or not; "
+      "not `send()` and `recv()`";
+  return std::to_array<Family<Record>>({
+      {{subject, Topic::kFilesystem, "filesystem_reads_total", MetricType::kCounter, "", "",
+        kSource, "Calls of read() and its kin.", "much reading, perhaps in small pieces"},
+       shm::kValidFiles,
+       [](Series& s, const Record& r) { s.value(r.files.calls[shm::kRead]); }},
+      {{subject, Topic::kFilesystem, "filesystem_read_bytes_total", MetricType::kCounter, "bytes",
+        "", kSource, "Bytes these calls gave.", "much data moves, from the page cache or a disk"},
+       shm::kValidFiles,
+       [](Series& s, const Record& r) { s.value(r.files.bytes[shm::kRead]); }},
+      {{subject, Topic::kFilesystem, "filesystem_writes_total", MetricType::kCounter, "", "",
+        kSource, "Calls of write() and its kin.", "much writing, perhaps in small pieces"},
+       shm::kValidFiles,
+       [](Series& s, const Record& r) { s.value(r.files.calls[shm::kWrite]); }},
+      {{subject, Topic::kFilesystem, "filesystem_written_bytes_total", MetricType::kCounter,
+        "bytes", "", kSource, "Bytes these calls took.",
+        "much data moves; disks follow when it is written back"},
+       shm::kValidFiles,
+       [](Series& s, const Record& r) { s.value(r.files.bytes[shm::kWrite]); }},
+  });
+}
+
+/// Of a Record with `tcp`.
+template <class Record>
+auto tcp_families(Subject subject) {
+  constexpr std::string_view kSource =
+      "`tcp_sock` of each connection that began after the agent, in every network namespace";
+  return std::to_array<Family<Record>>({
+      {{subject, Topic::kNetwork, "network_tcp_retransmits_total", MetricType::kCounter, "", "",
+        "`tcp_retransmit_skb`, in every network namespace", "TCP segments sent again.",
+        "packets are lost: a congested or broken network"},
+       shm::kValidTcpRetransmits,
+       [](Series& s, const Record& r) { s.value(r.tcp.retransmitted_segments); }},
+      {{subject, Topic::kNetwork, "network_tcp_rtt_seconds", MetricType::kHistogram, "seconds", "",
+        "`srtt_us` of the connections that moved data, once a tick and at their end",
+        "Smoothed round trip time of TCP connections.",
+        "far peers, full queues, or peers that answer late"},
+       shm::kValidTcp,
+       [](Series& s, const Record& r) { s.histogram(r.tcp.rtt); }},
+      {{subject, Topic::kNetwork, "network_tcp_received_bytes_total", MetricType::kCounter, "bytes",
+        "", kSource, "TCP payload received.", "much traffic"},
+       shm::kValidTcp,
+       [](Series& s, const Record& r) { s.value(r.tcp.bytes[shm::kReceived]); }},
+      {{subject, Topic::kNetwork, "network_tcp_sent_bytes_total", MetricType::kCounter, "bytes", "",
+        kSource, "TCP payload sent; what is sent again counts again.", "much traffic"},
+       shm::kValidTcp,
+       [](Series& s, const Record& r) { s.value(r.tcp.bytes[shm::kSent]); }},
   });
 }
 

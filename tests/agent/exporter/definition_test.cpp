@@ -184,7 +184,7 @@ TEST_CASE("a selection shows its groups and the status") {
     CHECK((status.count(name) == 1 || name.starts_with("optipod_node_cpu_") ||
            name == "optipod_node_context_switches_total"));
   }
-  CHECK(types({"container_memory"}).size() == status.size() + 1);
+  CHECK(types({"container_memory"}).size() == status.size() + 9);
   CHECK(types({"container_memory", "container_memory"}) == types({"container_memory"}));
   auto both = types({"node"});
   both.merge(types({"exporter"}));

@@ -174,7 +174,7 @@ TEST_CASE("Protobuf says what text says") {
       REQUIRE(text.has(key));
       if (!key.starts_with("process_")) CHECK(value == text.at(key));
     }
-    CHECK(decoded.natives.size() == 1 + 2 + 2 * 2 + 2);
+    CHECK(decoded.natives.size() == 1 + 2 + 2 * 2 + 2 + 3 * (1 + 2));
   }
 }
 
