@@ -47,6 +47,9 @@ static __always_inline void take_up(struct task_struct* task) {
     seen = bpf_task_storage_get(&seen_tasks, task, &base, BPF_LOCAL_STORAGE_GET_F_CREATE);
     if (!seen) return;
   }
+  bool moved = false;
+  for (__u32 i = 0; i < kTaskWords; i++) moved |= now.words[i] > seen->words[i];
+  if (!moved) return;  // most tasks sleep
   const __u32 index = slot_at((__u64)BPF_CORE_READ(task, cgroups, dfl_cgrp));
   struct TaskSlot* slot = bpf_map_lookup_elem(&task_slots, &index);
   if (!slot) return;
