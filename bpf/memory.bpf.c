@@ -33,16 +33,13 @@ static __always_inline int begin(__u32 kind) {
 static __always_inline int end(__u32 kind) {
   const __u64 now = bpf_ktime_get_ns();
   const __u64 key = bpf_get_current_task();
+  const struct Reclaim* found = bpf_map_lookup_elem(&reclaims, &key);
+  if (!found || found->kind != kind || now < found->start_ns) return 0;
+  const __u64 took = now - found->start_ns;
+  bpf_map_delete_elem(&reclaims, &key);
   const __u32 index = slot_of_task((void*)key);
   struct MemorySlot* slot = bpf_map_lookup_elem(&memory_slots, &index);
   if (!slot) return 0;
-  const struct Reclaim* found = bpf_map_lookup_elem(&reclaims, &key);
-  if (!found || found->kind != kind || now < found->start_ns) {
-    __sync_fetch_and_add(&slot->discarded, 1);
-    return 0;
-  }
-  const __u64 took = now - found->start_ns;
-  bpf_map_delete_elem(&reclaims, &key);
   count_duration(&slot->reclaim_stall[kind], took);
   return 0;
 }

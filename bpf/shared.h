@@ -96,7 +96,6 @@ struct Inflight {
 struct MemorySlot {
   struct HistogramWords reclaim_stall[kReclaimKindCount];
   U64 oom_kills;
-  U64 discarded;  // stalls whose beginning was not seen
 };
 
 /// A task in reclaim, keyed by its address.
@@ -182,7 +181,7 @@ OPTIPOD_ASSERT(sizeof(struct BlockSlot) == 576, "nine cache lines");
 OPTIPOD_ASSERT(sizeof(struct RunClock) == 64, "one cache line");
 OPTIPOD_ASSERT(sizeof(struct SlotEntry) == 16, "no padding");
 OPTIPOD_ASSERT(sizeof(struct Inflight) == 16, "no padding");
-OPTIPOD_ASSERT(sizeof(struct MemorySlot) == 2 * 33 * 8 + 16, "no padding");
+OPTIPOD_ASSERT(sizeof(struct MemorySlot) == 2 * 33 * 8 + 8, "no padding");
 OPTIPOD_ASSERT(sizeof(struct TaskSlot) == 64, "one cache line");
 OPTIPOD_ASSERT(sizeof(struct TcpSlot) == 36 * 8, "no padding");
 OPTIPOD_ASSERT(sizeof(struct CgroupSample) == 88, "no padding");
