@@ -70,13 +70,7 @@ static __always_inline __u16 device_of(struct request* rq) {
 static __always_inline __u32 charged_slot(struct request* rq) {
   struct cgroup* cgroup = NULL;
   if (charge_bio) cgroup = BPF_CORE_READ(rq, bio, bi_blkg, blkcg, css.cgroup);
-  if (!cgroup) {
-    struct task_struct* task = (void*)bpf_get_current_task();
-    cgroup = BPF_CORE_READ(task, cgroups, dfl_cgrp);
-  }
-  const __u32 own = table_find(BPF_CORE_READ(cgroup, kn, id), kNoSlot);
-  if (own != kNoSlot) return own;
-  return inside_root(cgroup, root_level) ? kSlotNodeOther : kSlotOutside;
+  return cgroup ? charged_to(cgroup) : slot_of_task((void*)bpf_get_current_task());
 }
 
 static __always_inline void begin(struct request* rq) {

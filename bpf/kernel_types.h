@@ -26,15 +26,24 @@ typedef _Bool bool;  // a typedef, so that the skeletons, which C++ compiles, sa
 enum {
   BPF_MAP_TYPE_HASH = 1,
   BPF_MAP_TYPE_ARRAY = 2,
+  BPF_MAP_TYPE_SK_STORAGE = 24,
+  BPF_MAP_TYPE_TASK_STORAGE = 29,  // Linux 5.11
   BPF_MAP_TYPE_CGRP_STORAGE = 32,  // Linux 6.2
   BPF_F_NO_PREALLOC = 1u << 0,
   BPF_F_MMAPABLE = 1u << 10,
   BPF_LOCAL_STORAGE_GET_F_CREATE = 1u << 0,
+  BPF_SK_STORAGE_GET_F_CREATE = 1u << 0,
   BPF_ANY = 0,
   BPF_NOEXIST = 1,
 };
 
 #define PF_KTHREAD 0x00200000
+#define PF_EXITING 0x00000004
+
+// State of an open-coded iterator over tasks, which the kernel alone looks into (Linux 6.7).
+struct bpf_iter_task {
+  __u64 opaque[3];
+} __attribute__((aligned(8)));
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -108,6 +117,13 @@ struct sched_info {
   unsigned long long last_queued;
 };
 
+struct task_io_accounting {  // CONFIG_TASK_XACCT
+  __u64 rchar;
+  __u64 wchar;
+  __u64 syscr;
+  __u64 syscw;
+};
+
 struct task_struct {
   unsigned int __state;  // 5.14
   unsigned int flags;
@@ -115,6 +131,10 @@ struct task_struct {
   struct sched_entity se;
   struct sched_info sched_info;
   struct css_set* cgroups;
+  __u64 start_time;
+  unsigned long min_flt;
+  unsigned long maj_flt;
+  struct task_io_accounting ioac;
 };
 
 struct task_struct___state {
@@ -153,10 +173,49 @@ struct request___disk {
   struct gendisk* rq_disk;  // before 5.17
 };
 
+struct sock_cgroup_data {
+  struct cgroup* cgroup;  // 5.16
+};
+
+struct sock_cgroup_data___word {
+  __u64 val;  // before: the pointer, unless its lowest bit is set
+};
+
+struct sock {
+  __u16 sk_protocol;
+  struct sock_cgroup_data sk_cgrp_data;
+};
+
+struct tcp_sock {
+  __u64 bytes_received;
+  __u64 bytes_sent;
+  __u32 srtt_us;  // times 8
+};
+
+struct sk_buff {
+  char cb[48];
+};
+
+struct tcp_skb_cb {
+  __u16 tcp_gso_segs;
+};
+
 struct bpf_iter_meta {
   struct seq_file* seq;
   __u64 session_id;
   __u64 seq_num;
+};
+
+struct bpf_iter__task {
+  struct bpf_iter_meta* meta;
+  struct task_struct* task;
+};
+
+struct bpf_iter__bpf_sk_storage_map {
+  struct bpf_iter_meta* meta;
+  struct bpf_map* map;
+  struct sock* sk;
+  void* value;
 };
 
 struct bpf_iter__cgroup {

@@ -30,9 +30,13 @@ enum {
   kNoOperation = 2,     // flush, discard, driver private: neither
   kMaxDevices = 64,     // disks with counters of their own; more are counted by slot only
   kNoDevice = kMaxDevices,
-  kSlotProbes = 16,      // longest search in the slot table
-  kBlockShards = 8,      // block counters are [slot][cpu % shards]
-  kMaxInflight = 16384,  // requests timed at once
+  kSlotProbes = 16,        // longest search in the slot table
+  kBlockShards = 8,        // block counters are [slot][cpu % shards]
+  kMaxInflight = 16384,    // requests timed at once
+  kReclaimKindCount = 2,   // direct, memcg: as shm::ReclaimKind
+  kMaxReclaims = 4096,     // tasks timed in reclaim at once
+  kTaskWords = 6,          // of struct TaskSlot
+  kDropReasonCount = 256,  // enum skb_drop_reason; the last: any above, and other subsystems'
 };
 
 #define OPTIPOD_EMPTY_ID 0ull      // slot table: never used
@@ -86,6 +90,42 @@ struct Inflight {
 
 /// A disk that had I/O: 0, or kDeviceKnown | dev_t of the kernel (major << 20 | minor).
 #define OPTIPOD_DEVICE_KNOWN (1ull << 32)
+
+/// Memory counters of one slot: the first part of shm::MemoryStats. These events are rare, so here
+/// and below any CPU adds to them atomically.
+struct MemorySlot {
+  struct HistogramWords reclaim_stall[kReclaimKindCount];
+  U64 oom_kills;
+};
+
+/// A task in reclaim, keyed by its address.
+struct Reclaim {
+  U64 start_ns;
+  U64 kind;
+};
+
+/// What the kernel counts per task, summed per slot.
+struct TaskSlot {
+  U64 words[kTaskWords];  // calls read, written; bytes read, written; faults minor, major
+  U64 padding[2];
+};
+
+/// What of a task has been counted already.
+struct TaskSeen {
+  U64 words[kTaskWords];
+};
+
+/// TCP counters of one slot: shm::TcpStats.
+struct TcpSlot {
+  struct HistogramWords rtt;
+  U64 bytes[2];  // received, sent: as shm::Direction
+  U64 retransmitted;
+};
+
+/// What of a connection has been counted already.
+struct ConnectionSeen {
+  U64 bytes[2];
+};
 
 enum {
   kSampleCpuTime = 1u << 0,
@@ -141,6 +181,9 @@ OPTIPOD_ASSERT(sizeof(struct BlockSlot) == 576, "nine cache lines");
 OPTIPOD_ASSERT(sizeof(struct RunClock) == 64, "one cache line");
 OPTIPOD_ASSERT(sizeof(struct SlotEntry) == 16, "no padding");
 OPTIPOD_ASSERT(sizeof(struct Inflight) == 16, "no padding");
+OPTIPOD_ASSERT(sizeof(struct MemorySlot) == 2 * 33 * 8 + 8, "no padding");
+OPTIPOD_ASSERT(sizeof(struct TaskSlot) == 64, "one cache line");
+OPTIPOD_ASSERT(sizeof(struct TcpSlot) == 36 * 8, "no padding");
 OPTIPOD_ASSERT(sizeof(struct CgroupSample) == 88, "no padding");
 
 #ifdef __cplusplus

@@ -72,3 +72,34 @@ static __always_inline __u32 table_find(__u64 id, __u32 missing) {
   }
   return missing;
 }
+
+/// The slot this cgroup is charged to, by reads of kernel memory alone.
+static __always_inline __u32 charged_to(struct cgroup* cgroup) {
+  const __u32 own = table_find(BPF_CORE_READ(cgroup, kn, id), kNoSlot);
+  if (own != kNoSlot) return own;
+  return inside_root(cgroup, root_level) ? kSlotNodeOther : kSlotOutside;
+}
+
+static __always_inline __u32 slot_of_task(struct task_struct* task) {
+  return charged_to(BPF_CORE_READ(task, cgroups, dfl_cgrp));
+}
+
+/// Counts a duration. Atomically: any CPU may be at it.
+static __always_inline void count_duration(struct HistogramWords* histogram, __u64 ns) {
+  __sync_fetch_and_add(&histogram->bucket[bucket_of(ns)], 1);
+  __sync_fetch_and_add(&histogram->sum_ns, ns);
+}
+
+/// Adds what `now` has over `seen` to `counter` and remembers it. Whoever else does the same at the
+/// same time, nothing is counted twice or lost. True when there was something to add.
+static __always_inline bool add_since(__u64* seen, __u64 now, __u64* counter) {
+#pragma clang loop unroll(disable)
+  for (int tries = 0; tries < 4; tries++) {
+    const __u64 before = *(volatile __u64*)seen;
+    if (now <= before) return false;
+    if (__sync_val_compare_and_swap(seen, before, now) != before) continue;
+    __sync_fetch_and_add(counter, now - before);
+    return true;
+  }
+  return false;
+}

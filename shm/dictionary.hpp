@@ -131,6 +131,41 @@ struct Dictionary<BlockStats> {
 };
 
 template <>
+struct Dictionary<MemoryStats> {
+  static constexpr Field kFields[] = {
+      OPTIPOD_FIELD(MemoryStats, reclaim_stall),
+      OPTIPOD_FIELD(MemoryStats, oom_kills),
+      OPTIPOD_FIELD(MemoryStats, page_faults),
+  };
+};
+
+template <>
+struct Dictionary<MemoryUse> {
+  static constexpr Field kFields[] = {
+      OPTIPOD_FIELD(MemoryUse, anon_bytes),        OPTIPOD_FIELD(MemoryUse, file_bytes),
+      OPTIPOD_FIELD(MemoryUse, working_set_bytes), OPTIPOD_FIELD(MemoryUse, limit_bytes),
+      OPTIPOD_FIELD(MemoryUse, refaults_anon),     OPTIPOD_FIELD(MemoryUse, refaults_file),
+  };
+};
+
+template <>
+struct Dictionary<FileStats> {
+  static constexpr Field kFields[] = {
+      OPTIPOD_FIELD(FileStats, calls),
+      OPTIPOD_FIELD(FileStats, bytes),
+  };
+};
+
+template <>
+struct Dictionary<TcpStats> {
+  static constexpr Field kFields[] = {
+      OPTIPOD_FIELD(TcpStats, rtt),
+      OPTIPOD_FIELD(TcpStats, bytes),
+      OPTIPOD_FIELD(TcpStats, retransmitted_segments),
+  };
+};
+
+template <>
 struct Dictionary<NodeRecord> {
   static constexpr Field kFields[] = {
       OPTIPOD_FIELD(NodeRecord, tick),
@@ -158,6 +193,9 @@ struct Dictionary<NodeRecord> {
       OPTIPOD_FIELD(NodeRecord, memory_allocated_bytes),
       OPTIPOD_FIELD(NodeRecord, tcp_sent_segments),
       OPTIPOD_FIELD(NodeRecord, tcp_retransmitted_segments),
+      OPTIPOD_FIELD(NodeRecord, memory),
+      OPTIPOD_FIELD(NodeRecord, files),
+      OPTIPOD_FIELD(NodeRecord, tcp),
   };
 };
 
@@ -182,6 +220,10 @@ struct Dictionary<ContainerRecord> {
       OPTIPOD_FIELD(ContainerRecord, pod_uid),
       OPTIPOD_FIELD(ContainerRecord, container_id),
       OPTIPOD_FIELD(ContainerRecord, qos),
+      OPTIPOD_FIELD(ContainerRecord, memory),
+      OPTIPOD_FIELD(ContainerRecord, memory_use),
+      OPTIPOD_FIELD(ContainerRecord, files),
+      OPTIPOD_FIELD(ContainerRecord, tcp),
   };
 };
 

@@ -42,12 +42,25 @@ enum Valid : std::uint64_t {
   kValidThrottling = 1u << 11,   ///< ContainerRecord::cpu_{throttled_ns,periods,throttled_periods}
   kValidVmEvents = 1u << 12,     ///< NodeRecord::page_faults, memory_allocated_bytes
   kValidTcpSegments = 1u << 13,  ///< NodeRecord::tcp_*
+  // Since ABI 1.2.
+  kValidReclaimStall = 1u << 24,    ///< MemoryStats::reclaim_stall
+  kValidOomKills = 1u << 25,        ///< MemoryStats::oom_kills
+  kValidPageFaults = 1u << 26,      ///< MemoryStats::page_faults
+  kValidMemoryDetail = 1u << 27,    ///< MemoryUse, except:
+  kValidMemoryLimit = 1u << 28,     ///< MemoryUse::limit_bytes; clear where there is no limit
+  kValidFiles = 1u << 29,           ///< FileStats
+  kValidTcpRetransmits = 1u << 30,  ///< TcpStats::retransmitted_segments
+  kValidRefaults = 1ull << 32,      ///< MemoryUse::refaults_*
+  kValidTcp = 1u << 31,             ///< the rest of TcpStats
 };
 
 enum PreemptedBy : std::size_t { kBySelf, kByOther, kBySystem, kPreemptedByCount };
 enum SwitchKind : std::size_t { kVoluntary, kInvoluntary, kSwitchKinds };
 enum Resource : std::size_t { kCpu, kMemory, kIo, kResources };
 enum Operation : std::size_t { kRead, kWrite, kOperations };
+enum ReclaimKind : std::size_t { kDirect, kMemcg, kReclaimKinds };
+enum FaultKind : std::size_t { kMinor, kMajor, kFaultKinds };
+enum Direction : std::size_t { kReceived, kSent, kDirections };
 enum CpuMode : std::size_t {
   kUser,
   kNice,
@@ -84,6 +97,33 @@ struct BlockStats {
   std::uint64_t inflight[kOperations];  ///< gauge: submitted and not yet completed
 };
 
+/// What shortage of memory did.
+struct MemoryStats {
+  Histogram reclaim_stall[kReclaimKinds];  ///< a task freed memory itself before it got some
+  std::uint64_t oom_kills;                 ///< processes
+  std::uint64_t page_faults[kFaultKinds];
+};
+
+/// What memory holds; of a container only, where it has a memory controller on cgroup v2.
+struct MemoryUse {
+  std::uint64_t anon_bytes, file_bytes;  ///< gauges
+  std::uint64_t working_set_bytes;  ///< gauge: usage less inactive file cache, as the kubelet's
+  std::uint64_t limit_bytes;        ///< gauge
+  std::uint64_t refaults_anon, refaults_file;  ///< pages read back soon after they were given up
+};
+
+/// read() and write() of whatever kind, on files, pipes and sockets: as in /proc/PID/io.
+struct FileStats {
+  std::uint64_t calls[kOperations];
+  std::uint64_t bytes[kOperations];
+};
+
+struct TcpStats {
+  Histogram rtt;  ///< smoothed; per tick and connection that moved data, and at its end
+  std::uint64_t bytes[kDirections];  ///< payload; sent again counts again, received: +1 at the end
+  std::uint64_t retransmitted_segments;
+};
+
 /// One per tick, published last: it names the records of the other sections that belong to it.
 struct NodeRecord {
   std::uint64_t tick;                 ///< 0, 1, 2 … since the agent started
@@ -109,6 +149,10 @@ struct NodeRecord {
   std::uint64_t memory_allocated_bytes;  ///< handed out by the kernel's page allocator
   std::uint64_t tcp_sent_segments;       ///< host's network namespace; retransmitted ones too
   std::uint64_t tcp_retransmitted_segments;
+  // Since ABI 1.2.
+  MemoryStats memory;
+  FileStats files;
+  TcpStats tcp;
 };
 
 /// One per container (or per leaf cgroup outside Kubernetes) per tick. Identity and values are one
@@ -132,6 +176,11 @@ struct ContainerRecord {
   char pod_uid[40];
   char container_id[72];
   char qos[16];  ///< guaranteed, burstable, besteffort
+  // Since ABI 1.2.
+  MemoryStats memory;
+  MemoryUse memory_use;
+  FileStats files;
+  TcpStats tcp;
 };
 
 /// One per block device per tick.

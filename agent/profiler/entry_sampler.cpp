@@ -34,7 +34,8 @@ std::string_view EntrySampler::LazyFile::read(const std::string& directory, cons
   return file.read();
 }
 
-EntrySampler::EntrySampler(std::string directory, bool fresh) : directory_(std::move(directory)) {
+EntrySampler::EntrySampler(std::string directory, bool fresh)
+    : directory_(std::move(directory)), memory_detail_(directory_, fresh) {
   if (!fresh) return;
   cpu_time_.start_at_zero();
   pressure_.start_at_zero();
@@ -68,6 +69,7 @@ void EntrySampler::sample(const CgroupValues* values, std::uint64_t tick,
   if (const auto memory = parse_number_file(memory_.read(directory_, "memory.current"))) {
     record.memory_current_bytes = *memory;
     record.valid |= shm::kValidMemory;
+    memory_detail_.sample(tick, record);
   }
   read_throttling(tick, record);
 }

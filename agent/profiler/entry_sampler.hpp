@@ -1,30 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <optional>
 #include <string>
 
 #include "agent/profiler/kernel_source.hpp"
+#include "agent/profiler/memory_sampler.hpp"
 #include "agent/profiler/read_file.hpp"
+#include "agent/profiler/since.hpp"
 #include "shm/records.hpp"
 
 namespace optipod::agent {
-
-/// What has happened since a first value was seen; never goes backwards, whatever the kernel's
-/// counter does.
-class Since {
- public:
-  void start_at_zero() { base_ = 0; }
-  std::uint64_t operator()(std::uint64_t now) {
-    if (!base_) base_ = now;
-    if (now > *base_ && now - *base_ > risen_) risen_ = now - *base_;
-    return risen_;
-  }
-
- private:
-  std::optional<std::uint64_t> base_;
-  std::uint64_t risen_ = 0;
-};
 
 /// Since for the values a cgroup (or the node) has beside its slot.
 struct CpuTimeSince {
@@ -65,6 +50,7 @@ class EntrySampler {
   PressureSince pressure_;
   Since throttled_, periods_, throttled_periods_;
   bool has_quota_ = false, knows_quota_ = false, had_throttling_ = false;
+  MemorySampler memory_detail_;
   LazyFile cpu_stat_, cpu_max_, memory_, pressure_files_[shm::kResources];
 };
 

@@ -36,7 +36,16 @@ struct KernelOptions {
 struct SlotValues {
   shm::CpuStats cpu{};
   shm::BlockStats block{};
+  shm::MemoryStats memory{};
+  shm::FileStats files{};
+  shm::TcpStats tcp{};
 };
+
+/// The shm::Valid bits of SlotValues.
+inline constexpr std::uint64_t kSlotValid =
+    shm::kValidRunqueueWait | shm::kValidPreemptions | shm::kValidSwitches | shm::kValidBlockIo |
+    shm::kValidReclaimStall | shm::kValidOomKills | shm::kValidPageFaults | shm::kValidFiles |
+    shm::kValidTcpRetransmits | shm::kValidTcp;
 
 /// Values the kernel keeps per cgroup, read by the cgroup iterator.
 struct CgroupValues {
@@ -78,6 +87,9 @@ class Kernel {
   /// Zeroes a slot nobody is charged to any more, before it is handed out again.
   void reset_slot(Slot slot);
 
+  /// Adds to the slots what living tasks and open connections counted since the last time. What
+  /// ended meanwhile has been added already.
+  void take_up();
   [[nodiscard]] SlotValues slot_values(Slot slot) const;
   /// Sum over all slots that belong to the node: every slot for root "/", all but kOutside else.
   [[nodiscard]] SlotValues node_values() const;

@@ -17,6 +17,7 @@ class RealKernel final : public KernelSource {
   }
   void forget(std::uint64_t cgroup_id) override { kernel_.forget(cgroup_id); }
   void reset_slot(Slot slot) override { kernel_.reset_slot(slot); }
+  void take_up() override { kernel_.take_up(); }
   SlotValues slot_values(Slot slot) const override { return kernel_.slot_values(slot); }
   SlotValues node_values() const override { return kernel_.node_values(); }
   std::vector<Device> devices() const override { return kernel_.devices(); }

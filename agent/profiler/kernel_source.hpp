@@ -22,6 +22,7 @@ class KernelSource {
   virtual tl::expected<void, std::string> assign(int cgroup_fd, std::uint64_t id, Slot slot) = 0;
   virtual void forget(std::uint64_t cgroup_id) = 0;
   virtual void reset_slot(Slot slot) = 0;
+  virtual void take_up() = 0;
   [[nodiscard]] virtual SlotValues slot_values(Slot slot) const = 0;
   [[nodiscard]] virtual SlotValues node_values() const = 0;
   [[nodiscard]] virtual std::vector<Device> devices() const = 0;

@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <system_error>
 #include <utility>
@@ -41,6 +42,16 @@ void MachineCounters::sample(shm::NodeRecord& node) {
     node.page_faults = page_faults_(memory->page_faults);
     node.memory_allocated_bytes = allocated_(memory->pages_allocated * page_bytes);
     node.valid |= shm::kValidVmEvents;
+    if (memory->major_faults) {
+      node.memory.page_faults[shm::kMajor] = major_faults_(*memory->major_faults);
+      node.memory.page_faults[shm::kMinor] =
+          minor_faults_(memory->page_faults - std::min(memory->page_faults, *memory->major_faults));
+      node.valid |= shm::kValidPageFaults;
+    }
+    if (memory->oom_kills) {
+      node.memory.oom_kills = oom_kills_(*memory->oom_kills);
+      node.valid |= shm::kValidOomKills;
+    }
   }
   if (const auto tcp = parse_snmp_tcp(snmp_.read())) {
     // The kernel counts as sent what is sent for the first time.

@@ -41,6 +41,7 @@ NodeSampler::NodeSampler(CgroupRoot root, std::vector<unsigned> cpus, const std:
   if (!whole_machine_) {
     memory_current_ = KeptFile(root_.directory() + "/memory.current");
     memory_max_ = KeptFile(root_.directory() + "/memory.max");
+    memory_stat_ = KeptFile(root_.directory() + "/memory.stat");
   }
   const long online = ::sysconf(_SC_NPROCESSORS_ONLN);
   identity_.cpus = cpus_.empty() ? static_cast<std::uint64_t>(std::max(online, 1L)) : cpus_.size();
@@ -120,8 +121,11 @@ void NodeSampler::sample_memory(shm::NodeRecord& node) {
   node.memory_available_bytes = machine->available_bytes;
   // A subtree with a limit of its own has that much; without one it shares the machine's.
   const auto limit = parse_number_file(memory_max_.read());
-  const auto used = parse_number_file(memory_current_.read());
+  auto used = parse_number_file(memory_current_.read());
   if (limit && used) {
+    // Page cache that nothing uses is taken back before anything has to wait.
+    if (const auto stat = parse_memory_stat(memory_stat_.read()))
+      used = working_set(*used, stat->inactive_file_bytes);
     node.memory_total_bytes = std::min(machine->total_bytes, *limit);
     node.memory_available_bytes =
         std::min(machine->available_bytes, *limit > *used ? *limit - *used : 0);

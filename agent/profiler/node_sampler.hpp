@@ -38,7 +38,8 @@ class NodeSampler {
   std::vector<unsigned> cpus_;
   std::string proc_, sys_;
   shm::NodeRecord identity_{};
-  KeptFile cpu_stat_, meminfo_, memory_current_, memory_max_, pressure_[shm::kResources], irq_;
+  KeptFile cpu_stat_, meminfo_, memory_current_, memory_max_, memory_stat_,
+      pressure_[shm::kResources], irq_;
   MachineCounters machine_;
   CpuTimeSince cpu_time_;
   PressureSince pressure_since_;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <utility>
 
 namespace optipod::agent {
 namespace {
@@ -114,18 +115,59 @@ std::optional<MemInfo> parse_meminfo(std::string_view text) {
 }
 
 std::optional<VmStat> parse_vmstat(std::string_view text) {
-  std::optional<std::uint64_t> faults, pages;
+  std::optional<std::uint64_t> faults, major, kills, pages;
   while (!text.empty()) {
     auto line = take_line(text);
     const auto key = take_word(line);
     if (key == "pgfault") faults = number(take_word(line));
+    if (key == "pgmajfault") major = number(take_word(line));
+    if (key == "oom_kill") kills = number(take_word(line));
     if (!key.starts_with("pgalloc_")) continue;
     const auto zone = number(take_word(line));
     if (!zone) return std::nullopt;
     pages = pages.value_or(0) + *zone;
   }
   if (!faults || !pages) return std::nullopt;
-  return VmStat{*faults, *pages};
+  return VmStat{*faults, *pages, major, kills};
+}
+
+std::optional<MemoryStat> parse_memory_stat(std::string_view text) {
+  std::optional<std::uint64_t> anon, file, inactive, refault_anon, refault_file, faults, major;
+  const std::pair<std::string_view, std::optional<std::uint64_t>*> wanted[] = {
+      {"anon", &anon},
+      {"file", &file},
+      {"inactive_file", &inactive},
+      {"workingset_refault_anon", &refault_anon},
+      {"workingset_refault_file", &refault_file},
+      {"pgfault", &faults},
+      {"pgmajfault", &major}};
+  while (!text.empty()) {
+    auto line = take_line(text);
+    const auto key = take_word(line);
+    for (const auto& [name, value] : wanted)
+      if (key == name) *value = number(take_word(line));
+  }
+  if (!anon || !file || !inactive) return std::nullopt;
+  MemoryStat result{*anon, *file, *inactive, {}, {}};
+  if (refault_anon && refault_file)
+    result.refaults = MemoryStat::Refaults{*refault_anon, *refault_file};
+  if (faults && major) {
+    const std::uint64_t minor = *faults > *major ? *faults - *major : 0;
+    result.faults = MemoryStat::Faults{minor, *major};
+  }
+  return result;
+}
+
+std::uint64_t working_set(std::uint64_t current_bytes, std::uint64_t inactive_file_bytes) {
+  return current_bytes > inactive_file_bytes ? current_bytes - inactive_file_bytes : 0;
+}
+
+std::optional<std::uint64_t> parse_oom_kills(std::string_view text) {
+  while (!text.empty()) {
+    auto line = take_line(text);
+    if (take_word(line) == "oom_kill") return number(take_word(line));
+  }
+  return std::nullopt;
 }
 
 std::optional<TcpSegments> parse_snmp_tcp(std::string_view text) {

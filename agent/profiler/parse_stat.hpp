@@ -44,8 +44,30 @@ std::optional<MemInfo> parse_meminfo(std::string_view text);
 struct VmStat {
   std::uint64_t page_faults;      ///< minor and major
   std::uint64_t pages_allocated;  ///< handed out by the page allocator, over all zones
+  std::optional<std::uint64_t> major_faults;
+  std::optional<std::uint64_t> oom_kills;  ///< 4.13
 };
 std::optional<VmStat> parse_vmstat(std::string_view text);
+
+/// memory.stat of a cgroup on v2.
+struct MemoryStat {
+  std::uint64_t anon_bytes, file_bytes, inactive_file_bytes;
+  struct Refaults {
+    std::uint64_t anon, file;
+  };
+  std::optional<Refaults> refaults;  ///< told apart since 5.9
+  struct Faults {
+    std::uint64_t minor, major;
+  };
+  std::optional<Faults> faults;
+};
+std::optional<MemoryStat> parse_memory_stat(std::string_view text);
+
+/// What is in use and cannot simply be given up, by the kubelet's rule.
+std::uint64_t working_set(std::uint64_t current_bytes, std::uint64_t inactive_file_bytes);
+
+/// oom_kill of memory.events: processes killed.
+std::optional<std::uint64_t> parse_oom_kills(std::string_view text);
 
 /// The Tcp lines of /proc/net/snmp. The kernel counts a segment that is sent again only as that.
 struct TcpSegments {

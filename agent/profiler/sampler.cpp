@@ -54,6 +54,7 @@ void Sampler::sample(shm::Tick& tick) {
   const std::uint64_t boottime = now_ns(CLOCK_BOOTTIME), realtime = now_ns(CLOCK_REALTIME);
   tick.containers.clear();
   std::vector<shm::ContainerRecord> last_records;
+  kernel_.take_up();
   const bool have_values = read_values();
   const bool names_changed = names_.refresh();
   if (tree_changed(have_values) || names_changed) {
@@ -76,9 +77,17 @@ void Sampler::sample(shm::Tick& tick) {
   }
 
   node_.sample(values_of(root_id_), tick.node);
-  tick.node.cpu = kernel_.node_values().cpu;
-  tick.node.valid |= kernel_.valid() & (shm::kValidRunqueueWait | shm::kValidPreemptions |
-                                        shm::kValidSwitches | shm::kValidBlockIo);
+  SlotValues node = kernel_.node_values();
+  tick.node.cpu = node.cpu;
+  // Where the kernel keeps a count for the whole machine, that is the node's.
+  if ((tick.node.valid & shm::kValidPageFaults) != 0)
+    std::copy_n(tick.node.memory.page_faults, shm::kFaultKinds, node.memory.page_faults);
+  if ((tick.node.valid & shm::kValidOomKills) != 0)
+    node.memory.oom_kills = tick.node.memory.oom_kills;
+  tick.node.memory = node.memory;
+  tick.node.files = node.files;
+  tick.node.tcp = node.tcp;
+  tick.node.valid |= kernel_.valid() & kSlotValid;
   tick.node.sampled_boottime_ns = boottime;
   tick.node.sampled_realtime_ns = realtime;
   tick.node.containers_cut = cut_;
@@ -171,7 +180,8 @@ void Sampler::retire(Live& live, std::vector<shm::ContainerRecord>& last_records
   for (const Entry::Member& member : live.entry.members) charge(member, kNodeOther);
   // Once more, with what happened since the last look: its files are gone, its slot is not.
   read_slot(live);
-  live.record.valid &= ~static_cast<std::uint64_t>(shm::kValidMemory);
+  live.record.valid &= ~static_cast<std::uint64_t>(shm::kValidMemory | shm::kValidMemoryDetail |
+                                                   shm::kValidMemoryLimit);
   last_records.push_back(live.record);
   pool_.give_back(live.slot, tick_);
 }
@@ -210,8 +220,10 @@ void Sampler::read_slot(Live& live) {
   const SlotValues values = kernel_.slot_values(live.slot);
   live.record.cpu = values.cpu;
   live.record.block = values.block;
-  live.record.valid |= kernel_.valid() & (shm::kValidRunqueueWait | shm::kValidPreemptions |
-                                          shm::kValidSwitches | shm::kValidBlockIo);
+  live.record.memory = values.memory;
+  live.record.files = values.files;
+  live.record.tcp = values.tcp;
+  live.record.valid |= kernel_.valid() & kSlotValid;
 }
 
 void Sampler::write_identity(Live& live) {

@@ -10,6 +10,7 @@
 #include "agent/profiler/kernel/mapping.hpp"
 #include "agent/profiler/kernel/object.hpp"
 #include "agent/profiler/kernel/programs.hpp"
+#include "agent/profiler/kernel/walk.hpp"
 
 namespace optipod::agent::kernel {
 namespace {
@@ -77,20 +78,7 @@ CgroupPrograms& CgroupPrograms::operator=(CgroupPrograms&&) noexcept = default;
 CgroupPrograms::~CgroupPrograms() = default;
 
 bool CgroupPrograms::walk() {
-  const bpf_link* link = state_->object->links.walk_cgroups;
-  if (link == nullptr) return false;
-  const int walker = bpf_iter_create(bpf_link__fd(link));
-  if (walker < 0) return false;
-  // The program writes to the array, not to the file: the first read walks the whole tree.
-  char nothing[16];
-  ssize_t got = 0;
-  for (int tries = 0; tries < 1000; ++tries) {
-    got = ::read(walker, nothing, sizeof nothing);
-    if (got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR))) continue;
-    break;
-  }
-  ::close(walker);
-  return got == 0;
+  return run_walk(state_->object->links.walk_cgroups);
 }
 
 std::span<const bpf::CgroupSample> CgroupPrograms::samples() const {

@@ -29,12 +29,18 @@ struct Kernel::Impl {
   std::optional<kernel::CgroupPrograms> cgroup;
   std::optional<kernel::CpuPrograms> cpu;
   std::optional<kernel::BlockPrograms> block;
+  std::optional<kernel::MemoryPrograms> memory;
+  std::optional<kernel::TaskPrograms> tasks;
+  std::optional<kernel::TcpPrograms> tcp;
   int storage_fd = -1;  ///< of `cgroup`; -1: slots come from the table alone
   std::vector<kernel::LoadedProgram> programs;
 
   std::vector<bool> used;  ///< slots that ever had a cgroup
   SlotValues retired;      ///< what reset slots had counted for the node
   kernel::CpuTimeSplitter cpu_time;
+
+  void add(Slot slot, SlotValues& sum) const;
+  [[nodiscard]] bool charges() const { return cpu || block || memory || tasks || tcp; }
 };
 
 }  // namespace optipod::agent

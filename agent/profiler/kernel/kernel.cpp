@@ -49,7 +49,35 @@ void add_block(const shm::BlockStats& from, shm::BlockStats& to) {
   }
 }
 
+void add_memory(const shm::MemoryStats& from, shm::MemoryStats& to) {
+  for (std::size_t i = 0; i < shm::kReclaimKinds; ++i)
+    add_histogram(from.reclaim_stall[i], to.reclaim_stall[i]);
+  to.oom_kills += from.oom_kills;
+  for (std::size_t i = 0; i < shm::kFaultKinds; ++i) to.page_faults[i] += from.page_faults[i];
+}
+
+void add_files(const shm::FileStats& from, shm::FileStats& to) {
+  for (std::size_t op = 0; op < shm::kOperations; ++op) {
+    to.calls[op] += from.calls[op];
+    to.bytes[op] += from.bytes[op];
+  }
+}
+
+void add_tcp(const shm::TcpStats& from, shm::TcpStats& to) {
+  add_histogram(from.rtt, to.rtt);
+  for (std::size_t i = 0; i < shm::kDirections; ++i) to.bytes[i] += from.bytes[i];
+  to.retransmitted_segments += from.retransmitted_segments;
+}
+
 }  // namespace
+
+void Kernel::Impl::add(Slot slot, SlotValues& sum) const {
+  if (cpu) cpu->add(slot, cpus, sum.cpu);
+  if (block) block->add(slot, sum.block);
+  if (memory) memory->add(slot, sum.memory);
+  if (tasks) tasks->add(slot, sum.files, sum.memory);
+  if (tcp) tcp->add(slot, sum.tcp);
+}
 
 Kernel::Kernel(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Kernel::Kernel(Kernel&&) noexcept = default;
@@ -91,7 +119,7 @@ tl::expected<void, std::string> Kernel::assign(int cgroup_fd, std::uint64_t cgro
   if (slot >= impl_->slots)
     return tl::unexpected("slot " + std::to_string(slot) + " is over the " +
                           std::to_string(impl_->slots) + " there are");
-  if (!impl_->cpu && !impl_->block) return {};  // nothing to charge
+  if (!impl_->charges()) return {};  // nothing to charge
   // Everything below the root that the table does not hold is kNodeOther anyway.
   if (slot == kNodeOther) {
     impl_->table.erase(cgroup_id);
@@ -118,16 +146,26 @@ void Kernel::reset_slot(Slot slot) {
   if (slot != kOutside || impl_->whole_machine) {
     add_cpu(last.cpu, impl_->retired.cpu);
     add_block(last.block, impl_->retired.block);
+    add_memory(last.memory, impl_->retired.memory);
+    add_files(last.files, impl_->retired.files);
+    add_tcp(last.tcp, impl_->retired.tcp);
   }
   if (impl_->cpu) impl_->cpu->reset(slot);
   if (impl_->block) impl_->block->reset(slot);
+  if (impl_->memory) impl_->memory->reset(slot);
+  if (impl_->tasks) impl_->tasks->reset(slot);
+  if (impl_->tcp) impl_->tcp->reset(slot);
+}
+
+void Kernel::take_up() {
+  if (impl_->tasks) impl_->tasks->walk();
+  if (impl_->tcp) impl_->tcp->walk();
 }
 
 SlotValues Kernel::slot_values(Slot slot) const {
   SlotValues values;
   if (slot >= impl_->slots) return values;
-  if (impl_->cpu) impl_->cpu->add(slot, impl_->cpus, values.cpu);
-  if (impl_->block) impl_->block->add(slot, values.block);
+  impl_->add(slot, values);
   return values;
 }
 
@@ -135,8 +173,7 @@ SlotValues Kernel::node_values() const {
   SlotValues sum = impl_->retired;
   for (Slot slot = impl_->whole_machine ? kOutside : kNodeOther; slot < impl_->slots; ++slot) {
     if (slot >= kFirstSlot && !impl_->used[slot]) continue;
-    if (impl_->cpu) impl_->cpu->add(slot, impl_->cpus, sum.cpu);
-    if (impl_->block) impl_->block->add(slot, sum.block);
+    impl_->add(slot, sum);
   }
   return sum;
 }

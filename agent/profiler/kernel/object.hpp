@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the three skeletons have in common.
+// What the skeletons have in common.
 #pragma once
 
 #include <bpf/libbpf.h>

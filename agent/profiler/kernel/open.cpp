@@ -40,6 +40,9 @@ class KernelOpener {
   void load_cgroup();
   void load_cpu();
   void load_block();
+  void load_memory();
+  void load_tasks();
+  void load_tcp();
   void give_storage_to_existing();
   void finish();
   /// Keeps libbpf's words, and makes a reason that fits a feature's source.
@@ -114,6 +117,9 @@ void KernelOpener::load() {
   load_cgroup();
   load_cpu();
   load_block();
+  load_memory();
+  load_tasks();
+  load_tcp();
 }
 
 bool KernelOpener::make_table() {
@@ -198,6 +204,52 @@ void KernelOpener::load_block() {
   }
 }
 
+void KernelOpener::load_memory() {
+  const kernel::Plan plan = kernel::plan(probes_);
+  if (!plan.reclaim && !plan.oom_kills) return;
+  if (auto loaded = kernel::MemoryPrograms::load(plan, layout_)) {
+    impl_->memory = std::move(*loaded);
+  } else {
+    probes_.memory_failed = failed(loaded.error());
+  }
+}
+
+void KernelOpener::load_tasks() {
+  for (;;) {
+    const kernel::Plan plan = kernel::plan(probes_);
+    if (plan.tasks == kernel::Plan::TaskWalk::kNone) return;
+    auto loaded = kernel::TaskPrograms::load(plan, layout_);
+    if (loaded) {
+      impl_->tasks = std::move(*loaded);
+      return;
+    }
+    const std::string reason = failed(loaded.error());
+    if (plan.tasks == kernel::Plan::TaskWalk::kAll && probes_.task_walk && probes_.host_pids) {
+      probes_.task_iter = false;
+    } else {
+      probes_.task_failed = reason;
+    }
+  }
+}
+
+void KernelOpener::load_tcp() {
+  for (;;) {
+    const kernel::Plan plan = kernel::plan(probes_);
+    if (!plan.tcp && !plan.tcp_retransmits) return;
+    auto loaded = kernel::TcpPrograms::load(plan, layout_);
+    if (loaded) {
+      impl_->tcp = std::move(*loaded);
+      return;
+    }
+    const std::string reason = failed(loaded.error());
+    if (plan.tcp && plan.tcp_retransmits) {
+      probes_.socket_storage = false;
+    } else {
+      probes_.tcp_failed = reason;
+    }
+  }
+}
+
 /// The mkdir hook is attached already: whatever is not found here was made after it.
 void KernelOpener::give_storage_to_existing() {
   const auto give = [this](const std::filesystem::path& path) {
@@ -235,6 +287,12 @@ void KernelOpener::finish() {
   if (impl.cpu) impl.valid |= shm::kValidPreemptions | shm::kValidSwitches;
   if (impl.cpu && impl.plan.wait) impl.valid |= shm::kValidRunqueueWait;
   if (impl.block) impl.valid |= shm::kValidBlockIo;
+  if (impl.memory && impl.plan.reclaim) impl.valid |= shm::kValidReclaimStall;
+  if (impl.memory && impl.plan.oom_kills) impl.valid |= shm::kValidOomKills;
+  if (impl.tasks) impl.valid |= shm::kValidPageFaults;
+  if (impl.tasks && impl.plan.task_io) impl.valid |= shm::kValidFiles;
+  if (impl.tcp && impl.plan.tcp_retransmits) impl.valid |= shm::kValidTcpRetransmits;
+  if (impl.tcp && impl.plan.tcp) impl.valid |= shm::kValidTcp;
   const auto keep = [&impl](const auto& part) {
     if (!part) return;
     for (auto& program : part->programs()) impl.programs.push_back(program);
@@ -242,6 +300,9 @@ void KernelOpener::finish() {
   keep(impl.cgroup);
   keep(impl.cpu);
   keep(impl.block);
+  keep(impl.memory);
+  keep(impl.tasks);
+  keep(impl.tcp);
 }
 
 namespace kernel {

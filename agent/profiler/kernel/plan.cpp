@@ -78,6 +78,61 @@ void plan_block(const Probes& p, const std::string& in_the_way, Plan& plan) {
   plan.features.push_back({"block_io", source, true});
 }
 
+/// Rare events, for which untyped programs are as good.
+std::string rare_obstacle(const Probes& p, const std::string& in_the_way) {
+  if (!in_the_way.empty()) return in_the_way;
+  if (!p.raw_tp) return "raw_tp refused";
+  return p.atomics ? "" : "no eBPF compare-and-swap";
+}
+
+void plan_memory(const Probes& p, const std::string& in_the_way, Plan& plan) {
+  std::string off = rare_obstacle(p, in_the_way);
+  if (off.empty()) off = p.memory_failed;
+  plan.reclaim = off.empty() && p.reclaim;
+  plan.oom_kills = off.empty() && p.oom_victim_task;
+  const auto note = [&](const char* name, bool on, const char* lacking) {
+    plan.features.push_back({name, on ? "raw_tp" : off.empty() ? lacking : off, on});
+  };
+  note("reclaim_stall", plan.reclaim, "no reclaim tracepoints");
+  note("oom_kills", plan.oom_kills, "mark_victim passes no task");
+}
+
+void plan_tasks(const Probes& p, const std::string& in_the_way, Plan& plan) {
+  std::string off = in_the_way;
+  if (off.empty()) off = p.task_failed;
+  if (off.empty() && !p.tp_btf) off = "no tp_btf";
+  if (off.empty() && !p.atomics) off = "no eBPF compare-and-swap";
+  if (off.empty() && !p.task_storage) off = "no task storage";
+  if (off.empty() && !p.task_exit) off = "no sched_process_exit";
+  if (off.empty() && !p.task_iter && !p.task_walk) off = "no task iterator";
+  if (off.empty() && !p.task_iter && !p.host_pids) off = "needs hostPID or Linux 6.7";
+  const bool on = off.empty();
+  if (on) plan.tasks = p.task_iter ? Plan::TaskWalk::kAll : Plan::TaskWalk::kEach;
+  plan.task_io = on && p.task_io;
+  plan.features.push_back({"page_faults", on ? "tasks" : off, on});
+  plan.features.push_back({"file_io",
+                           plan.task_io ? "tasks"
+                           : on         ? "kernel without TASK_XACCT"
+                                        : off,
+                           plan.task_io});
+}
+
+void plan_tcp(const Probes& p, const std::string& in_the_way, Plan& plan) {
+  std::string off = rare_obstacle(p, in_the_way);
+  if (off.empty()) off = p.tcp_failed;
+  plan.tcp_retransmits = off.empty() && p.tcp_retransmit;
+  plan.features.push_back({"tcp_retransmits",
+                           plan.tcp_retransmits ? "raw_tp"
+                           : off.empty()        ? "no tcp_retransmit_skb"
+                                                : off,
+                           plan.tcp_retransmits});
+  if (off.empty() && !p.tp_btf) off = "no tp_btf";
+  if (off.empty() && !p.socket_storage) off = "no walk over socket storage";
+  if (off.empty() && !p.socket_state) off = "no inet_sock_set_state";
+  plan.tcp = off.empty();
+  plan.features.push_back({"tcp_connections", plan.tcp ? "socket_storage" : off, plan.tcp});
+}
+
 }  // namespace
 
 Plan plan(const Probes& probes) {
@@ -86,6 +141,9 @@ Plan plan(const Probes& probes) {
   plan_switch(probes, in_the_way, result);
   plan_iterator(probes, in_the_way, result);
   plan_block(probes, in_the_way, result);
+  plan_memory(probes, in_the_way, result);
+  plan_tasks(probes, in_the_way, result);
+  plan_tcp(probes, in_the_way, result);
   return result;
 }
 

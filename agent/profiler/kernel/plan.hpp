@@ -34,8 +34,20 @@ struct Probes {
   bool bio_cgroup = false;            ///< bios carry a cgroup (CONFIG_BLK_CGROUP)
   bool io_controller = false;  ///< and io is enabled on v2 below the root, so it is one of ours
 
+  bool reclaim = false;          ///< begin and end of direct and of memcg reclaim
+  bool oom_victim_task = false;  ///< mark_victim passes the task (6.9)
+  bool task_storage = false;     ///< 5.11
+  bool task_exit = false;        ///< sched_process_exit
+  bool task_io = false;          ///< tasks count reads and writes (CONFIG_TASK_XACCT)
+  bool task_iter = false;        ///< a program may go through all tasks itself (6.7)
+  bool task_walk = false;        ///< the kernel goes through those of our pid namespace
+  bool host_pids = false;        ///< which is the host's
+  bool socket_storage = false;   ///< with a walk over it
+  bool socket_state = false;     ///< inet_sock_set_state
+  bool tcp_retransmit = false;   ///< tcp_retransmit_skb passes socket and segment
+
   // Set when loading failed although the probes promised it, before planning again.
-  std::string switch_failed, iterator_failed, block_failed;
+  std::string switch_failed, iterator_failed, block_failed, memory_failed, task_failed, tcp_failed;
 };
 
 /// One line of "what this kernel gives": `source` says from where, or why not.
@@ -48,6 +60,7 @@ struct FeatureNote {
 struct Plan {
   enum class Hook { kNone, kTpBtf, kRawTp };
   enum class BlockStart { kNone, kIoStart, kInsert, kIssue };
+  enum class TaskWalk { kNone, kAll, kEach };  ///< by the program, by the kernel
 
   Hook sched_switch = Hook::kNone;
   bool storage = false;  ///< slots from cgroup storage, else from the slot table
@@ -60,9 +73,16 @@ struct Plan {
   bool block_merge = false;
   unsigned block_rq_queue_first = 0;
   bool charge_bio = false;
+  bool reclaim = false;
+  bool oom_kills = false;
+  TaskWalk tasks = TaskWalk::kNone;
+  bool task_io = false;
+  bool tcp = false;  ///< bytes and round trip times
+  bool tcp_retransmits = false;
   std::vector<FeatureNote>
       features;  ///< runqueue_wait, preemptions, context_switches, cgroup_slots,
-                 ///< cgroup_iter, block_io; one each, always all of them
+                 ///< cgroup_iter, block_io, reclaim_stall, oom_kills, page_faults, file_io,
+                 ///< tcp_retransmits, tcp_connections; one each, always all of them
 };
 
 [[nodiscard]] Plan plan(const Probes& probes);

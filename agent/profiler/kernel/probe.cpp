@@ -9,9 +9,11 @@
 
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <memory>
 #include <string_view>
+#include <system_error>
 
 #include "agent/profiler/kernel/libbpf_log.hpp"
 
@@ -153,6 +155,12 @@ constexpr bpf_insn kCompareAndSwap[] = {
     instruction(BPF_JMP | BPF_EXIT, 0, 0, 0, 0),
 };
 
+/// The first pid namespace has this number on every kernel.
+bool in_host_pid_namespace() {
+  std::error_code error;
+  return std::filesystem::read_symlink("/proc/self/ns/pid", error) == "pid:[4026531836]";
+}
+
 bool pressure_is_on() {
   // Compiled in but switched off, reading fails.
   std::ifstream file("/proc/pressure/memory");
@@ -167,6 +175,23 @@ bool io_enabled_below(const std::string& cgroup) {
   while (file >> controller)
     if (controller == "io") return true;
   return false;
+}
+
+void probe_rare_types(const KernelTypes& types, Probes& p) {
+  p.reclaim = types.tracepoint("mm_vmscan_direct_reclaim_begin") > 0 &&
+              types.tracepoint("mm_vmscan_direct_reclaim_end") > 0 &&
+              types.tracepoint("mm_vmscan_memcg_reclaim_begin") > 0 &&
+              types.tracepoint("mm_vmscan_memcg_reclaim_end") > 0;
+  p.oom_victim_task = types.first_argument("mark_victim") == "task_struct";
+  p.task_storage = types.has_enumerator("bpf_map_type", "BPF_MAP_TYPE_TASK_STORAGE");
+  p.task_exit = types.tracepoint("sched_process_exit") > 0;
+  p.task_io = types.has_member("task_io_accounting", "syscr");
+  p.task_iter = types.has_function("bpf_iter_task_new");
+  p.task_walk = types.has_function("bpf_iter_task");
+  p.host_pids = in_host_pid_namespace();
+  p.socket_storage = types.has_function("bpf_iter_bpf_sk_storage_map");
+  p.socket_state = types.tracepoint_arguments("inet_sock_set_state") == 3;
+  p.tcp_retransmit = types.first_argument("tcp_retransmit_skb") == "sock";
 }
 
 void probe_types(const KernelTypes& types, Probes& p) {
@@ -186,6 +211,7 @@ void probe_types(const KernelTypes& types, Probes& p) {
                types.tracepoint("block_rq_complete") > 0;
   p.block_rq_merge = types.first_argument("block_rq_merge") == "request";
   p.block_rq_queue_first = types.first_argument("block_rq_issue") == "request_queue" ? 1 : 0;
+  probe_rare_types(types, p);
   p.bio_cgroup = types.has_member("bio", "bi_blkg") && types.has_member("blkcg_gq", "blkcg");
 }
 

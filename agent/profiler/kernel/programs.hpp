@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The three eBPF objects of bpf/, each loaded, attached and mapped as a plan says. One object
+// The eBPF objects of bpf/, each loaded, attached and mapped as a plan says. One object
 // failing leaves the others alone.
 #pragma once
 
@@ -99,6 +99,67 @@ class BlockPrograms {
  private:
   struct State;
   explicit BlockPrograms(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+/// bpf/memory.bpf.c: reclaim stalls and OOM kills.
+class MemoryPrograms {
+ public:
+  static tl::expected<MemoryPrograms, std::string> load(const Plan& plan, const Layout& layout);
+  MemoryPrograms(MemoryPrograms&&) noexcept;
+  MemoryPrograms& operator=(MemoryPrograms&&) noexcept;
+  ~MemoryPrograms();
+
+  /// Adds the slot's counters to the sums.
+  void add(Slot slot, shm::MemoryStats& sum) const;
+  void reset(Slot slot);
+  [[nodiscard]] std::vector<LoadedProgram> programs() const;
+
+ private:
+  struct State;
+  explicit MemoryPrograms(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+/// bpf/task.bpf.c: reads, writes and page faults.
+class TaskPrograms {
+ public:
+  static tl::expected<TaskPrograms, std::string> load(const Plan& plan, const Layout& layout);
+  TaskPrograms(TaskPrograms&&) noexcept;
+  TaskPrograms& operator=(TaskPrograms&&) noexcept;
+  ~TaskPrograms();
+
+  /// Takes up what living tasks counted since the last walk. False: it could not be run.
+  bool walk();
+  /// Adds the slot's counters to the sums.
+  void add(Slot slot, shm::FileStats& files, shm::MemoryStats& memory) const;
+  void reset(Slot slot);
+  [[nodiscard]] std::vector<LoadedProgram> programs() const;
+
+ private:
+  struct State;
+  explicit TaskPrograms(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+/// bpf/tcp.bpf.c.
+class TcpPrograms {
+ public:
+  static tl::expected<TcpPrograms, std::string> load(const Plan& plan, const Layout& layout);
+  TcpPrograms(TcpPrograms&&) noexcept;
+  TcpPrograms& operator=(TcpPrograms&&) noexcept;
+  ~TcpPrograms();
+
+  /// Takes up what living connections counted since the last walk. False: it could not be run.
+  bool walk();
+  /// Adds the slot's counters to the sums.
+  void add(Slot slot, shm::TcpStats& sum) const;
+  void reset(Slot slot);
+  [[nodiscard]] std::vector<LoadedProgram> programs() const;
+
+ private:
+  struct State;
+  explicit TcpPrograms(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };
 

@@ -11,7 +11,7 @@
 
 namespace optipod::exporter::testing {
 
-inline constexpr std::uint64_t kEverything = (1u << 14) - 1;
+inline constexpr std::uint64_t kEverything = ~0ull;
 
 template <std::size_t N>
 void set(char (&field)[N], std::string_view text) {
@@ -44,6 +44,22 @@ inline shm::BlockStats block_stats(std::uint64_t seed) {
           .inflight = {seed % 7, seed % 5}};
 }
 
+inline shm::MemoryStats memory_stats(std::uint64_t seed) {
+  return {.reclaim_stall = {histogram(seed + 2), histogram(seed + 3)},
+          .oom_kills = seed,
+          .page_faults = {seed * 1000, seed * 10}};
+}
+
+inline shm::FileStats file_stats(std::uint64_t seed) {
+  return {.calls = {seed * 30, seed * 20}, .bytes = {seed * 30'000, seed * 8'000}};
+}
+
+inline shm::TcpStats tcp_stats(std::uint64_t seed) {
+  return {.rtt = histogram(seed + 4),
+          .bytes = {seed * 70'000, seed * 50'000},
+          .retransmitted_segments = seed * 3};
+}
+
 inline shm::ContainerRecord container(std::string_view ns, std::string_view pod,
                                       std::string_view name, std::uint64_t seed) {
   shm::ContainerRecord r{};
@@ -58,6 +74,15 @@ inline shm::ContainerRecord container(std::string_view ns, std::string_view pod,
   r.pressure = pressure(seed * 100);
   r.block = block_stats(seed);
   r.memory_current_bytes = seed << 20;
+  r.memory = memory_stats(seed);
+  r.memory_use = {.anon_bytes = seed << 18,
+                  .file_bytes = seed << 19,
+                  .working_set_bytes = seed * 700'000,
+                  .limit_bytes = seed << 21,
+                  .refaults_anon = seed + 1,
+                  .refaults_file = seed + 2};
+  r.files = file_stats(seed);
+  r.tcp = tcp_stats(seed);
   set(r.namespace_, ns);
   set(r.pod, pod);
   set(r.container, name);
@@ -100,6 +125,9 @@ inline shm::Tick node_tick() {
   n.memory_allocated_bytes = 7ull << 30;
   n.tcp_sent_segments = 2'000;
   n.tcp_retransmitted_segments = 14;
+  n.memory = memory_stats(9);
+  n.files = file_stats(9);
+  n.tcp = tcp_stats(9);
   set(n.node_name, "node-1");
   set(n.kernel_release, "6.1.0-18-amd64");
   set(n.cgroup_root, "/");

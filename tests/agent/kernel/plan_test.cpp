@@ -21,6 +21,9 @@ Probes full() {
   p.sched_info = p.run_queue = p.switch_state = p.atomics = true;
   p.block_io_start = p.block_rq = p.block_rq_merge = true;
   p.bio_cgroup = p.io_controller = true;
+  p.reclaim = p.oom_victim_task = true;
+  p.task_storage = p.task_exit = p.task_io = p.task_iter = p.task_walk = p.host_pids = true;
+  p.socket_storage = p.socket_state = p.tcp_retransmit = true;
   return p;
 }
 
@@ -111,6 +114,100 @@ TEST_CASE("each missing ability costs what needs it, and says so") {
   }
 }
 
+namespace {
+
+struct RareRow {
+  const char* without;
+  std::function<void(Probes&)> take;
+  const char* reclaim_stall;
+  const char* oom_kills;
+  const char* page_faults;
+  const char* file_io;
+  const char* tcp_retransmits;
+  const char* tcp_connections;
+};
+
+constexpr const char* kUntyped = "+raw_tp";
+constexpr const char* kTasks = "+tasks";
+constexpr const char* kSockets = "+socket_storage";
+
+RareRow all_without(const char* without, std::function<void(Probes&)> take, const char* why) {
+  return {without, std::move(take), why, why, why, why, why, why};
+}
+
+std::vector<RareRow> rare_table() {
+  return {
+      {"nothing", [](Probes&) {}, kUntyped, kUntyped, kTasks, kTasks, kUntyped, kSockets},
+      all_without(
+          "wish", [](Probes& p) { p.wanted = false; }, "-switched off"),
+      all_without(
+          "rights", [](Probes& p) { p.refused = "no CAP_BPF"; }, "-no CAP_BPF"),
+      all_without(
+          "BTF", [](Probes& p) { p.btf = false; }, "-no kernel BTF"),
+      all_without(
+          "compare-and-swap", [](Probes& p) { p.atomics = false; }, "-no eBPF compare-and-swap"),
+      {"tp_btf", [](Probes& p) { p.tp_btf = false; }, kUntyped, kUntyped, "-no tp_btf",
+       "-no tp_btf", kUntyped, "-no tp_btf"},
+      {"raw_tp", [](Probes& p) { p.raw_tp = false; }, "-raw_tp refused", "-raw_tp refused", kTasks,
+       kTasks, "-raw_tp refused", "-raw_tp refused"},
+      {"reclaim tracepoints", [](Probes& p) { p.reclaim = false; }, "-no reclaim tracepoints",
+       kUntyped, kTasks, kTasks, kUntyped, kSockets},
+      {"the victim's task", [](Probes& p) { p.oom_victim_task = false; }, kUntyped,
+       "-mark_victim passes no task", kTasks, kTasks, kUntyped, kSockets},
+      {"task storage", [](Probes& p) { p.task_storage = false; }, kUntyped, kUntyped,
+       "-no task storage", "-no task storage", kUntyped, kSockets},
+      {"sched_process_exit", [](Probes& p) { p.task_exit = false; }, kUntyped, kUntyped,
+       "-no sched_process_exit", "-no sched_process_exit", kUntyped, kSockets},
+      {"TASK_XACCT", [](Probes& p) { p.task_io = false; }, kUntyped, kUntyped, kTasks,
+       "-kernel without TASK_XACCT", kUntyped, kSockets},
+      {"a program's task iterator", [](Probes& p) { p.task_iter = false; }, kUntyped, kUntyped,
+       kTasks, kTasks, kUntyped, kSockets},
+      {"that and the host's pids", [](Probes& p) { p.task_iter = p.host_pids = false; }, kUntyped,
+       kUntyped, "-needs hostPID or Linux 6.7", "-needs hostPID or Linux 6.7", kUntyped, kSockets},
+      {"the host's pids", [](Probes& p) { p.host_pids = false; }, kUntyped, kUntyped, kTasks,
+       kTasks, kUntyped, kSockets},
+      {"any task iterator", [](Probes& p) { p.task_iter = p.task_walk = false; }, kUntyped,
+       kUntyped, "-no task iterator", "-no task iterator", kUntyped, kSockets},
+      {"socket storage", [](Probes& p) { p.socket_storage = false; }, kUntyped, kUntyped, kTasks,
+       kTasks, kUntyped, "-no walk over socket storage"},
+      {"inet_sock_set_state", [](Probes& p) { p.socket_state = false; }, kUntyped, kUntyped, kTasks,
+       kTasks, kUntyped, "-no inet_sock_set_state"},
+      {"tcp_retransmit_skb", [](Probes& p) { p.tcp_retransmit = false; }, kUntyped, kUntyped,
+       kTasks, kTasks, "-no tcp_retransmit_skb", kSockets},
+  };
+}
+
+}  // namespace
+
+TEST_CASE("memory, files and network: each missing ability costs what needs it") {
+  for (const RareRow& row : rare_table()) {
+    INFO("without " << row.without);
+    Probes p = full();
+    row.take(p);
+    const Plan made = plan(p);
+    CHECK(source(made, "reclaim_stall") == row.reclaim_stall);
+    CHECK(source(made, "oom_kills") == row.oom_kills);
+    CHECK(source(made, "page_faults") == row.page_faults);
+    CHECK(source(made, "file_io") == row.file_io);
+    CHECK(source(made, "tcp_retransmits") == row.tcp_retransmits);
+    CHECK(source(made, "tcp_connections") == row.tcp_connections);
+    // What is planned is what the features promise.
+    CHECK((row.reclaim_stall[0] == '+') == made.reclaim);
+    CHECK((row.oom_kills[0] == '+') == made.oom_kills);
+    CHECK((row.page_faults[0] == '+') == (made.tasks != Plan::TaskWalk::kNone));
+    CHECK((row.file_io[0] == '+') == made.task_io);
+    CHECK((row.tcp_retransmits[0] == '+') == made.tcp_retransmits);
+    CHECK((row.tcp_connections[0] == '+') == made.tcp);
+    std::set<std::string> names;
+    for (const FeatureNote& f : made.features) {
+      CHECK(names.insert(f.name).second);
+      CHECK(f.name.size() < sizeof(optipod::shm::AgentRecord::Feature::name));
+      CHECK(f.source.size() < sizeof(optipod::shm::AgentRecord::Feature::source));
+    }
+    CHECK(names.size() == 12);
+  }
+}
+
 TEST_CASE("every plan names the same features once, in what fits a record") {
   for (const Row& row : table()) {
     INFO("without " << row.without);
@@ -123,7 +220,7 @@ TEST_CASE("every plan names the same features once, in what fits a record") {
       CHECK(f.name.size() < sizeof(optipod::shm::AgentRecord::Feature::name));
       CHECK(f.source.size() < sizeof(optipod::shm::AgentRecord::Feature::source));
     }
-    CHECK(names.size() == 6);
+    CHECK(names.size() == 12);
   }
 }
 
@@ -152,6 +249,11 @@ TEST_CASE("what failed to load although probed is given as the reason") {
   p.tp_btf = p.raw_tp = p.cgroup_iter = false;
   CHECK(source(plan(p), "runqueue_wait") == "-load failed: Permission denied");
   CHECK(source(plan(p), "cgroup_iter") == "-load failed: Permission denied");
+  p = full();
+  p.memory_failed = p.task_failed = p.tcp_failed = "load failed: No space left on device";
+  for (const char* name : {"reclaim_stall", "oom_kills", "page_faults", "file_io",
+                           "tcp_retransmits", "tcp_connections"})
+    CHECK(source(plan(p), name) == "-load failed: No space left on device");
   p = full();
   p.block_failed = "load failed: Invalid argument";
   CHECK(source(plan(p), "block_io") == "-load failed: Invalid argument");

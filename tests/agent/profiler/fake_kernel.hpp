@@ -20,6 +20,7 @@ class FakeKernel final : public agent::KernelSource {
   std::vector<agent::Slot> resets;
   std::vector<agent::Device> disks;
   int walks = 0;
+  int taken_up = 0;
 
   /// A voluntary switch of a task in that cgroup.
   void switch_in(std::uint64_t cgroup_id, std::uint64_t times = 1) {
@@ -45,6 +46,7 @@ class FakeKernel final : public agent::KernelSource {
     counts.erase(slot);
     resets.push_back(slot);
   }
+  void take_up() override { ++taken_up; }
   agent::SlotValues slot_values(agent::Slot slot) const override {
     const auto found = counts.find(slot);
     return found == counts.end() ? agent::SlotValues{} : found->second;

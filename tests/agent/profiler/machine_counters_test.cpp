@@ -18,6 +18,8 @@ namespace shm = optipod::shm;
 
 namespace {
 
+constexpr std::uint64_t kVmstat = shm::kValidVmEvents | shm::kValidPageFaults | shm::kValidOomKills;
+
 const std::string kIp = "Ip: Forwarding DefaultTTL\nIp: 1 64\n";
 
 std::string snmp(int sent, int again) {
@@ -29,7 +31,8 @@ std::string snmp(int sent, int again) {
 std::string vmstat(int faults, int dma, int normal) {
   return std::string(300, 'x') + " 1\npgalloc_dma " + std::to_string(dma) + "\npgalloc_normal " +
          std::to_string(normal) + "\n" + std::string(9'000, 'y') + " 2\npgfault " +
-         std::to_string(faults) + "\npgmajfault 77\n";
+         std::to_string(faults) + "\npgmajfault " + std::to_string(faults / 10) + "\noom_kill " +
+         std::to_string(faults / 50) + "\n";
 }
 
 shm::NodeRecord sample(MachineCounters& counters) {
@@ -58,6 +61,13 @@ TEST_CASE("vmstat") {
   }
 }
 
+TEST_CASE("a kernel that does not count kills or major faults says nothing of them") {
+  const TempDir proc;
+  proc.write("vmstat", "pgalloc_dma 1\npgfault 300\n");
+  MachineCounters counters(true, proc.path());
+  CHECK(sample(counters).valid == shm::kValidVmEvents);
+}
+
 TEST_CASE("the Tcp lines of snmp") {
   const auto tcp = parse_snmp_tcp(snmp(200, 3));
   REQUIRE(tcp);
@@ -78,7 +88,7 @@ TEST_CASE("a whole machine counts from its first sample on, and never back") {
   CHECK(source(counters, "vm_events") == "file");
   CHECK(source(counters, "tcp_segments") == "file");
   auto node = sample(counters);
-  CHECK(node.valid == (shm::kValidVmEvents | shm::kValidTcpSegments));
+  CHECK(node.valid == (kVmstat | shm::kValidTcpSegments));
   CHECK(node.page_faults == 0);
   CHECK(node.tcp_sent_segments == 0);
 
@@ -86,6 +96,9 @@ TEST_CASE("a whole machine counts from its first sample on, and never back") {
   proc.write("net/snmp", snmp(140, 7));
   node = sample(counters);
   CHECK(node.page_faults == 250);
+  CHECK(node.memory.page_faults[shm::kMajor] == 25);
+  CHECK(node.memory.page_faults[shm::kMinor] == 225);
+  CHECK(node.memory.oom_kills == 5);
   CHECK(node.memory_allocated_bytes == 8u * static_cast<unsigned>(::sysconf(_SC_PAGESIZE)));
   CHECK(node.tcp_sent_segments == 42);  // 40 for the first time, 2 again
   CHECK(node.tcp_retransmitted_segments == 2);
@@ -117,7 +130,7 @@ TEST_CASE("a container's own network is not the host's") {
   std::filesystem::create_symlink("pid:[4026532201]", link);
   {
     MachineCounters counters(true, proc.path());
-    CHECK(sample(counters).valid == shm::kValidVmEvents);
+    CHECK(sample(counters).valid == kVmstat);
     CHECK(source(counters, "tcp_segments") == "not: needs hostNetwork or hostPID");
   }
   std::filesystem::remove(link);

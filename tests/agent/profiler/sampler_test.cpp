@@ -175,6 +175,34 @@ TEST_CASE("what is unknown is absent") {
   CHECK((tick.node.valid & (shm::kValidRunqueueWait | shm::kValidBlockIo)) == 0);
 }
 
+TEST_CASE("what its slot counted is the container's, to its last record") {
+  Node node;
+  node.kernel.valid_bits |= shm::kValidOomKills | shm::kValidFiles | shm::kValidTcp;
+  const auto a = node.make("a");
+  node.make("b");
+  node.tick();
+  CHECK(node.kernel.taken_up == 1);
+  SlotValues& counts = node.kernel.counts[node.kernel.slot_of.at(a)];
+  counts.files.calls[shm::kWrite] = 12;
+  counts.tcp.bytes[shm::kSent] = 345;
+  node.tick();
+  CHECK(node.kernel.taken_up == 2);
+  REQUIRE(node.find("/a"));
+  CHECK((node.find("/a")->valid & node.kernel.valid_bits) == node.kernel.valid_bits);
+  CHECK(node.find("/a")->files.calls[shm::kWrite] == 12);
+  CHECK(node.find("/a")->tcp.bytes[shm::kSent] == 345);
+  CHECK(node.find("/b")->files.calls[shm::kWrite] == 0);
+  // What killed it came after the last look.
+  counts.memory.oom_kills = 1;
+  node.remove("a");
+  node.tick();
+  REQUIRE(node.find("/a"));
+  CHECK((node.find("/a")->valid & shm::kValidOomKills) != 0);
+  CHECK(node.find("/a")->memory.oom_kills == 1);
+  node.tick();
+  CHECK_FALSE(node.find("/a"));
+}
+
 TEST_CASE("without the iterator the cgroup's files are read") {
   Node node;
   node.kernel.has_iterator = false;

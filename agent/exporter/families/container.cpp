@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/exporter/families/families.hpp"
+#include "agent/exporter/families/shared.hpp"
+
+namespace optipod::exporter {
+namespace {
+
+using shm::ContainerRecord;
+using enum MetricType;
+constexpr Subject kContainer = Subject::kContainer;
+
+constexpr auto kInfo = std::to_array<Family<ContainerRecord>>({
+    {{kContainer, Topic::kInfo, "info", kGauge, "", "pod_uid,container_id,qos",
+      "the cgroup's path, the names in `/var/log/pods`", "Identity of a Kubernetes container.", ""},
+     0,
+     [](Series& s, const ContainerRecord& r) {
+       if (view(r.namespace_).empty()) return;
+       s.info({{"pod_uid", view(r.pod_uid)},
+               {"container_id", view(r.container_id)},
+               {"qos", view(r.qos)}});
+     }},
+});
+
+constexpr std::string_view kThrottling = "`iter.s/cgroup`, else `cpu.stat`";
+constexpr auto kLimit = std::to_array<Family<ContainerRecord>>({
+    {{kContainer, Topic::kCpu, "cpu_throttled_seconds_total", kCounter, "seconds", "", kThrottling,
+      "Time the container was held back by its own CPU limit.",
+      "its limit is too low: no fault of the node"},
+     shm::kValidThrottling,
+     [](Series& s, const ContainerRecord& r) { s.seconds(r.cpu_throttled_ns); }},
+    {{kContainer, Topic::kCpu, "cpu_periods_total", kCounter, "", "", kThrottling,
+      "Enforcement periods of the CPU limit in which the container ran.", ""},
+     shm::kValidThrottling,
+     [](Series& s, const ContainerRecord& r) { s.value(r.cpu_periods); }},
+    {{kContainer, Topic::kCpu, "cpu_throttled_periods_total", kCounter, "", "", kThrottling,
+      "Enforcement periods in which the CPU limit held the container back.",
+      "near the periods: held back in each of them"},
+     shm::kValidThrottling,
+     [](Series& s, const ContainerRecord& r) { s.value(r.cpu_throttled_periods); }},
+});
+
+constexpr std::string_view kMemoryStat = "`memory.stat`, at most 10 ticks old";
+constexpr std::array<Label, 2> kRefaultType = {{{"type", "anon"}, {"type", "file"}}};
+constexpr auto kMemory = std::to_array<Family<ContainerRecord>>({
+    {{kContainer, Topic::kMemory, "memory_usage_bytes", kGauge, "bytes", "", "`memory.current`",
+      "Memory charged to the container, page cache included.",
+      "it uses much; page cache among it can be taken back"},
+     shm::kValidMemory,
+     [](Series& s, const ContainerRecord& r) { s.value(r.memory_current_bytes); }},
+    {{kContainer, Topic::kMemory, "memory_working_set_bytes", kGauge, "bytes", "",
+      "`memory.current` less `inactive_file` of `memory.stat`, at most 10 ticks old",
+      "Memory in use that cannot simply be taken back, by the kubelet's rule.",
+      "near the limit: reclaim, then an OOM kill"},
+     shm::kValidMemoryDetail,
+     [](Series& s, const ContainerRecord& r) { s.value(r.memory_use.working_set_bytes); }},
+    {{kContainer, Topic::kMemory, "memory_anon_bytes", kGauge, "bytes", "", kMemoryStat,
+      "Memory of programs that is in no file.", "it can only be swapped out"},
+     shm::kValidMemoryDetail,
+     [](Series& s, const ContainerRecord& r) { s.value(r.memory_use.anon_bytes); }},
+    {{kContainer, Topic::kMemory, "memory_file_bytes", kGauge, "bytes", "", kMemoryStat,
+      "Page cache.", "it can be taken back, at the price of reading it again"},
+     shm::kValidMemoryDetail,
+     [](Series& s, const ContainerRecord& r) { s.value(r.memory_use.file_bytes); }},
+    {{kContainer, Topic::kMemory, "memory_limit_bytes", kGauge, "bytes", "", "`memory.max`",
+      "The container's own memory limit; absent when there is none.", ""},
+     shm::kValidMemoryLimit,
+     [](Series& s, const ContainerRecord& r) { s.value(r.memory_use.limit_bytes); }},
+    {{kContainer, Topic::kMemory, "memory_workingset_refaults_total", kCounter, "",
+      "type={anon,file}", kMemoryStat, "Pages that were given up and soon needed again.",
+      "memory is too small for what is in use: thrashing begins"},
+     shm::kValidRefaults,
+     [](Series& s, const ContainerRecord& r) {
+       const std::uint64_t refaults[] = {r.memory_use.refaults_anon, r.memory_use.refaults_file};
+       s.values(kRefaultType, refaults);
+     }},
+});
+
+}  // namespace
+
+std::span<const Family<ContainerRecord>> container_families() {
+  static const auto families = [] {
+    std::vector<Family<ContainerRecord>> all;
+    append(all, kInfo);
+    append(all, cpu_families<ContainerRecord>(kContainer));
+    append(all, kLimit);
+    append(all, pressure_families<ContainerRecord>(kContainer));
+    append(all, block_families<ContainerRecord>(kContainer, "operation={read,write}"));
+    append(all, kMemory);
+    append(all, memory_families<ContainerRecord>(kContainer));
+    append(all, filesystem_families<ContainerRecord>(kContainer));
+    append(all, tcp_families<ContainerRecord>(kContainer));
+    return all;
+  }();
+  return families;
+}
+
+}  // namespace optipod::exporter
