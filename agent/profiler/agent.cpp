@@ -96,6 +96,7 @@ int attached(app::Stop& stop, const Options& options, const CgroupRoot& root,
     spdlog::error("{}", opened.error());
     return app::kFailure;
   }
+  if (!opened->diagnostics().empty()) spdlog::debug("{}", opened->diagnostics());
   const auto kernel = make_kernel_source(std::move(*opened));
   auto writer = shm::TickWriter::create({.path = options.segment,
                                          .interval = options.interval,
