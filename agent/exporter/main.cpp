@@ -9,6 +9,7 @@
 #include <string>
 
 #include "agent/exporter/collector.hpp"
+#include "agent/exporter/syscall_filter.hpp"
 #include "common/app/app.hpp"
 #include "common/http/standard_routes.hpp"
 
@@ -20,6 +21,7 @@ struct Options {
   std::string segment = "/run/optipod/current.shm";
   std::string segment_owner;
   std::string listen_address = ":9000";
+  bool no_seccomp = false;
 };
 
 /// A user's name or number as its number.
@@ -44,6 +46,10 @@ int serve(app::Stop& stop, const Options& options) {
                     options.segment_owner);
       return app::kUsage;
     }
+  }
+  if (!options.no_seccomp) {  // before there are threads, which inherit it
+    if (const auto closed = exporter::forbid_syscalls(); !closed)
+      spdlog::warn("no system call filter: {}", closed.error());
   }
   exporter::Collector collector(std::move(reader));
   http::Server server;
@@ -88,6 +94,8 @@ int main(int argc, char** argv) {
                    "Address to serve on, HOST:PORT or :PORT")
         ->type_name("ADDRESS")
         ->capture_default_str();
+    cli.add_flag("--no-seccomp", options.no_seccomp,
+                 "Leave every system call open, should the filter be in the way");
   };
   return app::run(argc, argv, info, declare,
                   [&options](app::Stop& stop) { return serve(stop, options); });

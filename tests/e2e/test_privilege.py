@@ -158,4 +158,11 @@ def test_exporter_needs_nothing(stack, cgroup):
     exporter = stack.exporter(agent.segment, "--segment-owner", "root", user="daemon")
     assert value(exporter, "optipod_agent_up") == 1
     assert not any(capabilities(exporter.pid).values())
-    assert set(status_of(exporter.pid)["Uid"].split()) == {str(pwd.getpwnam("daemon").pw_uid)}
+    status = status_of(exporter.pid)
+    assert set(status["Uid"].split()) == {str(pwd.getpwnam("daemon").pw_uid)}
+    assert status["NoNewPrivs"] == "1" and status["Seccomp"] == "2"
+    for what, call in {"fork": (NR_FORK,), "execve": (NR_EXECVE, 0, 0, 0), "open to write": (NR_OPENAT, -100, 0, os.O_RDWR),
+                       "bpf": (NR_BPF, BPF_MAP_LOOKUP_ELEM, 0, 0)}.items():
+        assert inject.call(exporter.pid, *call) == -errno.EPERM, what
+    assert inject.call(exporter.pid, NR_OPENAT, -100, 0, os.O_RDONLY) == -errno.EFAULT
+    assert value(exporter, "optipod_agent_up") == 1
