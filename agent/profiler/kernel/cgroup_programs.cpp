@@ -30,10 +30,8 @@ CgroupObject open_built_for(Flush flush) {
   CgroupObject object(static_cast<cgroup_bpf*>(std::calloc(1, sizeof(cgroup_bpf))));
   if (object == nullptr || cgroup_bpf__create_skeleton(object.get()) != 0) return nullptr;
   bpf_object_skeleton& skeleton = *object->skeleton;
-  const void* bytes = skeleton.data;
-  if (flush == Flush::kCgroupRstat) bytes = cgroup_rstat_bpf__elf_bytes(&skeleton.data_sz);
-  if (flush == Flush::kCssRstat) bytes = cgroup_css_bpf__elf_bytes(&skeleton.data_sz);
-  skeleton.data = const_cast<void*>(bytes);
+  if (flush == Flush::kCgroupRstat) skeleton.data = cgroup_rstat_bpf__elf_bytes(&skeleton.data_sz);
+  if (flush == Flush::kCssRstat) skeleton.data = cgroup_css_bpf__elf_bytes(&skeleton.data_sz);
   if (bpf_object__open_skeleton(&skeleton, nullptr) != 0) return nullptr;
   return object;
 }
