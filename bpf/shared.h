@@ -158,8 +158,8 @@ OPTIPOD_FN U32 bucket_of(U64 duration_ns) {
   s = (U32)(x > 0x3) << 1;
   x >>= s;
   r |= s;
-  r |= x >> 1;  // position of the highest set bit
-  return v ? r + 1 : 0;
+  r |= x >> 1;                              // position of the highest set bit
+  return v ? (r + 1) & (kBuckets - 1) : 0;  // the mask for verifiers that lose track of r (6.1)
 }
 
 /// Where the search for a cgroup starts in a table of 2^bits entries.

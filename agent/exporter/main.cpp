@@ -11,6 +11,7 @@
 
 #include "agent/exporter/collector.hpp"
 #include "agent/exporter/list_metrics.hpp"
+#include "agent/exporter/syscall_filter.hpp"
 #include "common/app/app.hpp"
 #include "common/app/web_options.hpp"
 #include "common/http/accept.hpp"
@@ -26,6 +27,7 @@ struct Options {
   std::string listen_address = ":9000", web_config;
   std::string list_metrics;
   exporter::Buckets buckets = exporter::Buckets::kFull;
+  bool no_seccomp = false;
 };
 
 /// A user's name or number as its number.
@@ -67,6 +69,10 @@ int serve(app::Stop& stop, const Options& options) {
                     options.segment_owner);
       return app::kUsage;
     }
+  }
+  if (!options.no_seccomp) {  // before there are threads, which inherit it
+    if (const auto closed = exporter::forbid_syscalls(); !closed)
+      spdlog::warn("no system call filter: {}", closed.error());
   }
   exporter::Collector collector(std::move(reader));
   http::Server server;
@@ -122,6 +128,8 @@ int main(int argc, char** argv) {
                    "Print every metric that is served, as tables, and end")
         ->type_name("markdown")
         ->check(CLI::IsMember({"markdown"}));
+    cli.add_flag("--no-seccomp", options.no_seccomp,
+                 "Leave every system call open, should the filter be in the way");
   };
   return app::run(argc, argv, info, declare, [&options](app::Stop& stop) -> int {
     if (options.list_metrics.empty()) return serve(stop, options);

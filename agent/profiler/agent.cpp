@@ -15,6 +15,7 @@
 #include "agent/profiler/machine_counters.hpp"
 #include "agent/profiler/sampler.hpp"
 #include "agent/profiler/self_sampler.hpp"
+#include "agent/profiler/syscall_filter.hpp"
 #include "shm/layout.hpp"
 
 namespace optipod::agent {
@@ -81,6 +82,14 @@ void publish_loop(app::Stop& stop, const Options& options, Sampler& sampler,
   } while (!stop.wait_until(deadline));
 }
 
+/// Closes the system calls that are not needed any more; says whether that worked.
+shm::AgentRecord::Feature filter_syscalls(bool wanted) {
+  if (!wanted) return make_feature("syscall_filter", "switched off", false);
+  const auto limited = limit_syscalls();
+  if (!limited) spdlog::warn("no system call filter: {}", limited.error());
+  return make_feature("syscall_filter", limited ? "seccomp" : limited.error(), limited.has_value());
+}
+
 int usage(const std::string& what) {
   spdlog::error("{}", what);
   return app::kUsage;
@@ -96,6 +105,7 @@ int attached(app::Stop& stop, const Options& options, const CgroupRoot& root,
     spdlog::error("{}", opened.error());
     return app::kFailure;
   }
+  if (!opened->diagnostics().empty()) spdlog::debug("{}", opened->diagnostics());
   const auto kernel = make_kernel_source(std::move(*opened));
   auto writer = shm::TickWriter::create({.path = options.segment,
                                          .interval = options.interval,
@@ -112,7 +122,9 @@ int attached(app::Stop& stop, const Options& options, const CgroupRoot& root,
     return app::kFailure;
   }
   // From here on without any right: what is not readable now never will be.
+  const auto filter = filter_syscalls(!options.no_seccomp);
   auto features = file_features(root, options.pods_directory);
+  features.push_back(filter);
   Sampler sampler({.root = root,
                    .cpus = std::move(cpus),
                    .node_name = node_name(options),

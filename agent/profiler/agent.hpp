@@ -22,6 +22,7 @@ struct Options {
   std::string pods_directory = "/var/log/pods";
   std::string node_name;  ///< "": the host's
   bool no_ebpf = false;
+  bool no_seccomp = false;
   bool print_abi = false;
   Unprivileged unprivileged;
 };

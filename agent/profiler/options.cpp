@@ -22,6 +22,8 @@ void declare(CLI::App& cli, Options& o) {
   cli.add_option("--node-name", o.node_name,
                  "Name of this node; default: NODE_NAME, or the host's");
   cli.add_flag("--no-ebpf", o.no_ebpf, "Read files only: no run-queue wait, no block I/O");
+  cli.add_flag("--no-seccomp", o.no_seccomp,
+               "Leave every system call open once attached, should the filter be in the way");
   cli.add_option("--user", o.unprivileged.user,
                  "User (name or number) to become once attached; default: nobody, if allowed");
   cli.add_option("--group", o.unprivileged.group, "Group to become, likewise");

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <bpf/bpf.h>
 #include <cgroup.skel.h>
+#include <cgroup_css.skel.h>
+#include <cgroup_rstat.skel.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "agent/profiler/kernel/mapping.hpp"
 #include "agent/profiler/kernel/object.hpp"
@@ -20,10 +23,24 @@ std::uint32_t sample_count(std::uint32_t slots) {
   return std::max(4096u, 4 * slots);
 }
 
+using CgroupObject = Object<cgroup_bpf, cgroup_bpf__destroy>;
+
+/// The build of cgroup.bpf.c for this kernel. All have the same maps and programs, so that one
+/// skeleton serves them; nullptr, with errno, when libbpf cannot open it.
+CgroupObject open_built_for(Flush flush) {
+  CgroupObject object(static_cast<cgroup_bpf*>(std::calloc(1, sizeof(cgroup_bpf))));
+  if (object == nullptr || cgroup_bpf__create_skeleton(object.get()) != 0) return nullptr;
+  bpf_object_skeleton& skeleton = *object->skeleton;
+  if (flush == Flush::kCgroupRstat) skeleton.data = cgroup_rstat_bpf__elf_bytes(&skeleton.data_sz);
+  if (flush == Flush::kCssRstat) skeleton.data = cgroup_css_bpf__elf_bytes(&skeleton.data_sz);
+  if (bpf_object__open_skeleton(&skeleton, nullptr) != 0) return nullptr;
+  return object;
+}
+
 }  // namespace
 
 struct CgroupPrograms::State {
-  Object<cgroup_bpf, cgroup_bpf__destroy> object;
+  CgroupObject object;
   Mapping<bpf::CgroupSample> samples;
   bool storage = false;
 };
@@ -32,7 +49,7 @@ tl::expected<CgroupPrograms, std::string> CgroupPrograms::load(const Plan& plan,
                                                                const Layout& layout,
                                                                const std::string& root_path) {
   auto state = std::make_unique<State>();
-  state->object.reset(cgroup_bpf__open());
+  state->object = open_built_for(plan.flush);
   cgroup_bpf* object = state->object.get();
   if (object == nullptr) return tl::unexpected(error("opening cgroup.bpf.o"));
   set_layout(*object->rodata, layout);

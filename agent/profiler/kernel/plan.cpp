@@ -44,8 +44,9 @@ void plan_iterator(const Probes& p, const std::string& in_the_way, Plan& plan) {
   std::string off = in_the_way;
   if (off.empty() && !p.cgroup_iter)
     off = p.iterator_failed.empty() ? "no cgroup iterator" : p.iterator_failed;
-  plan.iterator_cpu_time = off.empty() && p.rstat_flush;
+  plan.iterator_cpu_time = off.empty() && p.flush != Flush::kNone;
   plan.iterator_pressure = off.empty() && p.pressure;
+  plan.flush = plan.iterator_cpu_time ? p.flush : Flush::kNone;
   plan.iterator = plan.iterator_cpu_time || plan.iterator_pressure;
   if (off.empty() && !plan.iterator) off = "nothing to read with it";
   std::string source = "cpu_time+pressure";

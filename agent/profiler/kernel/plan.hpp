@@ -9,6 +9,9 @@
 
 namespace optipod::agent::kernel {
 
+/// Name of the kernel function that brings a cgroup's cpu time up to date.
+enum class Flush { kNone, kCgroupRstat, kCssRstat };
+
 /// What was found out about this kernel, our rights on it, and its configuration. A default
 /// Probes{} is a kernel that can do nothing.
 struct Probes {
@@ -21,7 +24,7 @@ struct Probes {
   bool cgroup_storage = false;  ///< 6.2
   bool cgroup_mkdir = false;    ///< the hook that fills the storage of new cgroups
   bool cgroup_iter = false;     ///< 6.1
-  bool rstat_flush = false;     ///< kernel function that brings a cgroup's cpu time up to date
+  Flush flush = Flush::kNone;   ///< 6.1, other name since 6.16
   bool pressure = false;      ///< PSI is compiled in and switched on, with full for every resource
   bool sched_info = false;    ///< enqueues are stamped (CONFIG_SCHED_INFO)
   bool run_queue = false;     ///< the run queue can be reached from a task
@@ -69,6 +72,7 @@ struct Plan {
   bool iterator = false;
   bool iterator_cpu_time = false;
   bool iterator_pressure = false;
+  Flush flush = Flush::kNone;
   BlockStart block = BlockStart::kNone;
   bool block_merge = false;
   unsigned block_rq_queue_first = 0;

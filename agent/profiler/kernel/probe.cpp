@@ -198,7 +198,9 @@ void probe_types(const KernelTypes& types, Probes& p) {
   p.cgroup_storage = types.has_enumerator("bpf_map_type", "BPF_MAP_TYPE_CGRP_STORAGE");
   p.cgroup_mkdir = types.tracepoint("cgroup_mkdir") > 0;
   p.cgroup_iter = types.has_function("bpf_iter_cgroup");
-  p.rstat_flush = types.has_function("css_rstat_flush") || types.has_function("cgroup_rstat_flush");
+  p.flush = types.has_function("css_rstat_flush")      ? Flush::kCssRstat
+            : types.has_function("cgroup_rstat_flush") ? Flush::kCgroupRstat
+                                                       : Flush::kNone;
   p.pressure = types.member_is_pointer("cgroup", "psi") &&
                types.has_enumerator("psi_states", "PSI_CPU_FULL") && pressure_is_on();
   p.sched_info = types.has_member("sched_info", "last_queued");

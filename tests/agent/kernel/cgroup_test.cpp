@@ -43,10 +43,10 @@ std::uint64_t switches(const SlotValues& values) {
   return values.cpu.switches[shm::kVoluntary] + values.cpu.switches[shm::kInvoluntary];
 }
 
-/// The kernel's ways to find a slot: storage and table.
+/// The kernel's ways to find a slot: storage, where it has it, and table.
 std::vector<kernel::Probes> both_ways(const KernelOptions& options) {
   kernel::Probes best = kernel::probe(options);
-  REQUIRE(kernel::plan(best).storage);
+  if (!kernel::plan(best).storage) return {best};
   kernel::Probes table = best;
   table.cgroup_storage = false;
   REQUIRE_FALSE(kernel::plan(table).storage);
@@ -164,26 +164,27 @@ TEST_CASE("a cgroup made later is the node's at once, outside ones are not") {
         ::usleep(300);
       }
     };
+    // On a slow machine a sleep may be over before its task has left the CPU: no switch then.
     const auto made_switches = [&](const std::string& path) {
       const std::uint64_t then = switches(kernel->slot_values(kNodeOther));
       CHECK(Worker(path, -1, pulses).join() == 0);
       return switches(kernel->slot_values(kNodeOther)) - then;
     };
-    CHECK(made_switches(before.path()) >= 200);
+    CHECK(made_switches(before.path()) >= 180);
     CHECK(made_switches(beside.path()) == 0);
     const Cgroup after = root.child("after");
-    CHECK(made_switches(after.path()) >= 200);
+    CHECK(made_switches(after.path()) >= 180);
     const Cgroup deeper = after.child("deeper");
-    CHECK(made_switches(deeper.path()) >= 200);
+    CHECK(made_switches(deeper.path()) >= 180);
     const Cgroup beside_later = beside.child("later");
     CHECK(made_switches(beside_later.path()) == 0);
 
     // With a slot of its own, and without again.
     REQUIRE(kernel->assign(deeper.fd(), deeper.id(), kFirstSlot));
     CHECK(made_switches(deeper.path()) == 0);
-    CHECK(switches(kernel->slot_values(kFirstSlot)) >= 200);
+    CHECK(switches(kernel->slot_values(kFirstSlot)) >= 180);
     REQUIRE(kernel->assign(deeper.fd(), deeper.id(), kNodeOther));
-    CHECK(made_switches(deeper.path()) >= 200);
+    CHECK(made_switches(deeper.path()) >= 180);
   }
 }
 
@@ -223,5 +224,7 @@ TEST_CASE("what cannot be is refused in words") {
   REQUIRE(kernel);
   const Cgroup group = Cgroup::top("refused");
   CHECK_FALSE(kernel->assign(group.fd(), group.id(), 4));
-  CHECK_FALSE(kernel->assign(-1, group.id(), 3));
+  // Only the storage is told of the cgroup by its file descriptor.
+  CHECK(kernel->assign(-1, group.id(), 3).has_value() !=
+        kernel::plan(kernel::probe(options)).storage);
 }

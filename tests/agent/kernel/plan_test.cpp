@@ -17,7 +17,8 @@ namespace {
 Probes full() {
   Probes p;
   p.wanted = p.btf = p.mmapable = p.tp_btf = p.raw_tp = true;
-  p.cgroup_storage = p.cgroup_mkdir = p.cgroup_iter = p.rstat_flush = p.pressure = true;
+  p.cgroup_storage = p.cgroup_mkdir = p.cgroup_iter = p.pressure = true;
+  p.flush = Flush::kCssRstat;
   p.sched_info = p.run_queue = p.switch_state = p.atomics = true;
   p.block_io_start = p.block_rq = p.block_rq_merge = true;
   p.bio_cgroup = p.io_controller = true;
@@ -72,11 +73,15 @@ const std::vector<Row>& table() {
        kBlock},
       {"cgroup iterator", [](Probes& p) { p.cgroup_iter = false; }, kTyped, kTyped, kStorage,
        "-no cgroup iterator", kBlock},
-      {"rstat flush", [](Probes& p) { p.rstat_flush = false; }, kTyped, kTyped, kStorage,
+      {"rstat flush", [](Probes& p) { p.flush = Flush::kNone; }, kTyped, kTyped, kStorage,
        "+pressure", kBlock},
       {"PSI", [](Probes& p) { p.pressure = false; }, kTyped, kTyped, kStorage, "+cpu_time", kBlock},
-      {"PSI and rstat flush", [](Probes& p) { p.pressure = p.rstat_flush = false; }, kTyped, kTyped,
-       kStorage, "-nothing to read with it", kBlock},
+      {"PSI and rstat flush",
+       [](Probes& p) {
+         p.pressure = false;
+         p.flush = Flush::kNone;
+       },
+       kTyped, kTyped, kStorage, "-nothing to read with it", kBlock},
       {"sched_info", [](Probes& p) { p.sched_info = false; }, "-kernel without SCHED_INFO", kTyped,
        kStorage, kWalk, kBlock},
       {"run queue", [](Probes& p) { p.run_queue = false; }, "-run queue out of reach", kTyped,

@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <cstring>
 
 #include "agent/profiler/kernel/open.hpp"
@@ -22,19 +23,32 @@ using namespace std::chrono_literals;
 
 namespace {
 
-/// Becomes nobody, with no capability and no way to get one.
-bool drop_everything() {
-  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return false;
+/// Becomes nobody with these capabilities, a mask, and no way to get others.
+bool keep_only(std::uint64_t capabilities) {
+  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || ::prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0)
+    return false;
   if (::setgroups(0, nullptr) != 0 || ::setresgid(65534, 65534, 65534) != 0 ||
       ::setresuid(65534, 65534, 65534) != 0)
     return false;
   __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
-  __user_cap_data_struct none[2]{};
-  if (::syscall(SYS_capset, &header, none) != 0) return false;
+  __user_cap_data_struct set[2]{};
+  for (unsigned half = 0; half < 2; ++half)
+    set[half].effective = set[half].permitted = static_cast<__u32>(capabilities >> (32 * half));
+  if (::syscall(SYS_capset, &header, set) != 0) return false;
   const std::string status = read_file("/proc/self/status");
-  return status.find("CapEff:\t0000000000000000") != std::string::npos &&
-         status.find("CapPrm:\t0000000000000000") != std::string::npos &&
+  char mask[17];
+  std::snprintf(mask, sizeof mask, "%016llx", static_cast<unsigned long long>(capabilities));
+  return status.find(std::string("CapEff:\t") + mask) != std::string::npos &&
+         status.find(std::string("CapPrm:\t") + mask) != std::string::npos &&
          status.find("Uid:\t65534\t65534\t65534\t65534") != std::string::npos;
+}
+
+bool drop_everything() {
+  return keep_only(0);
+}
+
+constexpr std::uint64_t bit(unsigned capability) {
+  return std::uint64_t{1} << capability;
 }
 
 void sleep_often() {
@@ -112,6 +126,40 @@ TEST_CASE("after open() nothing needs a capability") {
     CHECK(status == 0);
     ::rmdir((root.path() + "/later").c_str());
   }
+}
+
+TEST_CASE("CAP_BPF and CAP_PERFMON give any user everything root gets") {
+  const Cgroup root = Cgroup::top("two");
+  const KernelOptions options = options_for(root.from_mount());
+  auto as_root = Kernel::open(options);
+  REQUIRE(as_root);
+  REQUIRE(as_root->programs().size() >= 3);
+  const std::string wanted = sources(*as_root, 1);
+  const int status = Worker("", -1, [&] {
+                       if (!keep_only(bit(CAP_BPF) | bit(CAP_PERFMON))) ::_exit(1);
+                       auto kernel = Kernel::open(options);
+                       if (!kernel) ::_exit(2);
+                       std::fputs(kernel->diagnostics().c_str(), stderr);
+                       if (sources(*kernel, 1) != wanted) ::_exit(3);
+                       if (kernel->programs().size() != as_root->programs().size()) ::_exit(4);
+                       std::vector<CgroupValues> all;
+                       const bool walked = kernel->read_cgroups(all);
+                       if (walked != (wanted.find("cgroup_iter") != std::string::npos)) ::_exit(5);
+                       ::_exit(0);
+                     }).join();
+  CHECK(status == 0);
+}
+
+TEST_CASE("CAP_BPF alone traces nothing, and says what is missing") {
+  const int status = Worker("", -1, [] {
+                       if (!keep_only(bit(CAP_BPF))) ::_exit(1);
+                       auto kernel = Kernel::open(options_for());
+                       if (!kernel) ::_exit(2);
+                       if (kernel->valid() != 0 || !sources(*kernel, 1).empty()) ::_exit(3);
+                       if (sources(*kernel, 0).find("CAP_PERFMON") == std::string::npos) ::_exit(4);
+                       ::_exit(0);
+                     }).join();
+  CHECK(status == 0);
 }
 
 TEST_CASE("without rights open() succeeds and says what is missing") {
