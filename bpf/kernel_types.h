@@ -26,6 +26,7 @@ typedef _Bool bool;  // a typedef, so that the skeletons, which C++ compiles, sa
 enum {
   BPF_MAP_TYPE_HASH = 1,
   BPF_MAP_TYPE_ARRAY = 2,
+  BPF_MAP_TYPE_RINGBUF = 27,
   BPF_MAP_TYPE_CGRP_STORAGE = 32,  // Linux 6.2
   BPF_F_NO_PREALLOC = 1u << 0,
   BPF_F_MMAPABLE = 1u << 10,

@@ -132,6 +132,33 @@ def test_a_day_of_churn(stack, cgroup):
           f"{day.absent} not shown; agent {late[0][0] / 1e6:.1f} MB, {late[0][1]} files")
 
 
+def test_short_lived_is_seen_between_ticks(stack, cgroup):
+    """New cgroups are told by the kernel, not found at the next tick: what lives in between is counted for itself."""
+    logs = stack.directory / "logs"
+    (logs / "pods").mkdir(parents=True)
+    agent = stack.agent("--interval", "5s", "--pods-dir", logs / "pods", cgroup=cgroup)
+    exporter = stack.exporter(agent.segment)
+    day = Day(cgroup, logs, exporter)
+    ticks = ("optipod_agent_ticks_total", frozenset())
+
+    def tick():
+        since = exporter.metrics()[ticks]
+        wait_until(lambda: exporter.metrics()[ticks] > since, "a tick", 60)
+
+    tick()
+    pods = [day.make() for _ in range(5)]
+    time.sleep(1)   # for the agent, on a busy machine; less than a tick
+    for pod in pods:
+        pod.start(milliseconds=1, sleeps=50)
+    work = {pod.name: pod.finish() for pod in pods}
+    for pod in pods:
+        pod.remove()
+    tick()
+    _, switches = day.shown()
+    seen = [name for name in work if 50 <= switches.get(name, 0) <= work[name].voluntary_switches + 1]
+    assert seen, f"none of {work} in {switches}"
+
+
 def test_no_wrong_rate_through_restarts(stack, cgroup):
     """An agent killed, stopped, continued, ended and replaced by one of another layout, under a steady load and a
     scraper: what Prometheus computes from the samples is never more than the CPUs can have done."""
