@@ -79,7 +79,7 @@ void replace(const std::string& path, const std::vector<char>& bytes) {
   std::filesystem::rename(made, path);
 }
 
-/// A closed segment with five ticks, and a reader that read the last of them.
+/// A closed segment with five ticks, and a reader that has read the last of them.
 struct Upgrade {
   Upgrade() : reader({.path = dir.segment()}) {
     auto writer = TickWriter::create(options_for(dir.segment()));
@@ -91,6 +91,8 @@ struct Upgrade {
       writer->publish(tick);
     }
     writer->close();
+    // Twice, so that the memory of what comes next is not zero.
+    REQUIRE(reader.read(out));
     REQUIRE(reader.read(out));
     segment = bytes_of(dir.segment());
   }
