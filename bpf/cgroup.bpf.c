@@ -29,6 +29,12 @@ struct {
   __type(value, struct CgroupSample);
 } samples SEC(".maps");
 
+// Ids of cgroups that were made. Full: the agent finds them at its next look, as without this.
+struct {
+  __uint(type, BPF_MAP_TYPE_RINGBUF);
+  __uint(max_entries, 1 << 16);
+} made SEC(".maps");
+
 // Sums up a cgroup's per-CPU counts and its descendants'. Built three times, because the kernel
 // calls that by two names (cgroup_rstat.bpf.c, cgroup_css.bpf.c) or, as here, not at all: with a
 // weak symbol for each, libbpf would look for the missing one in every module, which takes
@@ -99,6 +105,8 @@ int cgroup_made(__u64* ctx) {
   if (level == 0 || !inside_root(cgroup, level - 1)) return 0;
   __u32 slot = kSlotNodeOther;
   bpf_cgrp_storage_get(&slots, cgroup, &slot, BPF_LOCAL_STORAGE_GET_F_CREATE);
+  __u64 id = cgroup->kn->id;
+  bpf_ringbuf_output(&made, &id, sizeof(id), 0);
   return 0;
 }
 

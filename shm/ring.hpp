@@ -198,9 +198,10 @@ class BasicRingReader {
     if (seen < complete) return ReadStatus::kNotYet;                            // R2
     if (seen > complete) return ReadStatus::kLapped;
     const std::size_t words = record_words_ < kWords ? record_words_ : kWords;
-    for (std::size_t k = 0; k < words; ++k) {
-      const std::uint64_t word = Atomics::template load<Orders::kPayloadLoad>(slot + 1 + k);  // R3
-      std::memcpy(to + k * kWordBytes, &word, kWordBytes);
+    if (words == kWords) {
+      copy<kWords>(slot + 1, to);  // a known length: half the instructions
+    } else {
+      copy(slot + 1, words, to);
     }
     if constexpr (Orders::kCheckFence != std::memory_order::relaxed) {
       Atomics::template fence<Orders::kCheckFence>();  // R4
@@ -228,6 +229,19 @@ class BasicRingReader {
   [[nodiscard]] std::uint64_t capacity() const { return mask_ + 1; }
 
  private:
+  static void copy(const std::uint64_t* from, std::size_t words, unsigned char* to) {
+    for (std::size_t k = 0; k < words; ++k) copy_word(from, k, to);
+  }
+  template <std::size_t kWords>
+  static void copy(const std::uint64_t* from, unsigned char* to) {
+#pragma GCC unroll 8
+    for (std::size_t k = 0; k < kWords; ++k) copy_word(from, k, to);
+  }
+  static void copy_word(const std::uint64_t* from, std::size_t k, unsigned char* to) {
+    const std::uint64_t word = Atomics::template load<Orders::kPayloadLoad>(from + k);  // R3
+    std::memcpy(to + k * kWordBytes, &word, kWordBytes);
+  }
+
   const std::uint64_t* head_ = nullptr;
   const std::uint64_t* slots_ = nullptr;
   std::uint64_t mask_ = 0;

@@ -55,15 +55,31 @@ std::vector<shm::AgentRecord::Feature> file_features(const CgroupRoot& root,
   return features;
 }
 
+/// New cgroups are looked for at most so often, however many are made.
+constexpr std::chrono::milliseconds kBetweenLooks{100};
+
+/// Sleeps until `deadline`, but for a look at cgroups that are made meanwhile; true when stopping.
+bool wait_for_tick(app::Stop& stop, Clock::time_point deadline, KernelSource& kernel,
+                   Sampler& sampler) {
+  for (;;) {
+    if (stop.wait_until(deadline, kernel.made_fd())) return true;
+    if (Clock::now() >= deadline) return false;
+    if (kernel.take_made() == 0) continue;
+    sampler.look_for_new();
+    if (stop.wait_until(std::min(deadline, Clock::now() + kBetweenLooks))) return true;
+  }
+}
+
 /// Publishes until `stop`, on a grid of deadlines: work that takes long makes a tick late, not
 /// every later one too.
-void publish_loop(app::Stop& stop, const Options& options, Sampler& sampler,
+void publish_loop(app::Stop& stop, const Options& options, KernelSource& kernel, Sampler& sampler,
                   const SelfSampler& self, shm::TickWriter& writer) {
   shm::Tick tick;
   std::uint64_t missed = 0, duration_ns = 0;
   auto deadline = Clock::now();
   do {
     const auto began = Clock::now();
+    kernel.take_made();  // the sample looks at all of them
     sampler.sample(tick);
     self.sample(tick.agent);
     tick.agent.ticks_missed = missed;
@@ -79,7 +95,7 @@ void publish_loop(app::Stop& stop, const Options& options, Sampler& sampler,
       missed += static_cast<std::uint64_t>(late);
       deadline += late * options.interval;
     }
-  } while (!stop.wait_until(deadline));
+  } while (!wait_for_tick(stop, deadline, kernel, sampler));
 }
 
 /// Closes the system calls that are not needed any more; says whether that worked.
@@ -138,7 +154,7 @@ int attached(app::Stop& stop, const Options& options, const CgroupRoot& root,
   }
   spdlog::info("{} published in {} every {} ms; {}", root.directory(), options.segment,
                options.interval.count(), *became);
-  publish_loop(stop, options, sampler, self, *writer);
+  publish_loop(stop, options, *kernel, sampler, self, *writer);
   writer->close();
   return app::kOk;
 }

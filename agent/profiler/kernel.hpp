@@ -90,6 +90,13 @@ class Kernel {
   /// Adds to the slots what living tasks and open connections counted since the last time. What
   /// ended meanwhile has been added already.
   void take_up();
+
+  /// Readable when cgroups were made below the root since the last take_made(); -1 where the kernel
+  /// does not tell. Not owned.
+  [[nodiscard]] int made_fd() const;
+  /// How many were made since the last call; no system call.
+  int take_made();
+
   [[nodiscard]] SlotValues slot_values(Slot slot) const;
   /// Sum over all slots that belong to the node: every slot for root "/", all but kOutside else.
   [[nodiscard]] SlotValues node_values() const;

@@ -21,6 +21,8 @@ class RealKernel final : public KernelSource {
   SlotValues slot_values(Slot slot) const override { return kernel_.slot_values(slot); }
   SlotValues node_values() const override { return kernel_.node_values(); }
   std::vector<Device> devices() const override { return kernel_.devices(); }
+  int made_fd() const override { return kernel_.made_fd(); }
+  int take_made() override { return kernel_.take_made(); }
   bool read_cgroups(std::vector<CgroupValues>& out) override { return kernel_.read_cgroups(out); }
 
  private:

@@ -26,6 +26,9 @@ class KernelSource {
   [[nodiscard]] virtual SlotValues slot_values(Slot slot) const = 0;
   [[nodiscard]] virtual SlotValues node_values() const = 0;
   [[nodiscard]] virtual std::vector<Device> devices() const = 0;
+  /// Without: nobody tells.
+  [[nodiscard]] virtual int made_fd() const { return -1; }
+  virtual int take_made() { return 0; }
   virtual bool read_cgroups(std::vector<CgroupValues>& out) = 0;
 };
 

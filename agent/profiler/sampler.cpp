@@ -53,17 +53,18 @@ void Sampler::sample(shm::Tick& tick) {
   pool_.settle(tick_, [this](Slot slot) { kernel_.reset_slot(slot); });
   const std::uint64_t boottime = now_ns(CLOCK_BOOTTIME), realtime = now_ns(CLOCK_REALTIME);
   tick.containers.clear();
-  std::vector<shm::ContainerRecord> last_records;
   kernel_.take_up();
   const bool have_values = read_values();
   const bool names_changed = names_.refresh();
-  if (tree_changed(have_values) || names_changed) {
+  const bool changed = tree_changed(have_values) || looked_;
+  looked_ = false;
+  if ((changed && !(have_values && scanned_is_current())) || names_changed) {
     retry_ = 1;
-    rescan(last_records);
+    rescan();
     if (have_values) read_values();  // what is new has values from its first tick on
   } else if (unsettled_ && tick_ >= scanned_ + retry_) {
     retry_ = std::min(2 * retry_, kLongestRetry);
-    rescan(last_records);
+    rescan();
   }
 
   for (auto& [id, live] : live_) {
@@ -72,9 +73,10 @@ void Sampler::sample(shm::Tick& tick) {
     live.sampler.sample(values_of(id), tick_, live.record);
     tick.containers.push_back(live.record);
   }
-  for (const shm::ContainerRecord& record : last_records) {
+  for (const shm::ContainerRecord& record : last_records_) {
     if (tick.containers.size() < options_.max_containers) tick.containers.push_back(record);
   }
+  last_records_.clear();
 
   node_.sample(values_of(root_id_), tick.node);
   SlotValues node = kernel_.node_values();
@@ -105,6 +107,12 @@ void Sampler::sample(shm::Tick& tick) {
   ++tick_;
 }
 
+void Sampler::look_for_new() {
+  names_.refresh();
+  rescan();
+  looked_ = true;
+}
+
 bool Sampler::read_values() {
   const bool read = kernel_.read_cgroups(values_);
   if (!read) values_.clear();
@@ -126,7 +134,14 @@ bool Sampler::tree_changed(bool have_values) {
   return true;
 }
 
-void Sampler::rescan(std::vector<shm::ContainerRecord>& last_records) {
+/// Whether the last scan found just what the iterator has found now.
+bool Sampler::scanned_is_current() const {
+  return values_.size() == known_.size() &&
+         std::all_of(values_.begin(), values_.end(),
+                     [&](const CgroupValues& v) { return known_.contains(v.cgroup_id); });
+}
+
+void Sampler::rescan() {
   const auto tree = walk_cgroups(options_.root.directory());
   auto [entries, settled] = plan_entries(tree, options_.root.path, names_);
   std::unordered_map<std::uint64_t, std::size_t> wanted;
@@ -140,7 +155,7 @@ void Sampler::rescan(std::vector<shm::ContainerRecord>& last_records) {
       ++it;
       continue;
     }
-    retire(it->second, last_records);
+    retire(it->second);
     it = live_.erase(it);
   }
   unsettled_ = !settled;
@@ -176,13 +191,13 @@ void Sampler::charge(const Entry::Member& member, Slot slot) {
   if (!kernel_.assign(fd.get(), member.id, slot)) ++errors_;
 }
 
-void Sampler::retire(Live& live, std::vector<shm::ContainerRecord>& last_records) {
+void Sampler::retire(Live& live) {
   for (const Entry::Member& member : live.entry.members) charge(member, kNodeOther);
   // Once more, with what happened since the last look: its files are gone, its slot is not.
   read_slot(live);
   live.record.valid &= ~static_cast<std::uint64_t>(shm::kValidMemory | shm::kValidMemoryDetail |
                                                    shm::kValidMemoryLimit);
-  last_records.push_back(live.record);
+  last_records_.push_back(live.record);
   pool_.give_back(live.slot, tick_);
 }
 

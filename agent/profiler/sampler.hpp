@@ -39,6 +39,9 @@ class Sampler {
 
   /// Replaces tick.node (except what the writer fills in), tick.containers and tick.devices.
   void sample(shm::Tick& tick);
+  /// Between two ticks: gives cgroups that were made meanwhile their slots, so that what they do is
+  /// theirs from now on, also of those that will be gone at the next tick.
+  void look_for_new();
 
   [[nodiscard]] std::uint64_t errors() const { return errors_; }
   [[nodiscard]] std::size_t free_slots() const { return pool_.free() + pool_.resting(); }
@@ -53,8 +56,9 @@ class Sampler {
 
   bool read_values();
   bool tree_changed(bool have_values);
-  void rescan(std::vector<shm::ContainerRecord>& last_records);
-  void retire(Live& live, std::vector<shm::ContainerRecord>& last_records);
+  [[nodiscard]] bool scanned_is_current() const;
+  void rescan();
+  void retire(Live& live);
   void update(Live& live, Entry entry);
   void admit(Entry entry);
   void charge(const Entry::Member& member, Slot slot);
@@ -74,6 +78,8 @@ class Sampler {
   std::vector<std::uint64_t> walked_;                     // ids in the iterator's order, last tick
   std::unordered_set<std::uint64_t> known_;               // ids in the tree at the last scan
   std::map<std::uint64_t, Live> live_;                    // by cgroup id
+  std::vector<shm::ContainerRecord> last_records_;        // of those gone since the last tick
+  bool looked_ = false;                                   // between the last tick and this one
   bool unsettled_ = false;                                // some names may still be found
 };
 

@@ -34,8 +34,12 @@ class Stop {
   virtual ~Stop() = default;
   [[nodiscard]] virtual bool requested() const = 0;
   virtual void request() = 0;
-  /// Sleeps until the deadline or a stop; true when stopping.
-  virtual bool wait_until(std::chrono::steady_clock::time_point deadline) = 0;
+  /// Sleeps until the deadline, a stop, or (unless it is -1) until the descriptor is readable; true
+  /// when stopping.
+  virtual bool wait_until(std::chrono::steady_clock::time_point deadline, int readable_fd) = 0;
+  bool wait_until(std::chrono::steady_clock::time_point deadline) {
+    return wait_until(deadline, -1);
+  }
   virtual void wait() = 0;
 };
 

@@ -64,12 +64,15 @@ class SignalStop final : public Stop {
   }
   void request() override { raise_stop(); }
 
-  bool wait_until(std::chrono::steady_clock::time_point deadline) override {
+  using Stop::wait_until;
+  bool wait_until(std::chrono::steady_clock::time_point deadline, int readable_fd) override {
     while (!requested()) {
       const auto left = deadline - std::chrono::steady_clock::now();
       if (left <= std::chrono::nanoseconds::zero()) return false;
       // An hour at a time: a far deadline must not overflow timespec.
-      sleep(std::min<std::chrono::nanoseconds>(left, std::chrono::hours(1)));
+      if (sleep(std::min<std::chrono::nanoseconds>(left, std::chrono::hours(1)), readable_fd)) {
+        return requested();
+      }
     }
     return true;
   }
@@ -79,12 +82,13 @@ class SignalStop final : public Stop {
 
  private:
   /// Returns at the latest after `time`; the event stays readable, so that every sleeper wakes.
-  void sleep(std::chrono::nanoseconds time) const {
-    pollfd event{fd_, POLLIN, 0};
+  /// True: `other` has something (or an error) to read. poll() passes over a negative one.
+  bool sleep(std::chrono::nanoseconds time, int other = -1) const {
+    pollfd events[] = {{fd_, POLLIN, 0}, {other, POLLIN, 0}};
     timespec spec{};
     spec.tv_sec = static_cast<time_t>(time.count() / 1'000'000'000);
     spec.tv_nsec = static_cast<long>(time.count() % 1'000'000'000);
-    ppoll(&event, 1, &spec, nullptr);
+    return ppoll(events, 2, &spec, nullptr) > 0 && events[1].revents != 0;
   }
 
   int fd_;

@@ -84,12 +84,13 @@ def _die_with_parent():
 class Stack:
     """A set of running programs. A context manager: leaving it stops them, last started first."""
 
-    def __init__(self, build):
+    def __init__(self, build, programs=tuple(PROGRAMS)):
+        """programs: those that it will be asked to start."""
         self.build = pathlib.Path(build)
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="optipod-"))
         self.directory.chmod(0o755)
         self.running = []
-        for program in PROGRAMS.values():
+        for program in map(PROGRAMS.get, programs):
             if not (self.build / program).exists():
                 raise Failed(f"{self.build / program} is missing: './dev build' makes it")
 

@@ -13,36 +13,87 @@
 #include <vector>
 
 #include "tests/bench/ring_peers.hpp"
+#include "tests/bench/ring_peers_debian.hpp"
 
 namespace optipod::bench {
 namespace {
 
 constexpr int kOperations = 1000;  // fewer than a queue holds, so that none is ever full
 
-/// The function whose instructions callgrind counts, by this name; one instance per peer and size.
+/// The functions whose instructions callgrind counts, by these names; one instance per peer and
+/// size.
 template <class Peer, class M>
 [[gnu::noinline]] void push_a_thousand(Peer& peer, const M& message) {
   for (int i = 0; i < kOperations; ++i) peer.push(message);
 }
+template <class Peer, class M>
+[[gnu::noinline]] int pop_a_thousand(Peer& peer, M& message) {
+  int popped = 0;
+  for (int i = 0; i < kOperations; ++i) popped += peer.pop(message) ? 1 : 0;
+  return popped;
+}
+
+template <class M>
+M any_message() {
+  M message{};
+  for (std::size_t i = 0; i < sizeof(M) / 8; ++i) message.words[i] = i;
+  return message;
+}
 
 template <template <class> class Peer, std::size_t kBytes>
-void run() {
+void push() {
   using M = Message<kBytes>;
-  const auto peer = std::make_unique<Peer<M>>();
-  M message{};
-  for (std::size_t i = 0; i < kBytes / 8; ++i) message.words[i] = i;
-  push_a_thousand(*peer, message);
+  push_a_thousand(*std::make_unique<Peer<M>>(), any_message<M>());
 }
+
+/// Ends the program when not all of them came back.
+template <std::size_t kBytes>
+void read() {
+  using M = Message<kBytes>;
+  const auto ring = std::make_unique<RingPeer<M>>();
+  M message = any_message<M>();
+  for (int i = 0; i < kOperations; ++i) ring->push(message);
+  if (pop_a_thousand(*ring, message) != kOperations) std::exit(1);
+}
+
+struct Counted {
+  const char *key, *name;
+  void (*run_56)();
+  void (*run_184)();
+};
+template <template <class> class Peer>
+constexpr Counted counted(const char* key) {
+  return {key, Peer<Message<56>>::kName, push<Peer, 56>, push<Peer, 184>};
+}
+constexpr Counted kCounted[] = {
+    counted<RingPeer>("ring"),
+    {"ring_read", "", read<56>, read<184>},
+    counted<SpscPeer>("spsc"),
+    counted<MessageQueuePeer>("mq"),
+#if HAVE_MOODYCAMEL
+    counted<ReaderWriterQueuePeer>("rwq"),
+    counted<ConcurrentQueuePeer>("cq"),
+#endif
+#if HAVE_LIBQB
+    counted<QbPeer>("qb"),
+#endif
+};
 
 }  // namespace
 
+std::vector<std::pair<std::string, std::string>> counted_peers() {
+  std::vector<std::pair<std::string, std::string>> peers;
+  for (const Counted& one : kCounted) {
+    if (*one.name != '\0') peers.emplace_back(one.key, one.name);
+  }
+  return peers;
+}
+
 bool run_counted(const std::string& name) {
-  if (name == "ring_56") return run<RingPeer, 56>(), true;
-  if (name == "ring_184") return run<RingPeer, 184>(), true;
-  if (name == "spsc_56") return run<SpscPeer, 56>(), true;
-  if (name == "spsc_184") return run<SpscPeer, 184>(), true;
-  if (name == "mq_56") return run<MessageQueuePeer, 56>(), true;
-  if (name == "mq_184") return run<MessageQueuePeer, 184>(), true;
+  for (const Counted& one : kCounted) {
+    if (name == std::string(one.key) + "_56") return one.run_56(), true;
+    if (name == std::string(one.key) + "_184") return one.run_184(), true;
+  }
   return false;
 }
 
@@ -68,8 +119,7 @@ tl::expected<double, std::string> count_instructions(const std::string& name) {
     const int null = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
     ::dup2(null, STDERR_FILENO);
     ::execlp("valgrind", "valgrind", "--tool=callgrind", "--collect-atstart=no",
-             "--toggle-collect=*push_a_thousand*", to.c_str(), self, "--count", name.c_str(),
-             nullptr);
+             "--toggle-collect=*_a_thousand*", to.c_str(), self, "--count", name.c_str(), nullptr);
     ::_exit(127);
   }
   int status = 0;

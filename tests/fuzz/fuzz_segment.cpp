@@ -9,14 +9,18 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
+#include <random>
 #include <string>
 #include <vector>
 
 #include "shm/layout.hpp"
+#include "shm/ring.hpp"
 #include "shm/tick.hpp"
 
 using namespace optipod::shm;
@@ -89,6 +93,11 @@ class Victim {
   std::vector<char> good_;
 };
 
+const Victim& victim() {
+  static const Victim the_one;
+  return the_one;
+}
+
 void read_everything(const std::string& path) {
   TickReader reader({.path = path});
   Tick tick;
@@ -107,30 +116,108 @@ void read_everything(const std::string& path) {
   reader.wait(std::chrono::milliseconds(0));
 }
 
+// ---- Mutations that know what a segment is made of ----
+
+constexpr std::size_t kChange = 12;  // where (4), a word to put there (8)
+
+/// Words on which a reader's decisions hang: fields of the header and section table, heads, marks
+/// of slots, indices and counts in records.
+std::vector<std::uint32_t> decisive_words(const std::vector<char>& good) {
+  HeaderBlock block;
+  std::memcpy(&block, good.data(), sizeof block);
+  std::vector<std::uint32_t> words;
+  const auto add = [&](std::size_t byte) { words.push_back(static_cast<std::uint32_t>(byte / 8)); };
+  for (std::size_t byte = 0; byte < offsetof(Header, padding); byte += 8) add(byte);
+  for (std::size_t i = 0; i <= block.header.section_count; ++i) {
+    for (std::size_t byte = 0; byte < sizeof(Section); byte += 8) {
+      add(offsetof(HeaderBlock, sections) + i * sizeof(Section) + byte);
+    }
+  }
+  add(kWriterLineOffset);
+  add(kWriterLineOffset + 8);
+  for (std::size_t i = 0; i < block.header.section_count; ++i) {
+    const Section& section = block.sections[i];
+    add(section.offset);
+    for (std::uint64_t k = 0; k < std::min<std::uint64_t>(section.capacity, 8); ++k) {
+      const std::size_t slot =
+          section.offset + kControlWords * kWordBytes + k * slot_bytes(section.record_bytes);
+      add(slot);
+      // tick, valid, indices and counts lie at a record's beginning; the agent's a little further
+      // on
+      for (std::size_t word = 1; word <= 11; ++word) add(slot + word * kWordBytes);
+    }
+  }
+  return words;
+}
+
+/// A word near what a field may rightly hold.
+std::uint64_t telling_value(std::uint32_t random) {
+  static constexpr std::uint64_t kValues[] = {
+      0,   1,     2,         4,          5,          8,          9,         10,   11,
+      12,  63,    64,        65,         2047,       2048,       4095,      4096, 1u << 16,
+      ~0u, ~0ull, ~0ull - 1, 1ull << 30, 1ull << 61, 1ull << 62, 1ull << 63};
+  const std::uint64_t value = kValues[(random >> 2) % std::size(kValues)];
+  switch (random & 3) {
+    case 0:
+      return value | std::uint64_t{random >> 8} % 16 << 32;  // two 32-bit fields in a word
+    case 1:
+      return random >> 8;
+    default:
+      return value;
+  }
+}
+
 }  // namespace
+
+extern "C" std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t max);
+
+/// Half of the mutations are libFuzzer's own; the others change a decisive word to a telling value
+/// in an input that mostly keeps the header signed and the file whole.
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size,
+                                               std::size_t max, unsigned seed) {
+  static const std::vector<std::uint32_t> words = decisive_words(victim().good());
+  std::minstd_rand random(seed);
+  if (size == 0 || max < 1 + kChange || random() % 2 == 0) return LLVMFuzzerMutate(data, size, max);
+  if ((data[0] & 1) != 0) {  // a foreign file: begin anew
+    data[0] = 2;
+    size = 1;
+  }
+  if (random() % 4 == 0)
+    data[0] = static_cast<std::uint8_t>(random() % 8 == 0 ? random() & ~1u : 2);
+  const std::size_t changes = (size - 1) / kChange;
+  const bool append = changes == 0 || (random() % 2 == 0 && size + kChange <= max);
+  const std::size_t at = 1 + (append ? changes : random() % changes) * kChange;
+  const std::size_t words_in_file = victim().good().size() / 8;
+  const std::uint32_t word = words[random() % words.size()];
+  // As LLVMFuzzerTestOneInput takes it: even means anywhere.
+  const auto where = static_cast<std::uint32_t>(word % words_in_file * 2);
+  const std::uint64_t value = telling_value(static_cast<std::uint32_t>(random()));
+  std::memcpy(data + at, &where, sizeof where);
+  std::memcpy(data + at + sizeof where, &value, sizeof value);
+  return std::max(size, at + kChange);
+}
 
 // One byte of mode, then changes of 12 bytes each: where (4), and a word to put there (8).
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  static const Victim victim;
   if (size == 0) return 0;
   const std::uint8_t mode = *data++;
   --size;
   if ((mode & 1) != 0) {  // a foreign file
-    victim.resize(size);
-    victim.put(0, data, size);
+    victim().resize(size);
+    victim().put(0, data, size);
   } else {
-    const std::size_t words = victim.good().size() / 8;
+    const std::size_t words = victim().good().size() / 8;
     for (; size >= 12; data += 12, size -= 12) {
       std::uint32_t where = 0;
       std::memcpy(&where, data, 4);
       // Half of the changes hit the header and the first slots, where most decisions lie.
       const std::size_t at = (where & 1) != 0 ? (where >> 1) % 0x400 : (where >> 1) % words;
-      victim.put(8 * at, data + 4, 8);
+      victim().put(8 * at, data + 4, 8);
     }
-    if ((mode & 2) != 0) victim.sign();
-    if ((mode & 4) != 0) victim.resize(victim.good().size() * (mode >> 3) / 32);
+    if ((mode & 2) != 0) victim().sign();
+    if ((mode & 4) != 0) victim().resize(victim().good().size() * (mode >> 3) / 32);
   }
-  read_everything(victim.path());
-  victim.heal();
+  read_everything(victim().path());
+  victim().heal();
   return 0;
 }

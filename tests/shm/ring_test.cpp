@@ -3,8 +3,13 @@
 // executions: tests/model.
 #include "shm/ring.hpp"
 
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <vector>
 
+#include "shm/fd.hpp"
 #include "tests/shm/scratch.hpp"
 #include "tests/support/catch.hpp"
 
@@ -68,6 +73,55 @@ TEST_CASE("records of sizes around powers of two come back whole") {
   round_trip<127>();
   round_trip<128>();
   round_trip<129>();
+}
+
+TEST_CASE("the ring is the same over every kind of memory, also mapped read-only elsewhere") {
+  using R = Record<9>;
+  constexpr std::uint64_t kCapacity = 8;
+  constexpr std::size_t kBytes = ring_bytes(sizeof(R), kCapacity);
+  constexpr std::size_t kSlotWords = slot_bytes(sizeof(R)) / 8;
+  const ScratchDirectory dir;
+  const auto map = [](int fd, int rights) {
+    const int flags = fd < 0 ? MAP_SHARED | MAP_ANONYMOUS : MAP_SHARED;
+    void* memory = ::mmap(nullptr, kBytes, rights, flags, fd, 0);
+    REQUIRE(memory != MAP_FAILED);
+    return static_cast<std::uint64_t*>(memory);
+  };
+  const Fd file(::open((dir.path() + "/ring").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  const Fd memfd(::memfd_create("ring", MFD_CLOEXEC));
+  for (const Fd* fd : {&file, &memfd}) REQUIRE(::ftruncate(fd->get(), kBytes) == 0);
+  std::vector<std::uint64_t> heap(kBytes / 8, 0);
+  struct Backing {
+    const char* name;
+    std::uint64_t* written;
+    const std::uint64_t* read;
+  };
+  std::uint64_t* const anonymous = map(-1, PROT_READ | PROT_WRITE);
+  for (const Backing& backing :
+       {Backing{"heap", heap.data(), heap.data()}, Backing{"anonymous", anonymous, anonymous},
+        Backing{"tmpfs", map(file.get(), PROT_READ | PROT_WRITE), map(file.get(), PROT_READ)},
+        Backing{"memfd", map(memfd.get(), PROT_READ | PROT_WRITE), map(memfd.get(), PROT_READ)}}) {
+    INFO(backing.name);
+    RingWriter writer(backing.written, kCapacity, kSlotWords);
+    RingCursor cursor(RingReader(backing.read, kCapacity, kSlotWords, sizeof(R) / 8));
+    R record;
+    std::uint64_t read = 0;
+    for (std::uint64_t i = 0; i < 5 * kCapacity; ++i) {
+      fill(record, i);
+      REQUIRE(writer.publish(record) == i);
+      // Now and then the reader falls behind by more than the ring holds.
+      if (i % (2 * kCapacity) < kCapacity) continue;
+      for (ReadStatus status; (status = cursor.poll(record)) != ReadStatus::kNotYet;) {
+        if (status != ReadStatus::kOk) continue;
+        ++read;
+        REQUIRE(filled_with(record, cursor.next() - 1));
+      }
+    }
+    CHECK(read > kCapacity);
+    CHECK(cursor.lost() > 0);
+    while (cursor.poll(record) != ReadStatus::kNotYet) ++read;
+    CHECK(cursor.next() == 5 * kCapacity);
+  }
 }
 
 TEST_CASE("slots are whole cache lines that hold seq and payload") {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <cgroup.skel.h>
 #include <cgroup_css.skel.h>
 #include <cgroup_rstat.skel.h>
@@ -9,6 +10,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <memory>
 
 #include "agent/profiler/kernel/mapping.hpp"
 #include "agent/profiler/kernel/object.hpp"
@@ -41,6 +43,7 @@ CgroupObject open_built_for(Flush flush) {
 
 struct CgroupPrograms::State {
   CgroupObject object;
+  std::unique_ptr<ring_buffer, decltype(&ring_buffer__free)> made{nullptr, ring_buffer__free};
   Mapping<bpf::CgroupSample> samples;
   bool storage = false;
 };
@@ -58,6 +61,7 @@ tl::expected<CgroupPrograms, std::string> CgroupPrograms::load(const Plan& plan,
   bpf_program__set_autoload(object->progs.cgroup_made, plan.storage);
   bpf_program__set_autoattach(object->progs.walk_cgroups, false);
   bpf_map__set_autocreate(object->maps.slots, plan.storage);
+  bpf_map__set_autocreate(object->maps.made, plan.storage);
   bpf_map__set_max_entries(object->maps.samples, sample_count(layout.slots));
   bpf_map__set_max_entries(object->maps.slot_table, 1u << layout.table_bits);
   if (bpf_map__reuse_fd(object->maps.slot_table, layout.table_fd) != 0)
@@ -68,6 +72,11 @@ tl::expected<CgroupPrograms, std::string> CgroupPrograms::load(const Plan& plan,
   if (!samples) return tl::unexpected(samples.error());
   state->samples = std::move(*samples);
   state->storage = plan.storage;
+  if (plan.storage) {
+    const auto ignore = [](void*, void*, std::size_t) { return 0; };
+    state->made.reset(ring_buffer__new(bpf_map__fd(object->maps.made), ignore, nullptr, nullptr));
+    if (!state->made) return tl::unexpected(error("mapping the ids of new cgroups"));
+  }
   if (plan.iterator) {
     const int root = ::open(root_path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (root < 0) return tl::unexpected(error(root_path.c_str()));
@@ -115,6 +124,14 @@ void CgroupPrograms::set_root_level(std::uint32_t level) {
 
 int CgroupPrograms::storage_fd() const {
   return state_->storage ? bpf_map__fd(state_->object->maps.slots) : -1;
+}
+
+int CgroupPrograms::made_fd() const {
+  return state_->made ? ring_buffer__epoll_fd(state_->made.get()) : -1;
+}
+
+int CgroupPrograms::take_made() {
+  return state_->made ? std::max(0, ring_buffer__consume(state_->made.get())) : 0;
 }
 
 std::vector<LoadedProgram> CgroupPrograms::programs() const {

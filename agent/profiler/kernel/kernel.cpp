@@ -162,6 +162,14 @@ void Kernel::take_up() {
   if (impl_->tcp) impl_->tcp->walk();
 }
 
+int Kernel::made_fd() const {
+  return impl_->cgroup ? impl_->cgroup->made_fd() : -1;
+}
+
+int Kernel::take_made() {
+  return impl_->cgroup ? impl_->cgroup->take_made() : 0;
+}
+
 SlotValues Kernel::slot_values(Slot slot) const {
   SlotValues values;
   if (slot >= impl_->slots) return values;

@@ -52,6 +52,9 @@ class CgroupPrograms {
   void set_root_level(std::uint32_t level);
   /// File descriptor of the cgroup storage; -1 without.
   [[nodiscard]] int storage_fd() const;
+  /// As Kernel's.
+  [[nodiscard]] int made_fd() const;
+  int take_made();
   [[nodiscard]] std::vector<LoadedProgram> programs() const;
 
  private:

@@ -2,6 +2,7 @@
 //
 // The cgroup iterator against the files that say the same, and slots of cgroups that come later.
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -186,6 +187,42 @@ TEST_CASE("a cgroup made later is the node's at once, outside ones are not") {
     REQUIRE(kernel->assign(deeper.fd(), deeper.id(), kNodeOther));
     CHECK(made_switches(deeper.path()) >= 180);
   }
+}
+
+TEST_CASE("cgroups made below the root are told at once, others are not") {
+  const Cgroup root = Cgroup::top("made");
+  const Cgroup beside = Cgroup::top("made-beside");
+  const KernelOptions options = options_for(root.from_mount());
+  const auto readable = [](const Kernel& kernel, std::chrono::milliseconds patience) {
+    pollfd event{kernel.made_fd(), POLLIN, 0};
+    return ::poll(&event, 1, static_cast<int>(patience.count())) == 1;
+  };
+  const auto ways = both_ways(options);
+  auto kernel = kernel::open(options, ways[0]);
+  REQUIRE(kernel);
+  REQUIRE(kernel->made_fd() >= 0);
+  std::vector<CgroupValues> all;
+  REQUIRE(kernel->read_cgroups(all));
+  CHECK(kernel->take_made() == 0);
+  const Cgroup elsewhere = beside.child("elsewhere");
+  CHECK_FALSE(readable(*kernel, 0ms));
+  const Cgroup first = root.child("first");
+  const Cgroup second = first.child("second");
+  CHECK(readable(*kernel, 10s));
+  CHECK(kernel->take_made() == 2);
+  CHECK_FALSE(readable(*kernel, 0ms));
+  CHECK(kernel->take_made() == 0);
+  // More than there is room for: nothing but the news is lost.
+  for (int i = 0; i < 5000; ++i) (void)root.child("many");
+  CHECK(kernel->take_made() > 1000);
+  const Cgroup last = root.child("last");
+  CHECK(readable(*kernel, 10s));
+  CHECK(kernel->take_made() == 1);
+
+  auto without = kernel::open(options, ways[1]);
+  REQUIRE(without);
+  CHECK(without->made_fd() == -1);
+  CHECK(without->take_made() == 0);
 }
 
 TEST_CASE("the node's totals survive the reset of a slot") {

@@ -68,6 +68,7 @@ class Node {
     sampler_->sample(tick_);
     return tick_;
   }
+  void look_for_new() { sampler_->look_for_new(); }
   [[nodiscard]] std::vector<std::string> names() const {
     std::vector<std::string> out;
     for (const auto& c : tick_.containers) out.emplace_back(c.container);
@@ -275,6 +276,35 @@ TEST_CASE("a slot rests and is zeroed before another has it") {
   node.tick();
   CHECK(std::count(node.kernel.resets.begin(), node.kernel.resets.end(), slot) == 1);
   CHECK(node.find("/b")->cpu.switches[shm::kVoluntary] == 0);
+}
+
+TEST_CASE("what lives between two ticks has a slot of its own once it was looked for") {
+  Node node;
+  node.make("stays");
+  node.tick();
+  const auto short_lived = node.make("short");
+  node.kernel.switch_in(short_lived, 5);  // not looked for yet: nobody's
+  node.look_for_new();
+  node.kernel.switch_in(short_lived, 7);
+  node.remove("short");
+  node.tick();
+  REQUIRE(node.find("/short") != nullptr);
+  CHECK(node.find("/short")->cpu.switches[shm::kVoluntary] == 7);
+  node.tick();
+  CHECK(node.find("/short") == nullptr);
+  CHECK(node.find("/stays") != nullptr);
+}
+
+TEST_CASE("a tree that was looked at between two ticks is not read again at the next") {
+  Node node;
+  node.make("a");
+  node.tick();
+  node.make("b");
+  node.look_for_new();
+  const int walks = node.kernel.walks;
+  node.tick();
+  CHECK(node.find("/b") != nullptr);
+  CHECK(node.kernel.walks == walks + 1);  // a rescan would have read the values a second time
 }
 
 TEST_CASE("a leaf that gets children is a level, and they are the leaves") {
