@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include <cstring>
 #include <sstream>
 #include <stdexcept>
 #include <thread>
@@ -124,31 +125,44 @@ TEST_CASE("switches are voluntary or not as the kernel's own counts say") {
   REQUIRE(kernel.assign(a.fd(), a.id(), kA));
   const Worker one(a.path(), test_cpu(), [] { pulse(2ms, 500us); });
   const Worker two("", test_cpu(), spin);
-  const auto status = [&one](const std::string& key) {
-    const std::string text = read_file("/proc/" + std::to_string(one.pid()) + "/status");
-    const std::size_t at = text.find("\n" + key + ":");
-    REQUIRE(at != std::string::npos);
-    return std::stoull(text.substr(at + key.size() + 2));
+  struct Counts {
+    std::int64_t of[shm::kSwitchKinds];
   };
+  const auto theirs = [&one] {
+    const std::string text = read_file("/proc/" + std::to_string(one.pid()) + "/status");
+    const auto value = [&text](const char* key) {
+      const std::size_t at = text.find(key);
+      REQUIRE(at != std::string::npos);
+      return std::stoll(text.substr(at + std::strlen(key)));
+    };
+    Counts counts{};
+    counts.of[shm::kVoluntary] = value("\nvoluntary_ctxt_switches:");
+    counts.of[shm::kInvoluntary] = value("\nnonvoluntary_ctxt_switches:");
+    return counts;
+  };
+  const auto ours = [&kernel] { return kernel.slot_values(kA).cpu; };
   sleep_for(100ms);
-  const std::uint64_t voluntary = status("voluntary_ctxt_switches");
-  const std::uint64_t involuntary = status("nonvoluntary_ctxt_switches");
-  const shm::CpuStats then = kernel.slot_values(kA).cpu;
+  // The kernel's counts before and after each look at ours.
+  const Counts begin = theirs();
+  const shm::CpuStats then = ours();
+  const Counts begun = theirs();
   const auto enough = [&] {
-    return status("voluntary_ctxt_switches") >= voluntary + 100 &&
-           status("nonvoluntary_ctxt_switches") >= involuntary + 20;
+    const Counts now = theirs();
+    return now.of[shm::kVoluntary] >= begun.of[shm::kVoluntary] + 100 &&
+           now.of[shm::kInvoluntary] >= begun.of[shm::kInvoluntary] + 20;
   };
   for (int i = 0; i < 80 && !enough(); ++i) sleep_for(250ms);
-  const shm::CpuStats now = kernel.slot_values(kA).cpu;
-  const auto theirs_voluntary = static_cast<double>(status("voluntary_ctxt_switches") - voluntary);
-  const auto theirs_not = static_cast<double>(status("nonvoluntary_ctxt_switches") - involuntary);
-  REQUIRE(theirs_voluntary >= 100);
-  REQUIRE(theirs_not >= 20);
-  const auto ours = [&](shm::SwitchKind kind) {
-    return static_cast<double>(now.switches[kind] - then.switches[kind]);
-  };
-  CHECK(ours(shm::kVoluntary) == Approx(theirs_voluntary).margin(3));
-  CHECK(ours(shm::kInvoluntary) == Approx(theirs_not).margin(3));
+  const Counts end = theirs();
+  const shm::CpuStats now = ours();
+  const Counts ended = theirs();
+  CHECK(end.of[shm::kVoluntary] - begun.of[shm::kVoluntary] >= 100);
+  CHECK(end.of[shm::kInvoluntary] - begun.of[shm::kInvoluntary] >= 20);
+  for (const auto kind : {shm::kVoluntary, shm::kInvoluntary}) {
+    const auto counted = static_cast<std::int64_t>(now.switches[kind] - then.switches[kind]);
+    // A switch is counted at two places, one after the other.
+    CHECK(counted >= end.of[kind] - begun.of[kind] - 1);
+    CHECK(counted <= ended.of[kind] - begin.of[kind] + 1);
+  }
 }
 
 TEST_CASE("the idle task is never counted") {
