@@ -28,8 +28,9 @@ enum Type : std::uint64_t { kCounterType = 0, kGaugeType = 1, kHistogramType = 4
 // How a value is encoded.
 constexpr std::uint32_t kVarint = 0, kFixed64 = 1, kBytes = 2;
 
-constexpr int kSchema = 0;      // bounds 2^n
-constexpr int kOneSecond = 30;  // the record's bucket that stands for the native one up to 2^0 s
+constexpr int kSchema = 0;  // bounds 2^n
+/// The record's bucket that stands for the native one up to 2^0 s.
+constexpr std::int64_t kOneSecond = 30;
 constexpr double kZeroThreshold = 0x1p-30;
 
 void append_varint(std::string& out, std::uint64_t value) {
@@ -139,25 +140,23 @@ void ProtobufPage::end_metric(std::uint32_t field) {
   add_bytes(family_, family_field::kMetric, one_);
 }
 
-void ProtobufPage::sample_number(std::string_view labels, double value) {
-  begin_metric(labels, nullptr);
+void ProtobufPage::add_scalar(std::string_view labels, const Label* more, double value) {
+  begin_metric(labels, more);
   add_double(value_, kValue, value);
   const bool counter = metric_->type == text::MetricType::kCounter;
   end_metric(counter ? metric_field::kCounter : metric_field::kGauge);
 }
 
 void ProtobufPage::sample(std::string_view labels, const Label* more, std::uint64_t value) {
-  begin_metric(labels, more);
-  add_double(value_, kValue, static_cast<double>(value));
-  const bool counter = metric_->type == text::MetricType::kCounter;
-  end_metric(counter ? metric_field::kCounter : metric_field::kGauge);
+  add_scalar(labels, more, static_cast<double>(value));
+}
+
+void ProtobufPage::sample_number(std::string_view labels, double value) {
+  add_scalar(labels, nullptr, value);
 }
 
 void ProtobufPage::sample_seconds(std::string_view labels, const Label* more, std::uint64_t ns) {
-  begin_metric(labels, more);
-  add_double(value_, kValue, seconds(ns));
-  const bool counter = metric_->type == text::MetricType::kCounter;
-  end_metric(counter ? metric_field::kCounter : metric_field::kGauge);
+  add_scalar(labels, more, seconds(ns));
 }
 
 void ProtobufPage::histogram(std::string_view labels, const Label* more,
@@ -190,17 +189,17 @@ void ProtobufPage::add_native(const shm::Histogram& histogram) {
   add_signed(value_, histogram_field::kSchema, kSchema);
   add_double(value_, histogram_field::kZeroThreshold, kZeroThreshold);
   add_integer(value_, histogram_field::kZeroCount, histogram.bucket[0]);
-  int first = 1;
-  int last = static_cast<int>(shm::kHistogramBuckets) - 1;
-  while (first <= last && histogram.bucket[first] == 0) ++first;
-  while (last >= first && histogram.bucket[last] == 0) --last;
-  if (first > last) return;
+  std::size_t first = 1;
+  std::size_t end = shm::kHistogramBuckets;
+  while (first < end && histogram.bucket[first] == 0) ++first;
+  while (end > first && histogram.bucket[end - 1] == 0) --end;
+  if (first == end) return;
   inner_.clear();
-  add_signed(inner_, kFirst, first - kOneSecond);
-  add_integer(inner_, kSecond, static_cast<std::uint64_t>(last - first + 1));
+  add_signed(inner_, kFirst, static_cast<std::int64_t>(first) - kOneSecond);
+  add_integer(inner_, kSecond, end - first);
   add_bytes(value_, histogram_field::kPositiveSpan, inner_);
   std::uint64_t before = 0;
-  for (int k = first; k <= last; ++k) {
+  for (std::size_t k = first; k < end; ++k) {
     // The difference of what was counted, which fits but for counts no machine lives to see.
     add_signed(value_, histogram_field::kPositiveDelta,
                static_cast<std::int64_t>(histogram.bucket[k] - before));

@@ -36,6 +36,7 @@ class ProtobufPage : public Page {
   void add_label(std::string_view name, std::string_view value);
   void add_labels(std::string_view labels);
   void end_metric(std::uint32_t field);
+  void add_scalar(std::string_view labels, const Label* more, double value);
   void add_bounds(const shm::Histogram& histogram);
   void add_native(const shm::Histogram& histogram);
 

@@ -20,7 +20,7 @@ Groups make_groups(std::uint64_t (*bit)(const Metric&)) {
     const std::string topic(to_string(metric.topic));
     groups[subject] |= bit(metric);
     groups[topic] |= bit(metric);
-    groups[subject + "_" + topic] |= bit(metric);
+    groups[std::string(subject).append("_").append(topic)] |= bit(metric);
   }
   return groups;
 }

@@ -21,11 +21,8 @@ inline void openssl(const Folder& folder, const std::string& arguments) {
 /// "127.0.0.1", one with a common name only, and clients of both.
 struct Certificates {
   Certificates() {
-    for (const std::string ca : {"ca", "other"}) {
-      openssl(folder,
-              "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -keyout " + ca +
-                  ".key -out " + ca + ".crt -subj /CN=" + ca);
-    }
+    authority("ca");
+    authority("other");
     make("server", "ca", "subjectAltName=DNS:kube.example,IP:127.0.0.1", 2);
     make("named", "ca", "subjectAltName=DNS:kube.example", 2);
     make("common", "ca", "subjectAltName=DNS:x.example", 2);
@@ -33,6 +30,11 @@ struct Certificates {
     make("scraper", "ca",
          "extendedKeyUsage=clientAuth\nsubjectAltName=DNS:scraper.example,IP:10.1.2.3", 2);
     make("stranger", "other", "extendedKeyUsage=clientAuth", 2);
+  }
+  void authority(const std::string& name) const {
+    openssl(folder,
+            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -keyout " + name +
+                ".key -out " + name + ".crt -subj /CN=" + name);
   }
   void make(const std::string& name, const std::string& ca, const std::string& extension,
             int days) const {

@@ -194,8 +194,8 @@ TEST_CASE("the file and what it names are read again when they change") {
     CHECK(status(*f.client(), kAliceSays) == 200);
   }
   SECTION("a mistake: what was before stays, until it is mended") {
-    for (const std::string& bad :
-         {std::string("tls_server_config: ["), kAlice, kTls + "  key: x\n" + kAlice}) {
+    const std::string twice = kTls + "  key: x\n" + kAlice;
+    for (const std::string& bad : {std::string("tls_server_config: ["), kAlice, twice}) {
       f.folder.write("web.yml", bad);
       CHECK(status(*f.client(), kAliceSays) == 200);
       CHECK(status(*f.client()) == 401);

@@ -111,8 +111,10 @@ TEST_CASE("OpenMetrics shows the same samples as the text format") {
     if (metric.type == text::MetricType::kCounter) CHECK(drop("_total"));
     if (metric.type == text::MetricType::kGauge && drop("_info")) type = "info";
     CAPTURE(family);
-    CHECK(open.find("# TYPE " + family + " " + type + "\n") != std::string::npos);
-    const std::string unit = "# UNIT " + family + " " + std::string(metric.unit) + "\n";
+    const std::string of_type = std::string("# TYPE ").append(family).append(" ").append(type);
+    CHECK(open.find(of_type + "\n") != std::string::npos);
+    const std::string unit =
+        std::string("# UNIT ").append(family).append(" ").append(metric.unit).append("\n");
     CHECK((open.find(unit) != std::string::npos) == !metric.unit.empty());
   }
 }
@@ -175,7 +177,8 @@ TEST_CASE("a selection shows its groups and the status") {
     CAPTURE(name);
     const std::string subject(to_string(metric.subject));
     const std::string topic(to_string(metric.topic));
-    for (const std::string& group : {subject, topic, subject + "_" + topic}) {
+    const std::string both = std::string(subject).append("_").append(topic);
+    for (const std::string& group : {subject, topic, both}) {
       CHECK(types({group}).count(name) == 1);
     }
   }
