@@ -3,6 +3,8 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <grp.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -77,7 +79,7 @@ template <class M>
 class ZmqEnd {
  public:
   ZmqEnd(bool first, int run) : context_(zmq_ctx_new()), socket_(zmq_socket(context_, ZMQ_PAIR)) {
-    const std::string address = fmt::format("ipc:///tmp/optipod-bench-{}-{}", ::getppid(), run);
+    const std::string address = fmt::format("ipc://@optipod-bench-{}-{}", ::getppid(), run);
     if (first) {
       zmq_bind(socket_, address.c_str());
     } else {
@@ -188,8 +190,12 @@ Roudi::Roudi() {
 
 Roudi::~Roudi() {
   if (pid_ <= 0) return;
+  if (::waitpid(pid_, nullptr, WNOHANG) != 0) return;  // another one was there first
   ::kill(pid_, SIGTERM);
   ::waitpid(pid_, nullptr, 0);
+  // It leaves its memory behind: its own, and that of the group whose members used it.
+  ::shm_unlink("/iceoryx_mgmt");
+  if (const group* mine = ::getgrgid(::getegid())) ::shm_unlink(mine->gr_name);
 }
 
 }  // namespace optipod::bench
