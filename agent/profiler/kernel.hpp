@@ -36,6 +36,14 @@ struct KernelOptions {
 struct SlotValues {
   shm::CpuStats cpu{};
   shm::BlockStats block{};
+  shm::SchedulerStats scheduler{};
+};
+
+/// Tasks of one slot that had to make way for tasks of another.
+struct PairCount {
+  Slot victim = kNodeOther, aggressor = kNodeOther;
+  std::uint64_t preemptions = 0;
+  std::uint64_t taken_ns = 0;  ///< how long those ran then, up to the next switch
 };
 
 /// Values the kernel keeps per cgroup, read by the cgroup iterator.
@@ -81,6 +89,11 @@ class Kernel {
   [[nodiscard]] SlotValues slot_values(Slot slot) const;
   /// Sum over all slots that belong to the node: every slot for root "/", all but kOutside else.
   [[nodiscard]] SlotValues node_values() const;
+  /// What was counted between the two calls before this one, per pair of slots: call it once a
+  /// tick, before slots are reset, so that slots still mean what they meant then.
+  void take_pairs(std::vector<PairCount>& out);
+  /// Preemptions by another slot that no pair could be counted for, for want of room.
+  [[nodiscard]] std::uint64_t pairs_untold() const;
   /// Devices that had I/O charged to the node.
   [[nodiscard]] std::vector<Device> devices() const;
 

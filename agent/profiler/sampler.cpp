@@ -17,6 +17,11 @@ namespace {
 /// again after one tick, then less and less often.
 constexpr std::uint64_t kLongestRetry = 8;
 
+/// What comes out of slots.
+constexpr std::uint64_t kSlotValid = shm::kValidRunqueueWait | shm::kValidPreemptions |
+                                     shm::kValidSwitches | shm::kValidBlockIo |
+                                     shm::kValidThrottledWait | shm::kValidMigrations;
+
 std::uint64_t now_ns(clockid_t clock) {
   timespec now{};
   ::clock_gettime(clock, &now);
@@ -50,6 +55,10 @@ const CgroupValues* Sampler::values_of(std::uint64_t cgroup_id) const {
 }
 
 void Sampler::sample(shm::Tick& tick) {
+  // Before slots get other names: a slot rests until the last pairs counted under the old one are
+  // in.
+  kernel_.take_pairs(pairs_);
+  neighbours_.add(pairs_);
   pool_.settle(tick_, [this](Slot slot) { kernel_.reset_slot(slot); });
   const std::uint64_t boottime = now_ns(CLOCK_BOOTTIME), realtime = now_ns(CLOCK_REALTIME);
   tick.containers.clear();
@@ -76,9 +85,11 @@ void Sampler::sample(shm::Tick& tick) {
   }
 
   node_.sample(values_of(root_id_), tick.node);
-  tick.node.cpu = kernel_.node_values().cpu;
-  tick.node.valid |= kernel_.valid() & (shm::kValidRunqueueWait | shm::kValidPreemptions |
-                                        shm::kValidSwitches | shm::kValidBlockIo);
+  const SlotValues all = kernel_.node_values();
+  tick.node.cpu = all.cpu;
+  tick.node.scheduler = all.scheduler;
+  tick.node.valid |= kernel_.valid() & (kSlotValid | shm::kValidNeighbours);
+  sample_neighbours(tick);
   tick.node.sampled_boottime_ns = boottime;
   tick.node.sampled_realtime_ns = realtime;
   tick.node.containers_cut = cut_;
@@ -94,6 +105,11 @@ void Sampler::sample(shm::Tick& tick) {
     tick.devices.push_back(record);
   }
   ++tick_;
+}
+
+void Sampler::sample_neighbours(shm::Tick& tick) {
+  neighbours_.tell(tick.neighbours);
+  tick.node.neighbours_untold = kernel_.pairs_untold() + neighbours_.untold();
 }
 
 bool Sampler::read_values() {
@@ -173,6 +189,7 @@ void Sampler::retire(Live& live, std::vector<shm::ContainerRecord>& last_records
   read_slot(live);
   live.record.valid &= ~static_cast<std::uint64_t>(shm::kValidMemory);
   last_records.push_back(live.record);
+  neighbours_.drop(live.slot);
   pool_.give_back(live.slot, tick_);
 }
 
@@ -202,6 +219,7 @@ void Sampler::admit(Entry entry) {
   Live live{.entry = std::move(entry), .slot = *slot, .sampler = std::move(sampler)};
   live.record.cgroup_id = id;
   live.record.first_tick = tick_;
+  neighbours_.name(*slot, {id, tick_});
   write_identity(live);
   live_.emplace(id, std::move(live));
 }
@@ -210,8 +228,8 @@ void Sampler::read_slot(Live& live) {
   const SlotValues values = kernel_.slot_values(live.slot);
   live.record.cpu = values.cpu;
   live.record.block = values.block;
-  live.record.valid |= kernel_.valid() & (shm::kValidRunqueueWait | shm::kValidPreemptions |
-                                          shm::kValidSwitches | shm::kValidBlockIo);
+  live.record.scheduler = values.scheduler;
+  live.record.valid |= kernel_.valid() & kSlotValid;
 }
 
 void Sampler::write_identity(Live& live) {

@@ -41,6 +41,13 @@ void add_cpu(const shm::CpuStats& from, shm::CpuStats& to) {
   to.discarded += from.discarded;
 }
 
+void add_scheduler(const shm::SchedulerStats& from, shm::SchedulerStats& to) {
+  to.throttled_wait_ns += from.throttled_wait_ns;
+  to.throttled_waits += from.throttled_waits;
+  to.throttled_switches += from.throttled_switches;
+  to.migrations += from.migrations;
+}
+
 void add_block(const shm::BlockStats& from, shm::BlockStats& to) {
   for (std::size_t op = 0; op < shm::kOperations; ++op) {
     add_histogram(from.latency[op], to.latency[op]);
@@ -117,6 +124,7 @@ void Kernel::reset_slot(Slot slot) {
   for (std::uint64_t& n : last.block.inflight) n = 0;
   if (slot != kOutside || impl_->whole_machine) {
     add_cpu(last.cpu, impl_->retired.cpu);
+    add_scheduler(last.scheduler, impl_->retired.scheduler);
     add_block(last.block, impl_->retired.block);
   }
   if (impl_->cpu) impl_->cpu->reset(slot);
@@ -126,7 +134,10 @@ void Kernel::reset_slot(Slot slot) {
 SlotValues Kernel::slot_values(Slot slot) const {
   SlotValues values;
   if (slot >= impl_->slots) return values;
-  if (impl_->cpu) impl_->cpu->add(slot, impl_->cpus, values.cpu);
+  if (impl_->cpu) {
+    impl_->cpu->add(slot, impl_->cpus, values.cpu);
+    impl_->cpu->add(slot, impl_->cpus, values.scheduler);
+  }
   if (impl_->block) impl_->block->add(slot, values.block);
   return values;
 }
@@ -135,10 +146,22 @@ SlotValues Kernel::node_values() const {
   SlotValues sum = impl_->retired;
   for (Slot slot = impl_->whole_machine ? kOutside : kNodeOther; slot < impl_->slots; ++slot) {
     if (slot >= kFirstSlot && !impl_->used[slot]) continue;
-    if (impl_->cpu) impl_->cpu->add(slot, impl_->cpus, sum.cpu);
+    if (impl_->cpu) {
+      impl_->cpu->add(slot, impl_->cpus, sum.cpu);
+      impl_->cpu->add(slot, impl_->cpus, sum.scheduler);
+    }
     if (impl_->block) impl_->block->add(slot, sum.block);
   }
   return sum;
+}
+
+void Kernel::take_pairs(std::vector<PairCount>& out) {
+  out.clear();
+  if (impl_->cpu) impl_->cpu->take_pairs(impl_->cpus, out);
+}
+
+std::uint64_t Kernel::pairs_untold() const {
+  return impl_->cpu ? impl_->cpu->pairs_untold(impl_->cpus) : 0;
 }
 
 std::vector<Device> Kernel::devices() const {

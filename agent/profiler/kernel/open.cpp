@@ -232,7 +232,9 @@ void KernelOpener::finish() {
     feature.enabled = note.enabled ? 1 : 0;
     impl.features.push_back(feature);
   }
-  if (impl.cpu) impl.valid |= shm::kValidPreemptions | shm::kValidSwitches;
+  if (impl.cpu) impl.valid |= shm::kValidPreemptions | shm::kValidSwitches | shm::kValidNeighbours;
+  if (impl.cpu && impl.plan.migrations) impl.valid |= shm::kValidMigrations;
+  if (impl.cpu && impl.plan.throttled_wait) impl.valid |= shm::kValidThrottledWait;
   if (impl.cpu && impl.plan.wait) impl.valid |= shm::kValidRunqueueWait;
   if (impl.block) impl.valid |= shm::kValidBlockIo;
   const auto keep = [&impl](const auto& part) {

@@ -19,7 +19,8 @@ void plan_switch(const Probes& p, const std::string& in_the_way, Plan& plan) {
   if (off.empty() && !typed && !p.raw_tp)
     off = p.switch_failed.empty() ? "sched_switch cannot be traced" : p.switch_failed;
   if (!off.empty()) {
-    for (const char* name : {"runqueue_wait", "preemptions", "context_switches", "cgroup_slots"})
+    for (const char* name : {"runqueue_wait", "throttled_wait", "preemptions", "context_switches",
+                             "migrations", "cgroup_slots"})
       plan.features.push_back({name, off, false});
     return;
   }
@@ -27,6 +28,8 @@ void plan_switch(const Probes& p, const std::string& in_the_way, Plan& plan) {
   plan.storage = typed && p.cgroup_storage && p.cgroup_mkdir;
   plan.switch_state = p.switch_state;
   plan.wait = p.sched_info && p.run_queue;
+  plan.throttled_wait = plan.wait && p.quotas;
+  plan.migrations = p.migrate_task;
   const std::string source = typed ? "tp_btf" : "raw_tp";
   if (plan.wait) {
     plan.features.push_back({"runqueue_wait", source, true});
@@ -35,8 +38,16 @@ void plan_switch(const Probes& p, const std::string& in_the_way, Plan& plan) {
                              p.sched_info ? "run queue out of reach" : "kernel without SCHED_INFO",
                              false});
   }
+  plan.features.push_back({"throttled_wait",
+                           !plan.wait         ? "no run-queue wait"
+                           : !p.quotas        ? "kernel without CPU quotas"
+                           : p.throttled_self ? "cfs_rq, wall clock"
+                                              : "cfs_rq, load clock",
+                           plan.throttled_wait});
   plan.features.push_back({"preemptions", source, true});
   plan.features.push_back({"context_switches", source, true});
+  plan.features.push_back(
+      {"migrations", plan.migrations ? source : "no sched_migrate_task", plan.migrations});
   plan.features.push_back({"cgroup_slots", plan.storage ? "table+cgroup_storage" : "table", true});
 }
 

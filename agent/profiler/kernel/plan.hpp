@@ -26,10 +26,13 @@ struct Probes {
   bool sched_info = false;    ///< enqueues are stamped (CONFIG_SCHED_INFO)
   bool run_queue = false;     ///< the run queue can be reached from a task
   bool switch_state = false;  ///< sched_switch passes the previous task's state (5.18)
-  bool atomics = false;       ///< eBPF compare-and-swap (5.12)
-  bool block_io_start = false;        ///< and block_io_done (6.5)
-  bool block_rq = false;              ///< block_rq_issue, block_rq_insert and block_rq_complete
-  bool block_rq_merge = false;        ///< 5.14
+  bool migrate_task = false;  ///< sched_migrate_task can be traced
+  bool quotas = false;        ///< CPU quotas are compiled in (CONFIG_CFS_BANDWIDTH)
+  bool throttled_self = false;  ///< and the time each group's queue was throttled is kept (6.6)
+  bool atomics = false;         ///< eBPF compare-and-swap (5.12)
+  bool block_io_start = false;  ///< and block_io_done (6.5)
+  bool block_rq = false;        ///< block_rq_issue, block_rq_insert and block_rq_complete
+  bool block_rq_merge = false;  ///< 5.14
   unsigned block_rq_queue_first = 0;  ///< 1: block_rq_issue passes the queue before the request
   bool bio_cgroup = false;            ///< bios carry a cgroup (CONFIG_BLK_CGROUP)
   bool io_controller = false;  ///< and io is enabled on v2 below the root, so it is one of ours
@@ -50,8 +53,10 @@ struct Plan {
   enum class BlockStart { kNone, kIoStart, kInsert, kIssue };
 
   Hook sched_switch = Hook::kNone;
-  bool storage = false;  ///< slots from cgroup storage, else from the slot table
-  bool wait = false;     ///< run-queue wait is measured
+  bool storage = false;         ///< slots from cgroup storage, else from the slot table
+  bool wait = false;            ///< run-queue wait is measured
+  bool throttled_wait = false;  ///< and the part that is the quota's fault
+  bool migrations = false;
   bool switch_state = false;
   bool iterator = false;
   bool iterator_cpu_time = false;
@@ -61,8 +66,8 @@ struct Plan {
   unsigned block_rq_queue_first = 0;
   bool charge_bio = false;
   std::vector<FeatureNote>
-      features;  ///< runqueue_wait, preemptions, context_switches, cgroup_slots,
-                 ///< cgroup_iter, block_io; one each, always all of them
+      features;  ///< runqueue_wait, throttled_wait, preemptions, context_switches, migrations,
+                 ///< cgroup_slots, cgroup_iter, block_io; one each, always all of them
 };
 
 [[nodiscard]] Plan plan(const Probes& probes);

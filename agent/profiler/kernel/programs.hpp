@@ -72,7 +72,11 @@ class CpuPrograms {
 
   /// Adds the slot's counters on these CPUs to `sum`.
   void add(Slot slot, std::span<const unsigned> cpus, shm::CpuStats& sum) const;
+  void add(Slot slot, std::span<const unsigned> cpus, shm::SchedulerStats& sum) const;
   void reset(Slot slot);
+  /// As Kernel's.
+  void take_pairs(std::span<const unsigned> cpus, std::vector<PairCount>& out);
+  [[nodiscard]] std::uint64_t pairs_untold(std::span<const unsigned> cpus) const;
   [[nodiscard]] std::vector<LoadedProgram> programs() const;
 
  private:

@@ -19,6 +19,7 @@ Probes full() {
   p.wanted = p.btf = p.mmapable = p.tp_btf = p.raw_tp = true;
   p.cgroup_storage = p.cgroup_mkdir = p.cgroup_iter = p.rstat_flush = p.pressure = true;
   p.sched_info = p.run_queue = p.switch_state = p.atomics = true;
+  p.migrate_task = p.quotas = p.throttled_self = true;
   p.block_io_start = p.block_rq = p.block_rq_merge = true;
   p.bio_cgroup = p.io_controller = true;
   return p;
@@ -123,7 +124,7 @@ TEST_CASE("every plan names the same features once, in what fits a record") {
       CHECK(f.name.size() < sizeof(optipod::shm::AgentRecord::Feature::name));
       CHECK(f.source.size() < sizeof(optipod::shm::AgentRecord::Feature::source));
     }
-    CHECK(names.size() == 6);
+    CHECK(names.size() == 8);
   }
 }
 
@@ -134,6 +135,10 @@ TEST_CASE("what is planned is what the features promise") {
     row.take(p);
     const Plan made = plan(p);
     CHECK((source(made, "runqueue_wait")[0] == '+') == made.wait);
+    CHECK((source(made, "throttled_wait")[0] == '+') == made.throttled_wait);
+    CHECK((!made.throttled_wait || made.wait));
+    CHECK((source(made, "migrations")[0] == '+') == made.migrations);
+    CHECK((!made.migrations || made.sched_switch != Plan::Hook::kNone));
     CHECK((source(made, "preemptions")[0] == '+') == (made.sched_switch != Plan::Hook::kNone));
     CHECK((source(made, "cgroup_iter")[0] == '+') == made.iterator);
     CHECK((source(made, "block_io")[0] == '+') == (made.block != Plan::BlockStart::kNone));
@@ -155,6 +160,27 @@ TEST_CASE("what failed to load although probed is given as the reason") {
   p = full();
   p.block_failed = "load failed: Invalid argument";
   CHECK(source(plan(p), "block_io") == "-load failed: Invalid argument");
+}
+
+TEST_CASE("throttled waits and migrations: what each needs") {
+  const auto without = [](const std::function<void(Probes&)>& take, const char* feature) {
+    Probes p = full();
+    take(p);
+    return source(plan(p), feature);
+  };
+  const auto nothing = [](Probes&) {};
+  CHECK(without(nothing, "throttled_wait") == "+cfs_rq, wall clock");
+  CHECK(without(nothing, "migrations") == kTyped);
+  CHECK(without([](Probes& p) { p.throttled_self = false; }, "throttled_wait") ==
+        "+cfs_rq, load clock");
+  CHECK(without([](Probes& p) { p.quotas = false; }, "throttled_wait") ==
+        "-kernel without CPU quotas");
+  CHECK(without([](Probes& p) { p.sched_info = false; }, "throttled_wait") == "-no run-queue wait");
+  CHECK(without([](Probes& p) { p.migrate_task = false; }, "migrations") ==
+        "-no sched_migrate_task");
+  CHECK(without([](Probes& p) { p.tp_btf = false; }, "migrations") == "+raw_tp");
+  CHECK(without([](Probes& p) { p.tp_btf = p.raw_tp = false; }, "throttled_wait") ==
+        "-sched_switch cannot be traced");
 }
 
 TEST_CASE("a kernel that can do nothing gets nothing") {
