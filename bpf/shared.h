@@ -38,6 +38,7 @@ enum {
   kThrottleMarks = 128,    // task groups per CPU whose throttled times are remembered
   kThrottleIntervals = 4,  // and how many times of each
   kPairs = 256,            // pairs of slots per CPU and generation
+  kSoftirqs = 10,          // vectors, as shm::kSoftirqVectors
   kPairProbes = 8,         // longest search among them
 };
 
@@ -90,6 +91,23 @@ struct Pair {
   U32 aggressor;
   U64 preemptions;
   U64 taken_ns;
+};
+
+/// Interrupts of one CPU; written only by it. Two cache lines.
+struct IrqCpu {
+  U64 softirq_ns[kSoftirqs];
+  U64 hardirq_ns;
+  U64 softirq_since;  // 0: none runs, or it began before we were there
+  U64 hardirq_since;
+  U64 hardirq_inside_ns;  // that came into this softirq
+  U64 softirq_vector;
+  U64 padding;
+};
+
+/// How long they ran while a slot's task had the CPU. Two words, because the one interrupts the
+/// other's program.
+struct IrqStolen {
+  U64 softirq_ns, hardirq_ns;
 };
 
 struct Interval {
@@ -228,6 +246,8 @@ OPTIPOD_ASSERT(sizeof(struct HistogramWords) == 33 * 8, "as shm::Histogram");
 OPTIPOD_ASSERT(sizeof(struct CpuSlot) == 384, "six cache lines");
 OPTIPOD_ASSERT(sizeof(struct BlockSlot) == 576, "nine cache lines");
 OPTIPOD_ASSERT(sizeof(struct CpuState) == 64, "one cache line");
+OPTIPOD_ASSERT(sizeof(struct IrqCpu) == 128, "two cache lines");
+OPTIPOD_ASSERT(sizeof(struct IrqStolen) == 16, "no padding");
 OPTIPOD_ASSERT(sizeof(struct Pair) == 24, "no padding");
 OPTIPOD_ASSERT(sizeof(struct ThrottleMark) == 96, "no padding");
 OPTIPOD_ASSERT(sizeof(struct SlotEntry) == 16, "no padding");

@@ -37,6 +37,13 @@ struct SlotValues {
   shm::CpuStats cpu{};
   shm::BlockStats block{};
   shm::SchedulerStats scheduler{};
+  std::uint64_t irq_stolen_ns = 0;
+};
+
+/// Interrupts on the CPUs that count.
+struct InterruptValues {
+  std::uint64_t softirq_ns[shm::kSoftirqVectors] = {};
+  std::uint64_t hardirq_ns = 0;
 };
 
 /// Tasks of one slot that had to make way for tasks of another.
@@ -89,6 +96,7 @@ class Kernel {
   [[nodiscard]] SlotValues slot_values(Slot slot) const;
   /// Sum over all slots that belong to the node: every slot for root "/", all but kOutside else.
   [[nodiscard]] SlotValues node_values() const;
+  [[nodiscard]] InterruptValues interrupts() const;
   /// What was counted between the two calls before this one, per pair of slots: call it once a
   /// tick, before slots are reset, so that slots still mean what they meant then.
   void take_pairs(std::vector<PairCount>& out);

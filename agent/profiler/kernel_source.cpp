@@ -19,6 +19,7 @@ class RealKernel final : public KernelSource {
   void reset_slot(Slot slot) override { kernel_.reset_slot(slot); }
   SlotValues slot_values(Slot slot) const override { return kernel_.slot_values(slot); }
   SlotValues node_values() const override { return kernel_.node_values(); }
+  InterruptValues interrupts() const override { return kernel_.interrupts(); }
   void take_pairs(std::vector<PairCount>& out) override { kernel_.take_pairs(out); }
   std::uint64_t pairs_untold() const override { return kernel_.pairs_untold(); }
   std::vector<Device> devices() const override { return kernel_.devices(); }

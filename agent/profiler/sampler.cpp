@@ -18,9 +18,9 @@ namespace {
 constexpr std::uint64_t kLongestRetry = 8;
 
 /// What comes out of slots.
-constexpr std::uint64_t kSlotValid = shm::kValidRunqueueWait | shm::kValidPreemptions |
-                                     shm::kValidSwitches | shm::kValidBlockIo |
-                                     shm::kValidThrottledWait | shm::kValidMigrations;
+constexpr std::uint64_t kSlotValid =
+    shm::kValidRunqueueWait | shm::kValidPreemptions | shm::kValidSwitches | shm::kValidBlockIo |
+    shm::kValidThrottledWait | shm::kValidMigrations | shm::kValidIrqStolen;
 
 std::uint64_t now_ns(clockid_t clock) {
   timespec now{};
@@ -88,7 +88,9 @@ void Sampler::sample(shm::Tick& tick) {
   const SlotValues all = kernel_.node_values();
   tick.node.cpu = all.cpu;
   tick.node.scheduler = all.scheduler;
-  tick.node.valid |= kernel_.valid() & (kSlotValid | shm::kValidNeighbours);
+  tick.node.valid |= kernel_.valid() &
+                     ((kSlotValid & ~std::uint64_t{shm::kValidIrqStolen}) | shm::kValidNeighbours);
+  sample_interrupts(tick.node);
   sample_neighbours(tick);
   tick.node.sampled_boottime_ns = boottime;
   tick.node.sampled_realtime_ns = realtime;
@@ -105,6 +107,15 @@ void Sampler::sample(shm::Tick& tick) {
     tick.devices.push_back(record);
   }
   ++tick_;
+}
+
+void Sampler::sample_interrupts(shm::NodeRecord& node) const {
+  // A subtree without CPUs of its own shares them, and their interrupts are nobody's.
+  if (options_.root.path != "/" && options_.cpus.empty()) return;
+  const InterruptValues irqs = kernel_.interrupts();
+  std::copy(std::begin(irqs.softirq_ns), std::end(irqs.softirq_ns), node.softirq_ns);
+  node.hardirq_ns = irqs.hardirq_ns;
+  node.valid |= kernel_.valid() & (shm::kValidSoftirq | shm::kValidHardirq);
 }
 
 void Sampler::sample_neighbours(shm::Tick& tick) {
@@ -229,6 +240,7 @@ void Sampler::read_slot(Live& live) {
   live.record.cpu = values.cpu;
   live.record.block = values.block;
   live.record.scheduler = values.scheduler;
+  live.record.irq_stolen_ns = values.irq_stolen_ns;
   live.record.valid |= kernel_.valid() & kSlotValid;
 }
 

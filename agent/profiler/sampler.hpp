@@ -63,6 +63,7 @@ class Sampler {
   void read_slot(Live& live);
   void write_identity(Live& live);
   void sample_neighbours(shm::Tick& tick);
+  void sample_interrupts(shm::NodeRecord& node) const;
   [[nodiscard]] const CgroupValues* values_of(std::uint64_t cgroup_id) const;
 
   SamplerOptions options_;

@@ -29,6 +29,7 @@ struct Kernel::Impl {
   std::optional<kernel::CgroupPrograms> cgroup;
   std::optional<kernel::CpuPrograms> cpu;
   std::optional<kernel::BlockPrograms> block;
+  std::optional<kernel::IrqPrograms> irq;
   int storage_fd = -1;  ///< of `cgroup`; -1: slots come from the table alone
   std::vector<kernel::LoadedProgram> programs;
 

@@ -98,7 +98,7 @@ tl::expected<void, std::string> Kernel::assign(int cgroup_fd, std::uint64_t cgro
   if (slot >= impl_->slots)
     return tl::unexpected("slot " + std::to_string(slot) + " is over the " +
                           std::to_string(impl_->slots) + " there are");
-  if (!impl_->cpu && !impl_->block) return {};  // nothing to charge
+  if (!impl_->cpu && !impl_->block && !impl_->irq) return {};  // nothing to charge
   // Everything below the root that the table does not hold is kNodeOther anyway.
   if (slot == kNodeOther) {
     impl_->table.erase(cgroup_id);
@@ -129,6 +129,7 @@ void Kernel::reset_slot(Slot slot) {
   }
   if (impl_->cpu) impl_->cpu->reset(slot);
   if (impl_->block) impl_->block->reset(slot);
+  if (impl_->irq) impl_->irq->reset(slot);
 }
 
 SlotValues Kernel::slot_values(Slot slot) const {
@@ -139,6 +140,7 @@ SlotValues Kernel::slot_values(Slot slot) const {
     impl_->cpu->add(slot, impl_->cpus, values.scheduler);
   }
   if (impl_->block) impl_->block->add(slot, values.block);
+  if (impl_->irq) values.irq_stolen_ns = impl_->irq->stolen_ns(slot, impl_->cpus);
   return values;
 }
 
@@ -153,6 +155,10 @@ SlotValues Kernel::node_values() const {
     if (impl_->block) impl_->block->add(slot, sum.block);
   }
   return sum;
+}
+
+InterruptValues Kernel::interrupts() const {
+  return impl_->irq ? impl_->irq->sum(impl_->cpus) : InterruptValues{};
 }
 
 void Kernel::take_pairs(std::vector<PairCount>& out) {

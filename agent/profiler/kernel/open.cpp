@@ -40,6 +40,7 @@ class KernelOpener {
   void load_cgroup();
   void load_cpu();
   void load_block();
+  void load_irq();
   void give_storage_to_existing();
   void finish();
   /// Keeps libbpf's words, and makes a reason that fits a feature's source.
@@ -114,6 +115,7 @@ void KernelOpener::load() {
   load_cgroup();
   load_cpu();
   load_block();
+  load_irq();
 }
 
 bool KernelOpener::make_table() {
@@ -198,6 +200,19 @@ void KernelOpener::load_block() {
   }
 }
 
+void KernelOpener::load_irq() {
+  for (;;) {
+    const kernel::Plan plan = kernel::plan(probes_);
+    if (plan.interrupts == kernel::Plan::Hook::kNone) return;
+    auto loaded = kernel::IrqPrograms::load(plan, layout_);
+    if (loaded) {
+      impl_->irq = std::move(*loaded);
+      return;
+    }
+    probes_.irq_failed = failed(loaded.error());
+  }
+}
+
 /// The mkdir hook is attached already: whatever is not found here was made after it.
 void KernelOpener::give_storage_to_existing() {
   const auto give = [this](const std::filesystem::path& path) {
@@ -237,6 +252,9 @@ void KernelOpener::finish() {
   if (impl.cpu && impl.plan.throttled_wait) impl.valid |= shm::kValidThrottledWait;
   if (impl.cpu && impl.plan.wait) impl.valid |= shm::kValidRunqueueWait;
   if (impl.block) impl.valid |= shm::kValidBlockIo;
+  if (impl.irq && impl.plan.hardirqs) impl.valid |= shm::kValidHardirq;
+  if (impl.irq && impl.plan.softirqs) impl.valid |= shm::kValidSoftirq;
+  if (impl.irq && impl.plan.hardirqs && impl.plan.softirqs) impl.valid |= shm::kValidIrqStolen;
   const auto keep = [&impl](const auto& part) {
     if (!part) return;
     for (auto& program : part->programs()) impl.programs.push_back(program);
@@ -244,6 +262,7 @@ void KernelOpener::finish() {
   keep(impl.cgroup);
   keep(impl.cpu);
   keep(impl.block);
+  keep(impl.irq);
 }
 
 namespace kernel {

@@ -65,6 +65,28 @@ void plan_iterator(const Probes& p, const std::string& in_the_way, Plan& plan) {
   plan.features.push_back({"cgroup_iter", plan.iterator ? source : off, plan.iterator});
 }
 
+void plan_interrupts(const Probes& p, const std::string& in_the_way, Plan& plan) {
+  std::string off = in_the_way;
+  if (off.empty()) off = p.irq_failed;
+  if (off.empty() && !p.tp_btf && !p.raw_tp) off = "interrupts cannot be traced";
+  plan.softirqs = off.empty() && p.softirq && !p.softirq_preempted;
+  plan.hardirqs = off.empty() && p.irq_handler;
+  if (plan.softirqs || plan.hardirqs)
+    plan.interrupts = p.tp_btf ? Plan::Hook::kTpBtf : Plan::Hook::kRawTp;
+  const std::string source = p.tp_btf ? "tp_btf" : "raw_tp";
+  plan.features.push_back({"softirq_time",
+                           plan.softirqs         ? source
+                           : !off.empty()        ? off
+                           : p.softirq_preempted ? "preempted softirqs (PREEMPT_RT)"
+                                                 : "no softirq tracepoints",
+                           plan.softirqs});
+  plan.features.push_back({"hardirq_time",
+                           plan.hardirqs  ? source
+                           : !off.empty() ? off
+                                          : "no irq_handler tracepoints",
+                           plan.hardirqs});
+}
+
 void plan_block(const Probes& p, const std::string& in_the_way, Plan& plan) {
   std::string off = in_the_way;
   if (off.empty()) off = p.block_failed;
@@ -96,6 +118,7 @@ Plan plan(const Probes& probes) {
   const std::string in_the_way = obstacle(probes);
   plan_switch(probes, in_the_way, result);
   plan_iterator(probes, in_the_way, result);
+  plan_interrupts(probes, in_the_way, result);
   plan_block(probes, in_the_way, result);
   return result;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The three eBPF objects of bpf/, each loaded, attached and mapped as a plan says. One object
+// The eBPF objects of bpf/, each loaded, attached and mapped as a plan says. One object
 // failing leaves the others alone.
 #pragma once
 
@@ -82,6 +82,25 @@ class CpuPrograms {
  private:
   struct State;
   explicit CpuPrograms(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+/// bpf/irq.bpf.c.
+class IrqPrograms {
+ public:
+  static tl::expected<IrqPrograms, std::string> load(const Plan& plan, const Layout& layout);
+  IrqPrograms(IrqPrograms&&) noexcept;
+  IrqPrograms& operator=(IrqPrograms&&) noexcept;
+  ~IrqPrograms();
+
+  [[nodiscard]] InterruptValues sum(std::span<const unsigned> cpus) const;
+  [[nodiscard]] std::uint64_t stolen_ns(Slot slot, std::span<const unsigned> cpus) const;
+  void reset(Slot slot);
+  [[nodiscard]] std::vector<LoadedProgram> programs() const;
+
+ private:
+  struct State;
+  explicit IrqPrograms(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };
 

@@ -21,6 +21,7 @@ class FakeKernel final : public agent::KernelSource {
   std::vector<agent::Device> disks;
   std::vector<agent::PairCount> pairs;  ///< handed out at the next take
   std::uint64_t untold = 0;
+  agent::InterruptValues irqs;
   int walks = 0;
 
   /// A voluntary switch of a task in that cgroup.
@@ -59,6 +60,7 @@ class FakeKernel final : public agent::KernelSource {
     }
     return sum;
   }
+  agent::InterruptValues interrupts() const override { return irqs; }
   void take_pairs(std::vector<agent::PairCount>& out) override {
     out.clear();
     out.swap(pairs);
