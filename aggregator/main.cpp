@@ -18,22 +18,21 @@
 #include "aggregator/store.hpp"
 #include "aggregator/web.hpp"
 #include "common/app/app.hpp"
+#include "common/app/web_options.hpp"
 #include "common/http/server.hpp"
 
 namespace optipod::aggregator {
 namespace {
 
 struct Options {
-  std::string listen = ":5000";
+  std::string listen = ":5000", web_config;
   std::vector<std::string> targets, files, external_labels;
   std::chrono::milliseconds lookback{300'000};
   ScrapeOptions scrape;
 };
 
 void declare(CLI::App& cli, Options& o) {
-  cli.add_option("--web.listen-address", o.listen, "Address to serve on, HOST:PORT or :PORT")
-      ->type_name("ADDRESS")
-      ->capture_default_str();
+  app::add_web_options(cli, o.listen, o.web_config);
   cli.add_option(
          "--target", o.targets,
          "Exporter to scrape; NAME is the node's name in every answer (default: HOST:PORT), "
@@ -140,7 +139,7 @@ int serve(app::Stop& stop, const Options& o, Discovery& discovery,
 
   http::Server server({.max_head_bytes = 64 * 1024}, 2);  // many match[] make a long line
   add_routes(server, store, self, federation, ready);
-  if (const auto listening = server.listen(o.listen); !listening) {
+  if (const auto listening = server.listen(o.listen, o.web_config); !listening) {
     spdlog::critical("{}", listening.error());
     return app::kFailure;
   }

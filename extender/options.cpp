@@ -2,6 +2,7 @@
 #include "extender/options.hpp"
 
 #include "common/app/app.hpp"
+#include "common/app/web_options.hpp"
 #include "extender/wire/resources.hpp"
 
 namespace optipod::extender {
@@ -9,9 +10,7 @@ namespace {
 
 void declare_serving(CLI::App& cli, Options& o) {
   const char* group = "Serving";
-  cli.add_option("--web.listen-address", o.listen_address, "Address the webhook listens on")
-      ->capture_default_str()
-      ->group(group);
+  app::add_web_options(cli, o.listen_address, o.web_config, group);
   cli.add_option("--threads", o.threads, "Threads that judge")
       ->check(CLI::Range(1, 64))
       ->capture_default_str()

@@ -22,6 +22,7 @@ enum class UseKubernetes : std::uint8_t {
 
 struct Options {
   std::string listen_address = ":8888";
+  std::string web_config;
   unsigned threads = 2;
   std::size_t max_request_bytes = 64 * 1024 * 1024;
   std::size_t max_connections = 128;

@@ -155,7 +155,8 @@ tl::expected<void, std::string> Program::start() {
   if (setup_.client) {
     kubernetes_.emplace(*setup_.client, setup_.policy_file.resources, state_);
   }
-  if (auto listening = server_.listen(setup_.options.listen_address); !listening) return listening;
+  const Options& o = setup_.options;
+  if (auto listening = server_.listen(o.listen_address, o.web_config); !listening) return listening;
   spdlog::info("serving kube-scheduler on port {}", server_.port());
   watch_parameters();
   start_feeds();

@@ -3,8 +3,8 @@
 
 #include <cstdint>
 #include <mutex>
-#include <optional>
 #include <string>
+#include <vector>
 
 #include "agent/exporter/render.hpp"
 #include "common/text/self_metrics.hpp"
@@ -15,20 +15,28 @@ namespace optipod::exporter {
 /// From the segment to the page. Every call looks at the segment afresh: a new writer is attached
 /// to, a writer that is gone, hung, closed or unreadable takes its values off the page at once.
 /// Changes of that kind are logged, once each. Thread-safe; calls take turns, and one that finds
-/// the tick of the call before shares its text.
+/// the tick of a call before it, and wants the same view, shares its text.
 class Collector {
  public:
   explicit Collector(shm::ReaderOptions options);
 
   /// Appends the whole page: node, containers, agent, exporter.
-  void scrape(std::string& out);
+  void scrape(const View& view, std::string& out);
   /// True once a tick was ever read. Looks at the segment while that is not so.
   bool ready();
 
  private:
+  struct Values {
+    View view;
+    std::string text;             ///< tick_ as the view wants it
+    bool current = false;         ///< up to date with tick_
+    std::uint64_t last_used = 0;  ///< scrapes_ then
+  };
+
   void refresh();
   void log_changes();
-  void render_self(std::string& out) const;
+  const std::string& values(const View& view);
+  void render_self(const View& view, std::string& out) const;
 
   std::mutex mutex_;
   shm::TickReader reader_;
@@ -37,8 +45,7 @@ class Collector {
   std::uint64_t tick_epoch_ = 0;  ///< the writer's life tick_ is of
   shm::WriterState writer_ = shm::WriterState::kUnknown;
   Renderer renderer_;
-  std::string values_;     ///< tick_ as text
-  bool rendered_ = false;  ///< values_ is up to date with tick_
+  std::vector<Values> values_;  ///< of the views asked for last
   bool up_ = false;
   std::string logged_;  ///< the state that was logged last
   std::uint64_t scrapes_ = 0, render_ns_ = 0;

@@ -5,11 +5,15 @@
 
 #include <charconv>
 #include <cstdint>
+#include <cstdio>
 #include <optional>
 #include <string>
 
 #include "agent/exporter/collector.hpp"
+#include "agent/exporter/list_metrics.hpp"
 #include "common/app/app.hpp"
+#include "common/app/web_options.hpp"
+#include "common/http/accept.hpp"
 #include "common/http/standard_routes.hpp"
 
 namespace {
@@ -19,7 +23,9 @@ using namespace optipod;
 struct Options {
   std::string segment = "/run/optipod/current.shm";
   std::string segment_owner;
-  std::string listen_address = ":9000";
+  std::string listen_address = ":9000", web_config;
+  std::string list_metrics;
+  exporter::Buckets buckets = exporter::Buckets::kFull;
 };
 
 /// A user's name or number as its number.
@@ -33,6 +39,23 @@ std::optional<std::uint32_t> user_id(const std::string& user) {
   const passwd* entry = getpwnam(user.c_str());
   if (entry == nullptr) return std::nullopt;
   return entry->pw_uid;
+}
+
+/// /metrics, or those groups of it that collect[] names.
+void serve_page(exporter::Collector& collector, exporter::Buckets buckets,
+                const http::Request& request, http::Response& response) {
+  const auto selection = exporter::Selection::parse(request.params("collect[]"));
+  if (!selection) {
+    response.status = 400;
+    response.content_type = "text/plain; charset=utf-8";
+    response.body = selection.error() + "\n";
+    return;
+  }
+  const text::Format format = http::accepted_format(request.header("Accept"));
+  if (format == text::Format::kOpenMetrics) response.content_type = text::kOpenMetricsContentType;
+  if (format == text::Format::kProtobuf) response.content_type = text::kProtobufContentType;
+  response.headers.emplace_back("Vary", "Accept");
+  collector.scrape({.format = format, .selection = *selection, .buckets = buckets}, response.body);
 }
 
 int serve(app::Stop& stop, const Options& options) {
@@ -50,14 +73,20 @@ int serve(app::Stop& stop, const Options& options) {
   http::add_standard_routes(
       server, {.program = "optipod-exporter",
                .description = "What this node's containers wait for, measured in its kernel.",
-               .render_metrics = [&collector](std::string& out) { collector.scrape(out); },
+               .render_metrics = {},
+               .serve_metrics =
+                   [&collector, buckets = options.buckets](const http::Request& request,
+                                                           http::Response& response) {
+                     serve_page(collector, buckets, request, response);
+                   },
                .readiness =
                    [&collector] {
                      const bool ready = collector.ready();
                      return http::Readiness{ready, ready ? "" : "no tick of an agent was read yet"};
                    },
                .links = {}});
-  if (const auto listening = server.listen(options.listen_address); !listening) {
+  if (const auto listening = server.listen(options.listen_address, options.web_config);
+      !listening) {
     spdlog::error("{}", listening.error());
     return app::kFailure;
   }
@@ -84,11 +113,19 @@ int main(int argc, char** argv) {
                    "User, by name or number, whose segment is trusted besides root's; default: the "
                    "exporter's own")
         ->type_name("USER");
-    cli.add_option("--web.listen-address", options.listen_address,
-                   "Address to serve on, HOST:PORT or :PORT")
-        ->type_name("ADDRESS")
-        ->capture_default_str();
+    app::add_web_options(cli, options.listen_address, options.web_config);
+    app::add_choice(cli, "--histogram-buckets", options.buckets,
+                    {{"full", exporter::Buckets::kFull}, {"compact", exporter::Buckets::kCompact}},
+                    "Bounds of histograms: full: 21, each twice the one before; compact: 10, each "
+                    "four times it. Native histograms have all in either case");
+    cli.add_option("--list-metrics", options.list_metrics,
+                   "Print every metric that is served, as tables, and end")
+        ->type_name("markdown")
+        ->check(CLI::IsMember({"markdown"}));
   };
-  return app::run(argc, argv, info, declare,
-                  [&options](app::Stop& stop) { return serve(stop, options); });
+  return app::run(argc, argv, info, declare, [&options](app::Stop& stop) -> int {
+    if (options.list_metrics.empty()) return serve(stop, options);
+    const bool said = std::fputs(exporter::metrics_as_markdown().c_str(), stdout) >= 0;
+    return said ? app::kOk : app::kFailure;
+  });
 }

@@ -2,124 +2,24 @@
 #include "agent/exporter/page.hpp"
 
 #include <array>
-#include <charconv>
+
+#include "agent/exporter/protobuf_page.hpp"
+#include "agent/exporter/text_page.hpp"
 
 namespace optipod::exporter {
-namespace {
 
-// Bucket k of a record ends at 2^k ns; these are shown.
-constexpr std::size_t kFirstShown = 10, kLastShown = 30;
-static_assert(kLastShown < shm::kHistogramBuckets);
-
-/// `1.024e-06"} ` and so on: the rest of a bucket line up to the number.
-const std::array<std::string, kLastShown + 1>& bucket_ends() {
-  static const auto ends = [] {
-    std::array<std::string, kLastShown + 1> made;
-    for (std::size_t k = kFirstShown; k <= kLastShown; ++k) {
-      text::append_number(made[k], static_cast<double>(1ULL << k) / 1e9);
-      made[k].append("\"} ");
-    }
-    return made;
-  }();
-  return ends;
+std::span<const std::size_t> shown_buckets(Buckets buckets) {
+  static constexpr std::array<std::size_t, 21> kFull = {10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20,
+                                                        21, 22, 23, 24, 25, 26, 27, 28, 29, 30};
+  static constexpr std::array<std::size_t, 10> kCompact = {12, 14, 16, 18, 20, 22, 24, 26, 28, 30};
+  static_assert(kFull.back() < shm::kHistogramBuckets);
+  if (buckets == Buckets::kCompact) return kCompact;
+  return kFull;
 }
 
-void append_integer(std::string& out, std::uint64_t value) {
-  char text[24];
-  const auto end = std::to_chars(text, text + sizeof text, value).ptr;
-  out.append(text, end);
-}
-
-/// The whole line's end at once: number and newline.
-void end_line(std::string& out, std::uint64_t value) {
-  char text[24];
-  auto* end = std::to_chars(text, text + sizeof text, value).ptr;
-  *end++ = '\n';
-  out.append(text, end);
-}
-
-}  // namespace
-
-void append_seconds(std::string& out, std::uint64_t ns) {
-  constexpr std::uint64_t kSecond = 1'000'000'000;
-  append_integer(out, ns / kSecond);
-  std::uint64_t fraction = ns % kSecond;
-  if (fraction == 0) return;
-  std::size_t digits = 9;
-  for (; fraction % 10 == 0; fraction /= 10) --digits;
-  char text[10] = {'.'};
-  for (std::size_t i = digits; i > 0; --i, fraction /= 10) {
-    text[i] = static_cast<char>('0' + fraction % 10);
-  }
-  out.append(text, digits + 1);
-}
-
-void Page::family(std::string_view scope, std::string_view name, text::MetricType type,
-                  std::string_view help) {
-  name_.assign("optipod_").append(scope).append("_").append(name);
-  type_ = type;
-  help_ = help;
-  begun_ = false;
-}
-
-void Page::begin_family() {
-  if (begun_) return;
-  exposition_.family(name_, type_, help_);
-  begun_ = true;
-}
-
-void Page::begin_line(std::string_view suffix, std::string_view labels, std::string_view more) {
-  begin_family();
-  out_.append(name_).append(suffix);
-  if (labels.empty() && more.empty()) {
-    out_.push_back(' ');
-    return;
-  }
-  out_.push_back('{');
-  out_.append(labels);
-  if (!labels.empty() && !more.empty()) out_.push_back(',');
-  out_.append(more);
-  out_.append("} ");
-}
-
-void Page::sample(std::string_view labels, std::string_view more, std::uint64_t value) {
-  begin_line({}, labels, more);
-  end_line(out_, value);
-}
-
-void Page::sample_seconds(std::string_view labels, std::string_view more, std::uint64_t ns) {
-  begin_line({}, labels, more);
-  append_seconds(out_, ns);
-  out_.push_back('\n');
-}
-
-void Page::histogram(std::string_view labels, std::string_view more,
-                     const shm::Histogram& histogram) {
-  begin_family();
-  bucket_.assign(name_).append("_bucket{").append(labels);
-  if (!labels.empty()) bucket_.push_back(',');
-  bucket_.append(more);
-  if (!more.empty()) bucket_.push_back(',');
-  bucket_.append("le=\"");
-
-  const auto& ends = bucket_ends();
-  std::uint64_t count = 0;
-  for (std::size_t k = 0; k < kFirstShown; ++k) count += histogram.bucket[k];
-  for (std::size_t k = kFirstShown; k <= kLastShown; ++k) {
-    count += histogram.bucket[k];
-    out_.append(bucket_).append(ends[k]);
-    end_line(out_, count);
-  }
-  for (std::size_t k = kLastShown + 1; k < shm::kHistogramBuckets; ++k) {
-    count += histogram.bucket[k];
-  }
-  out_.append(bucket_).append("+Inf\"} ");
-  end_line(out_, count);
-  begin_line("_sum", labels, more);
-  append_seconds(out_, histogram.sum_ns);
-  out_.push_back('\n');
-  begin_line("_count", labels, more);
-  end_line(out_, count);
+std::unique_ptr<Page> make_page(std::string& out, text::Format format, Buckets buckets) {
+  if (format == text::Format::kProtobuf) return std::make_unique<ProtobufPage>(out, buckets);
+  return std::make_unique<TextPage>(out, format, buckets);
 }
 
 }  // namespace optipod::exporter

@@ -1,50 +1,50 @@
 // SPDX-License-Identifier: Apache-2.0
-//
-// The hot writer of the page: text format 0.0.4 straight into one buffer, integers only. 250
-// containers are more than 20,000 lines, so each line is a copy of prepared text and a number.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 
+#include "agent/exporter/metric.hpp"
 #include "common/text/exposition.hpp"
 #include "shm/records.hpp"
 
 namespace optipod::exporter {
 
-/// Appends `ns` nanoseconds as exact decimal seconds ("1.5", "0.000000001"): every digit the kernel
-/// counted, and what a reader parses is the double nearest to it.
-void append_seconds(std::string& out, std::uint64_t ns);
+/// Which bounds a histogram shows.
+enum class Buckets {
+  kFull,     ///< 21: 2^10, 2^11 .. 2^30 ns
+  kCompact,  ///< 10: 2^12, 2^14 .. 2^30 ns
+};
+/// The record's buckets that are shown: bucket k ends at 2^k ns.
+std::span<const std::size_t> shown_buckets(Buckets buckets);
 
-/// Appends to a caller-owned buffer. A family that gets no sample leaves no trace: what is unknown
-/// is absent, never zero. `labels` is rendered text as text::append_label makes it, `more`
-/// likewise; both may be empty. Label sets within a family must differ; the page does not check.
+/// Writes an exposition format. Appends to a buffer of the caller's, whole when the page is gone. A
+/// family that gets no sample leaves no trace: what is unknown is absent, never zero. `labels` is
+/// text as text::append_label renders it; `more` one label behind them, or null. Label sets within
+/// a family must differ; the page does not check.
 class Page {
  public:
-  explicit Page(std::string& out) : out_(out), exposition_(out) {}
+  Page() = default;
+  Page(const Page&) = delete;
+  Page& operator=(const Page&) = delete;
+  virtual ~Page() = default;
 
-  /// Starts optipod_<scope>_<name>; the views must live until the next call of family().
-  void family(std::string_view scope, std::string_view name, text::MetricType type,
-              std::string_view help);
+  /// Starts a metric's family; the metric must live until the next call of family().
+  virtual void family(const Metric& metric) = 0;
 
-  void sample(std::string_view labels, std::string_view more, std::uint64_t value);
-  void sample_seconds(std::string_view labels, std::string_view more, std::uint64_t ns);
-  /// 21 cumulative buckets of 2^10 .. 2^30 ns, +Inf, _sum and _count. Shorter waits are in the
-  /// first bucket, longer ones in +Inf alone; `le` is inclusive, as the record's bounds are.
-  void histogram(std::string_view labels, std::string_view more, const shm::Histogram& histogram);
-
- private:
-  void begin_family();
-  void begin_line(std::string_view suffix, std::string_view labels, std::string_view more);
-
-  std::string& out_;
-  text::ExpositionWriter exposition_;
-  std::string name_;
-  std::string_view help_;
-  text::MetricType type_ = text::MetricType::kUntyped;
-  bool begun_ = false;
-  std::string bucket_;  ///< a bucket line up to and including le="
+  virtual void sample(std::string_view labels, const Label* more, std::uint64_t value) = 0;
+  virtual void sample_number(std::string_view labels, double value) = 0;
+  virtual void sample_seconds(std::string_view labels, const Label* more, std::uint64_t ns) = 0;
+  /// Waits below the first bound shown are in its bucket, those above the last in +Inf alone;
+  /// bounds are inclusive, as the record's are.
+  virtual void histogram(std::string_view labels, const Label* more,
+                         const shm::Histogram& histogram) = 0;
 };
+
+std::unique_ptr<Page> make_page(std::string& out, text::Format format, Buckets buckets);
 
 }  // namespace optipod::exporter

@@ -6,37 +6,12 @@
 #include <algorithm>
 #include <limits>
 
-#include "common/http/head.hpp"
-
 namespace optipod::http {
 namespace {
 
 constexpr int kGzipWindow = 15 + 16;  // 32 KiB window, gzip header
 // zlib's type for lengths is unsigned int.
 constexpr std::size_t kMostAtOnce = std::numeric_limits<uInt>::max();
-
-std::string_view trimmed(std::string_view s) {
-  const std::size_t first = s.find_first_not_of(" \t");
-  if (first == std::string_view::npos) return {};
-  return s.substr(first, s.find_last_not_of(" \t") - first + 1);
-}
-
-std::string_view take_until(std::string_view& s, char separator) {
-  const std::size_t end = std::min(s.find(separator), s.size());
-  const std::string_view item = trimmed(s.substr(0, end));
-  s.remove_prefix(std::min(end + 1, s.size()));
-  return item;
-}
-
-/// Parameters behind a coding: whether one of them is q=0, q=0.0 and so on.
-bool refused(std::string_view parameters) {
-  while (!parameters.empty()) {
-    const std::string_view p = take_until(parameters, ';');
-    if (p.size() < 3 || (p[0] != 'q' && p[0] != 'Q') || p[1] != '=') continue;
-    if (p.substr(2).find_first_not_of("0.") == std::string_view::npos) return true;
-  }
-  return false;
-}
 
 Bytef* bytes(const char* p) {
   // zlib promises not to write through next_in, but does not say so in its type.
@@ -98,18 +73,6 @@ struct Inflater {
 };
 
 }  // namespace
-
-bool accepts_gzip(std::string_view accept_encoding) {
-  bool any = false;
-  while (!accept_encoding.empty()) {
-    std::string_view item = take_until(accept_encoding, ',');
-    const std::string_view coding = take_until(item, ';');
-    const bool named = equals_no_case(coding, "gzip") || equals_no_case(coding, "x-gzip");
-    if (named) return !refused(item);  // what names it outranks "*"
-    if (coding == "*") any = !refused(item);
-  }
-  return any;
-}
 
 bool gzip_compress(std::string_view input, std::string& out) {
   thread_local Deflater deflater;

@@ -9,10 +9,6 @@
 
 namespace optipod::http {
 
-/// Whether an Accept-Encoding value takes gzip: a token of its own ("gzip", "x-gzip" or "*") whose
-/// q is not 0.
-bool accepts_gzip(std::string_view accept_encoding);
-
 /// Replaces `out` by `input` as one gzip member, compressed fast; keeps its state per thread.
 /// False (out of memory) leaves `out` unspecified.
 bool gzip_compress(std::string_view input, std::string& out);

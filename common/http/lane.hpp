@@ -84,9 +84,15 @@ class Lane {
   boost::asio::steady_timer timer_;
 };
 
+/// Leaves at its end.
+struct LeaveLane {
+  Lane& lane;
+  ~LeaveLane() { lane.leave(); }
+};
+
 /// The lanes of a server.
 struct Lanes {
-  Lane normal, slow, always;
+  Lane normal, slow, always, passwords;
 
   Lane& of(const RouteOptions& options) {
     return options.slow ? slow : options.always ? always : normal;

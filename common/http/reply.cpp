@@ -5,6 +5,7 @@
 #include <charconv>
 #include <ctime>
 
+#include "common/http/accept.hpp"
 #include "common/http/gzip.hpp"
 
 namespace optipod::http {

@@ -29,6 +29,7 @@ constexpr std::size_t kMostRefused = 64;   ///< connections that are being told 
 constexpr milliseconds kAcceptPause{100};  ///< after running out of descriptors
 constexpr milliseconds kStopTime{1'000};
 constexpr std::chrono::seconds kMemoryTime{5};
+constexpr std::size_t kMostPasswords = 64;  ///< that wait to be checked
 
 /// How often deadlines are looked at: a quarter of the shortest, so that none is late by more.
 milliseconds clock_period(const ServerLimits& limits) {
@@ -55,7 +56,8 @@ Lanes make_lanes(asio::io_context& io, const ServerLimits& limits, const ThreadP
           .slow{io,
                 {std::max(limits.slow_threads, std::size_t{1}), limits.slow_queue,
                  limits.queue_deadline}},
-          .always{io, {}}};
+          .always{io, {}},
+          .passwords{io, {1, kMostPasswords, limits.queue_deadline}}};
 }
 
 }  // namespace
@@ -173,11 +175,12 @@ void Server::Impl::admit(StrandSocket socket) {
     full = sessions.size() - refused >= shared.limits.max_connections;
   }
   const bool refuse = full && !make_room();
+  std::shared_ptr<TlsServer> tls = shared.web ? shared.web->current()->tls : nullptr;
   std::shared_ptr<Session> session;
   {
     const std::lock_guard lock(mutex);
     if (refuse && refused >= kMostRefused) return;  // closes the socket
-    session = std::make_shared<Session>(std::move(socket), shared,
+    session = std::make_shared<Session>(std::move(socket), std::move(tls), shared,
                                         [this, refuse](Session* s) { closed(s, refuse); });
     sessions.emplace(session.get(), session);
     if (refuse) ++refused;
@@ -242,6 +245,7 @@ std::size_t Server::Impl::stop() {
   const SteadyTime until = Clock::now() + kStopTime;
   shared.stopping.store(true);
   lanes.slow.close();
+  lanes.passwords.close();
   asio::post(acceptor.get_executor(), [this] {
     ErrorCode ignored;
     acceptor.close(ignored);
@@ -260,7 +264,7 @@ std::size_t Server::Impl::stop() {
     none_left.wait_until(lock, until, [this] { return sessions.empty(); });
   }
   threads.stop();
-  const std::size_t left_behind = shared.workers.stop(until);
+  const std::size_t left_behind = shared.workers.stop(until) + shared.password_workers.stop(until);
   close_rest();
   return left_behind;
 }
@@ -268,7 +272,7 @@ std::size_t Server::Impl::stop() {
 /// What did not finish in time ends here. No thread is left, but for slow ones that were left
 /// behind: those touch a request and a response, never a socket.
 void Server::Impl::close_rest() {
-  for (Lane* lane : {&lanes.normal, &lanes.slow, &lanes.always}) lane->clear();
+  for (Lane* lane : {&lanes.normal, &lanes.slow, &lanes.always, &lanes.passwords}) lane->clear();
   std::vector<std::shared_ptr<Session>> rest;
   for (const auto& [key, weak] : sessions) {
     if (auto session = weak.lock()) rest.push_back(std::move(session));
@@ -319,15 +323,22 @@ void Server::observe(Observer observer) {
   impl_->shared.observer = std::move(observer);
 }
 
-tl::expected<void, std::string> Server::listen(const std::string& address) {
+tl::expected<void, std::string> Server::listen(const std::string& address,
+                                               const std::string& web_config_file) {
   if (impl_->bound_port != 0) {
     return tl::unexpected("cannot listen on " + address + ": this server has listened already");
+  }
+  if (!web_config_file.empty()) {
+    auto web = WebConfigFile::open(web_config_file);
+    if (!web) return tl::unexpected(web.error());
+    impl_->shared.web = std::move(*web);
   }
   if (auto bound = impl_->bind(address); !bound) return bound;
   impl_->listening = true;
   impl_->accept();
   impl_->tick();
   impl_->threads.start();
+  if (impl_->shared.web) impl_->shared.password_workers.start(1, impl_);
   if (impl_->has_slow_routes()) {
     impl_->shared.workers.start(std::max(impl_->shared.limits.slow_threads, std::size_t{1}), impl_);
   }

@@ -75,8 +75,11 @@ class Server {
   void observe(Observer observer);
 
   /// Binds "host:port", ":port" (all addresses) or "[v6]:port" and starts the threads. Port 0 takes
-  /// a free one. The error says what could not be bound and why.
-  tl::expected<void, std::string> listen(const std::string& address);
+  /// a free one. `web_config_file`: TLS, who is let in, and headers, as the Prometheus exporter
+  /// toolkit defines it (web_config.hpp); "": plain HTTP, for anybody. The error says what could
+  /// not be bound or read, and why.
+  tl::expected<void, std::string> listen(const std::string& address,
+                                         const std::string& web_config_file = {});
   [[nodiscard]] std::uint16_t port() const;
   /// From any thread, once all routes are there.
   [[nodiscard]] ServerStats stats() const;

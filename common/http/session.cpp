@@ -6,7 +6,6 @@
 
 #include <spdlog/spdlog.h>
 #include <boost/asio/post.hpp>
-#include <boost/asio/write.hpp>
 
 namespace optipod::http {
 namespace {
@@ -32,8 +31,9 @@ asio::mutable_buffer buffer(std::span<char> room) {
 
 }  // namespace
 
-Session::Session(StrandSocket socket, Shared& shared, std::function<void(Session*)> closed)
-    : socket_(std::move(socket)),
+Session::Session(StrandSocket socket, std::shared_ptr<TlsServer> tls, Shared& shared,
+                 std::function<void(Session*)> closed)
+    : transport_(std::move(socket), std::move(tls)),
       shared_(shared),
       closed_(std::move(closed)),
       reader_(shared.limits.max_head_bytes, shared.limits.max_body_bytes) {
@@ -55,34 +55,35 @@ SteadyTime Session::idle_since() const {
 }
 
 void Session::start() {
-  asio::post(socket_.get_executor(), [self = shared_from_this()] {
+  asio::post(transport_.executor(), [self = shared_from_this()] {
     ErrorCode ignored;
-    self->socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
-    self->socket_.non_blocking(true, ignored);
-    self->next_request();
+    self->transport_.socket().set_option(asio::ip::tcp::no_delay(true), ignored);
+    self->transport_.socket().non_blocking(true, ignored);
+    self->transport_.is_tls() ? self->shake_hands() : self->next_request();
   });
 }
 
 void Session::refuse() {
-  asio::post(socket_.get_executor(), [self = shared_from_this()] {
+  asio::post(transport_.executor(), [self = shared_from_this()] {
+    if (self->transport_.is_tls()) return self->close();
     ErrorCode ignored;
-    self->socket_.non_blocking(true, ignored);
+    self->transport_.socket().non_blocking(true, ignored);
     self->fail(503);
   });
 }
 
 void Session::post_deadline() {
-  asio::post(socket_.get_executor(), [self = shared_from_this()] {
+  asio::post(transport_.executor(), [self = shared_from_this()] {
     if (self->deadline() > Clock::now()) return;  // something happened meanwhile
     if (self->state() != State::kReading) return self->close();
     self->timed_out_ = true;  // the read in progress ends, and its handler says 408
     ErrorCode ignored;
-    self->socket_.cancel(ignored);
+    self->transport_.socket().cancel(ignored);
   });
 }
 
 void Session::post_close_if_idle() {
-  asio::post(socket_.get_executor(), [self = shared_from_this()] {
+  asio::post(transport_.executor(), [self = shared_from_this()] {
     const State state = self->state();
     const bool answers = state == State::kAnswering || state == State::kWriting;
     const bool stopping = self->shared_.stopping.load() && !answers;
@@ -92,7 +93,7 @@ void Session::post_close_if_idle() {
 }
 
 void Session::post_release_memory() {
-  asio::post(socket_.get_executor(), [self = shared_from_this()] {
+  asio::post(transport_.executor(), [self = shared_from_this()] {
     if (self->state() != State::kIdle) return;
     self->memory_released.store(true, std::memory_order_relaxed);
     self->reader_.release_memory();
@@ -110,6 +111,16 @@ void Session::set_state(State state, std::chrono::milliseconds time) {
   set_state(state, Clock::now() + time);
 }
 
+/// As long as that takes the connection is as good as idle: it goes first when room is needed.
+void Session::shake_hands() {
+  set_state(State::kIdle, shared_.limits.read_timeout);
+  transport_.async_handshake([self = shared_from_this()](const ErrorCode& error) {
+    if (self->state() == State::kClosed) return;
+    if (error || !self->transport_.admits_peer()) return self->close();
+    self->next_request();
+  });
+}
+
 void Session::next_request() {
   memory_released.store(false, std::memory_order_relaxed);
   reader_.begin();
@@ -118,7 +129,7 @@ void Session::next_request() {
     set_state(State::kReading, shared_.limits.read_timeout);
     last_read_ = Clock::now();
     // Not in a loop: other connections have their turn first.
-    asio::post(socket_.get_executor(), [self = shared_from_this()] {
+    asio::post(transport_.executor(), [self = shared_from_this()] {
       if (self->state() != State::kClosed) self->go_on(self->reader_.commit(0));
     });
     return;
@@ -129,10 +140,10 @@ void Session::next_request() {
 }
 
 void Session::read_some() {
-  socket_.async_read_some(buffer(reader_.room()),
-                          [self = shared_from_this()](const ErrorCode& error, std::size_t n) {
-                            self->on_read(error, n);
-                          });
+  transport_.async_read_some(buffer(reader_.room()),
+                             [self = shared_from_this()](const ErrorCode& error, std::size_t n) {
+                               self->on_read(error, n);
+                             });
 }
 
 void Session::on_read(const ErrorCode& error, std::size_t n) {
@@ -147,7 +158,7 @@ void Session::on_read(const ErrorCode& error, std::size_t n) {
 void Session::go_on(RequestReader::Step step) {
   switch (step) {
     case RequestReader::Step::kContinue:
-      return send_continue() ? read_some() : close();
+      return send_continue();
     case RequestReader::Step::kMore:
       return read_some();
     case RequestReader::Step::kComplete:
@@ -157,12 +168,19 @@ void Session::go_on(RequestReader::Step step) {
   }
 }
 
-bool Session::send_continue() {
+void Session::send_continue() {
   constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+  if (transport_.is_tls()) {
+    return transport_.async_write(asio::buffer(kContinue),
+                                  [self = shared_from_this()](const ErrorCode& error, std::size_t) {
+                                    if (self->state() == State::kClosed) return;
+                                    error ? self->close() : self->read_some();
+                                  });
+  }
   ErrorCode error;
   // It fits any socket buffer that is not full of earlier replies; such a peer does not read.
-  const std::size_t n = socket_.write_some(asio::buffer(kContinue), error);
-  return !error && n == kContinue.size();
+  const std::size_t n = transport_.write_some(asio::buffer(kContinue), error);
+  !error&& n == kContinue.size() ? read_some() : close();
 }
 
 // ---- Writing -----------------------------------------------------------------------------------
@@ -185,7 +203,7 @@ void Session::write_reply() {
   const std::array<asio::const_buffer, 2> both{asio::buffer(reply_.head()),
                                                asio::buffer(reply_.body())};
   ErrorCode error;
-  const std::size_t n = socket_.write_some(both, error);
+  const std::size_t n = transport_.write_some(both, error);
   if (error && error != asio::error::would_block && error != asio::error::try_again) {
     return close();
   }
@@ -198,12 +216,11 @@ void Session::write_rest(std::size_t written) {
   const std::size_t of_head = std::min(written, reply_.head().size());
   const std::array<asio::const_buffer, 2> rest{asio::buffer(reply_.head()) + of_head,
                                                asio::buffer(reply_.body()) + (written - of_head)};
-  asio::async_write(socket_, rest,
-                    [self = shared_from_this()](const ErrorCode& error, std::size_t) {
-                      if (self->state() == State::kClosed) return;
-                      if (error) return self->close();
-                      self->on_written();
-                    });
+  transport_.async_write(rest, [self = shared_from_this()](const ErrorCode& error, std::size_t) {
+    if (self->state() == State::kClosed) return;
+    if (error) return self->close();
+    self->on_written();
+  });
 }
 
 void Session::on_written() {
@@ -217,10 +234,10 @@ void Session::on_written() {
   }
   // The server may have begun to stop since the reply was made.
   const bool ends = !keep_alive_ || shared_.stopping.load(std::memory_order_relaxed);
-  if (linger_ || (ends && reader_.has_input())) return drain();
+  if (linger_ || (ends && (reader_.has_input() || transport_.is_tls()))) return drain();
   if (ends) {
     ErrorCode ignored;
-    socket_.shutdown(asio::ip::tcp::socket::shutdown_both, ignored);
+    transport_.socket().shutdown(asio::ip::tcp::socket::shutdown_both, ignored);
     return close();
   }
   next_request();
@@ -234,25 +251,36 @@ void Session::release_reply(std::size_t most) {
 // ---- Ending ------------------------------------------------------------------------------------
 
 void Session::drain() {
-  if (drained_ == 0) {
-    ErrorCode ignored;
-    socket_.shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
-    set_state(State::kDraining, kDrainTime);
-  }
-  socket_.async_read_some(buffer(reader_.discard()),
-                          [self = shared_from_this()](const ErrorCode& error, std::size_t n) {
-                            if (self->state() == State::kClosed) return;
-                            self->drained_ += n;
-                            if (error || self->drained_ > kMostDrained) return self->close();
-                            self->drain();
-                          });
+  set_state(State::kDraining, kDrainTime);
+  if (!transport_.is_tls()) return end_sending();
+  transport_.async_shutdown([self = shared_from_this()](const ErrorCode&) {
+    if (self->state() != State::kClosed) self->end_sending();
+  });
+}
+
+void Session::end_sending() {
+  ErrorCode ignored;
+  transport_.socket().shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
+  discard_some();
+}
+
+/// Of what comes, encrypted or not.
+void Session::discard_some() {
+  transport_.socket().async_read_some(
+      buffer(reader_.discard()),
+      [self = shared_from_this()](const ErrorCode& error, std::size_t n) {
+        if (self->state() == State::kClosed) return;
+        self->drained_ += n;
+        if (error || self->drained_ > kMostDrained) return self->close();
+        self->discard_some();
+      });
 }
 
 void Session::close() {
   if (state() == State::kClosed) return;
   state_.store(State::kClosed, std::memory_order_relaxed);
   ErrorCode ignored;
-  socket_.close(ignored);
+  transport_.socket().close(ignored);
   closed_(this);
 }
 

@@ -11,22 +11,18 @@
 #include <functional>
 #include <memory>
 
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/strand.hpp>
-
 #include "common/http/io_threads.hpp"
 #include "common/http/lane.hpp"
 #include "common/http/reply.hpp"
 #include "common/http/request_reader.hpp"
 #include "common/http/router.hpp"
 #include "common/http/server.hpp"
+#include "common/http/transport.hpp"
+#include "common/http/web_config.hpp"
 #include "common/http/workers.hpp"
 
 namespace optipod::http {
 
-using Strand = boost::asio::strand<boost::asio::io_context::executor_type>;
-using StrandSocket = boost::asio::basic_stream_socket<boost::asio::ip::tcp, Strand>;
 using SteadyTime = std::chrono::steady_clock::time_point;
 
 /// What all connections of a server share.
@@ -38,12 +34,15 @@ struct Shared {
   Lanes* lanes = nullptr;
   IoThreads* threads = nullptr;
   Workers workers;
+  std::shared_ptr<WebConfigFile> web;  ///< null: plain HTTP, for anybody
+  Passwords passwords;
+  Workers password_workers;  ///< of the lane of that name
 };
 
 class Session : public std::enable_shared_from_this<Session> {
  public:
   enum class State : int {
-    kIdle,       ///< no byte of a request has come
+    kIdle,       ///< no byte of a request has come; of a TLS connection, also before
     kReading,    ///< some have
     kAnswering,  ///< all have; it waits for a handler, or one runs. No deadline of the connection
     kWriting,    ///< the reply is being written
@@ -52,14 +51,16 @@ class Session : public std::enable_shared_from_this<Session> {
     kClosed
   };
 
-  Session(StrandSocket socket, Shared& shared, std::function<void(Session*)> closed);
+  /// `tls` null: plain.
+  Session(StrandSocket socket, std::shared_ptr<TlsServer> tls, Shared& shared,
+          std::function<void(Session*)> closed);
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
   /// Serves requests until the connection ends.
   void start();
-  /// Says 503 without reading anything.
+  /// Says 503 without reading anything; to a TLS client nothing, as shaking hands is work.
   void refuse();
 
   // From any thread:
@@ -82,13 +83,19 @@ class Session : public std::enable_shared_from_this<Session> {
 
   void set_state(State state, SteadyTime deadline);
   void set_state(State state, std::chrono::milliseconds time);
+  void shake_hands();
   void next_request();
   void read_some();
   void on_read(const ErrorCode& error, std::size_t n);
   void go_on(RequestReader::Step step);
-  bool send_continue();
+  void send_continue();
   void reset_response(unsigned status);
   void answer();
+  void authenticate();
+  void wait_for_check(const Credentials& credentials);
+  void check_password(const Credentials& credentials);
+  void deny(unsigned status);
+  void dispatch();
   void resume(Turn turn);
   void run();
   void run_slow();
@@ -102,9 +109,11 @@ class Session : public std::enable_shared_from_this<Session> {
   void on_written();
   void release_reply(std::size_t most);
   void drain();
+  void end_sending();
+  void discard_some();
   void close();
 
-  StrandSocket socket_;
+  Transport transport_;
   Shared& shared_;
   std::function<void(Session*)> closed_;
 
@@ -114,7 +123,8 @@ class Session : public std::enable_shared_from_this<Session> {
 
   RequestReader reader_;
   SteadyTime last_read_{};
-  const Route* route_ = nullptr;  ///< that the reply is for; null when none
+  std::shared_ptr<const WebConfig> config_;  ///< of this request; null: none
+  const Route* route_ = nullptr;             ///< that the reply is for; null when none
   Response response_;
   Reply reply_;
   bool keep_alive_ = false, linger_ = false;

@@ -7,16 +7,12 @@
 #include <boost/asio/post.hpp>
 
 #include "common/http/session.hpp"
+#include "common/http/tcp_socket.hpp"
 
 namespace optipod::http {
 namespace {
 
 namespace asio = boost::asio;
-
-struct LeaveLane {
-  Lane& lane;
-  ~LeaveLane() { lane.leave(); }
-};
 
 class Working {
  public:
@@ -43,6 +39,10 @@ void Session::reset_response(unsigned status) {
 /// is posted to it leaves the request and the response alone.
 void Session::answer() {
   set_state(State::kAnswering, SteadyTime::max());
+  shared_.web ? authenticate() : dispatch();
+}
+
+void Session::dispatch() {
   const Request& request = reader_.request();
   const Router::Match match = shared_.router.find(request.method, request.path);
   route_ = match.route;
@@ -55,7 +55,7 @@ void Session::answer() {
   Lane& lane = shared_.lanes->of(route_->options);
   if (lane.try_enter()) return run();
   const Turn turn = lane.wait(last_read_, [self = shared_from_this()](Turn later) {
-    asio::post(self->socket_.get_executor(), [self, later] { self->resume(later); });
+    asio::post(self->transport_.executor(), [self, later] { self->resume(later); });
   });
   if (turn == Turn::kRun) return run();
   if (turn != Turn::kWait) turn_away(turn);
@@ -89,7 +89,7 @@ void Session::run_slow() {
     call(route_->handler);
     render();
   }
-  asio::post(socket_.get_executor(), [self = shared_from_this()] { self->write_reply(); });
+  asio::post(transport_.executor(), [self = shared_from_this()] { self->write_reply(); });
 }
 
 void Session::turn_away(Turn turn) {
@@ -109,9 +109,10 @@ void Session::turn_away(Turn turn) {
 /// A client that has given up closes its connection. One that only ends its sending looks the same;
 /// as other servers do, we take it for gone.
 bool Session::peer_has_gone() {
+  if (transport_.is_tls()) return tcp_peer_ended(transport_.socket().native_handle());
   char byte = 0;
   ErrorCode error;
-  socket_.receive(asio::buffer(&byte, 1), asio::socket_base::message_peek, error);
+  transport_.socket().receive(asio::buffer(&byte, 1), asio::socket_base::message_peek, error);
   return error && error != asio::error::would_block && error != asio::error::try_again;
 }
 
@@ -132,6 +133,10 @@ void Session::call(const Handler& handler) {
 /// The response becomes bytes; the request ends.
 void Session::render() {
   const Head& head = reader_.head();
+  if (config_) {
+    response_.headers.insert(response_.headers.end(), config_->headers.begin(),
+                             config_->headers.end());
+  }
   keep_alive_ = head.keep_alive && !shared_.stopping.load(std::memory_order_relaxed);
   reply_.render(response_, {.version = head.version,
                             .keep_alive = keep_alive_,

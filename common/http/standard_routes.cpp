@@ -74,10 +74,16 @@ void add_standard_routes(Server& server, StandardRoutes routes) {
     if (now.details.empty()) response.body = now.ready ? "ready" : "not ready";
     response.body.push_back('\n');
   });
-  page("/metrics", [render = std::move(routes.render_metrics)](const Request&, Response& response) {
+  Handler serve = std::move(routes.serve_metrics);
+  if (!serve) {
+    serve = [render = std::move(routes.render_metrics)](const Request&, Response& response) {
+      if (render) render(response.body);
+    };
+  }
+  page("/metrics", [serve = std::move(serve)](const Request& request, Response& response) {
     response.content_type = text::kContentType;
     response.gzip = true;
-    if (render) render(response.body);
+    serve(request, response);
   });
 }
 

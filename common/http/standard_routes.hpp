@@ -22,6 +22,9 @@ struct StandardRoutes {
   std::string description;  ///< one sentence under it
   /// Appends the exposition served at /metrics. On a server thread; must not block.
   std::function<void(std::string& out)> render_metrics;
+  /// Instead of it: answers /metrics itself, by what the request asks for. 200, text format and
+  /// gzip are set before.
+  Handler serve_metrics = {};
   /// None: always ready.
   std::function<Readiness()> readiness;
   /// Further links of the landing page, as path and explanation.

@@ -9,13 +9,17 @@
 #include <spdlog/spdlog.h>
 
 #include "common/app/logging.hpp"
+#include "common/config/files.hpp"
 #include "common/http/head.hpp"
 #include "common/http/percent.hpp"
-#include "common/kube/files.hpp"
 #include "common/kube/json.hpp"
 
 namespace optipod::kube {
 namespace {
+
+using config::file_version;
+using config::read_file;
+using config::trimmed;
 
 using http::OriginError;
 using http::OriginReply;

@@ -5,10 +5,13 @@
 
 #include <fmt/format.h>
 
-#include "common/kube/files.hpp"
+#include "common/config/files.hpp"
 
 namespace optipod::kube {
 namespace {
+
+using config::read_file;
+using config::trimmed;
 
 std::string environment(const char* name) {
   const char* value = std::getenv(name);

@@ -12,11 +12,14 @@
 #include <fmt/format.h>
 #include <openssl/evp.h>
 
+#include "common/config/files.hpp"
 #include "common/kube/config.hpp"
-#include "common/kube/files.hpp"
 
 namespace optipod::kube {
 namespace {
+
+using config::read_file;
+using config::trimmed;
 
 constexpr std::size_t kMostBytes = 8 * 1024 * 1024;
 

@@ -95,7 +95,12 @@ void append_number(std::string& out, std::uint64_t value) {
   out.append(text, end);
 }
 
-void ExpositionWriter::family(std::string_view name, MetricType type, std::string_view help) {
+void ExpositionWriter::family(std::string_view name, MetricType type, std::string_view help,
+                              std::string_view unit) {
+  if (format_ == Format::kOpenMetrics) {
+    name_.assign(name);
+    return open_metrics_family(type, help, unit);
+  }
   out_.append("# HELP ").append(name);
   if (!help.empty()) {
     out_.push_back(' ');
@@ -103,6 +108,28 @@ void ExpositionWriter::family(std::string_view name, MetricType type, std::strin
   }
   out_.push_back('\n');
   family(name, type);
+}
+
+void ExpositionWriter::open_metrics_family(MetricType type, std::string_view help,
+                                           std::string_view unit) {
+  std::string_view family = name_;
+  std::string_view type_name = to_string(type);
+  const auto take_off = [&family](std::string_view suffix) {
+    if (!family.ends_with(suffix)) return false;
+    family.remove_suffix(suffix.size());
+    return true;
+  };
+  if (type == MetricType::kCounter) take_off("_total");
+  if (type == MetricType::kGauge && take_off("_info")) type_name = "info";
+  if (type == MetricType::kUntyped) type_name = "unknown";
+  out_.append("# TYPE ").append(family).append(" ").append(type_name).append("\n");
+  if (!unit.empty()) {
+    out_.append("# UNIT ").append(family).append(" ").append(unit).append("\n");
+  }
+  if (help.empty()) return;
+  out_.append("# HELP ").append(family).append(" ");
+  append_escaped(out_, help, true);
+  out_.push_back('\n');
 }
 
 void ExpositionWriter::family(std::string_view name, MetricType type) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Writing the Prometheus text format 0.0.4: what `promtool check metrics` accepts in silence.
-// Numbers are shortest round trip, spelled as Go spells them.
+// Writing the Prometheus text format 0.0.4, what `promtool check metrics` accepts in silence, and
+// OpenMetrics 1.0. Numbers are shortest round trip, spelled as Go spells them.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,17 @@
 
 namespace optipod::text {
 
+enum class Format {
+  kText,         ///< Prometheus text format 0.0.4
+  kOpenMetrics,  ///< OpenMetrics 1.0; whoever made the page ends it with kOpenMetricsEnd
+  kProtobuf,     ///< io.prometheus.client.MetricFamily, delimited; ExpositionWriter knows only text
+};
 inline constexpr std::string_view kContentType = "text/plain; version=0.0.4; charset=utf-8";
+inline constexpr std::string_view kOpenMetricsContentType =
+    "application/openmetrics-text; version=1.0.0; charset=utf-8";
+inline constexpr std::string_view kProtobufContentType =
+    "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
+inline constexpr std::string_view kOpenMetricsEnd = "# EOF\n";
 
 enum class MetricType { kCounter, kGauge, kHistogram, kSummary, kUntyped };
 std::string_view to_string(MetricType type);
@@ -23,10 +33,14 @@ void append_number(std::string& out, std::uint64_t value);
 /// Appends to a caller-owned buffer. Families must not be interleaved; the writer does not check.
 class ExpositionWriter {
  public:
-  explicit ExpositionWriter(std::string& out) : out_(out) {}
+  explicit ExpositionWriter(std::string& out, Format format = Format::kText)
+      : out_(out), format_(format) {}
 
   /// Starts a family: # HELP (escaped) and # TYPE. The name is copied and used by the calls below.
-  void family(std::string_view name, MetricType type, std::string_view help);
+  /// It is the samples' name: OpenMetrics gets the family's, without _total of a counter, and a
+  /// gauge <name>_info as what it is. `unit` is said to OpenMetrics only; the name must end in it.
+  void family(std::string_view name, MetricType type, std::string_view help,
+              std::string_view unit = {});
   /// Same without HELP, as Prometheus' /federate writes.
   void family(std::string_view name, MetricType type);
 
@@ -40,7 +54,10 @@ class ExpositionWriter {
   void sample_suffixed(std::string_view suffix, std::string_view labels, std::uint64_t value);
 
  private:
+  void open_metrics_family(MetricType type, std::string_view help, std::string_view unit);
+
   std::string& out_;
+  const Format format_;
   std::string name_;
 };
 

@@ -3,10 +3,13 @@
 
 #include <fmt/core.h>
 
-#include "extender/config/yaml_section.hpp"
+#include "common/config/yaml_section.hpp"
 
 namespace optipod::extender {
 namespace {
+
+using config::YamlProblem;
+using config::YamlSection;
 
 void read_sensitivity(const YAML::Node& node, const std::string& path, Sensitivity& out,
                       YamlProblem& problem) {

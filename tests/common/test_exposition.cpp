@@ -27,6 +27,25 @@ std::string label(std::string_view value) {
   return out;
 }
 
+TEST_CASE("OpenMetrics names families as it does") {
+  std::string out;
+  ExpositionWriter writer(out, Format::kOpenMetrics);
+  writer.family("a_seconds_total", MetricType::kCounter, "Says \"a\\b\".\nAnd more.", "seconds");
+  writer.sample("l=\"1\"", std::uint64_t{2});
+  writer.family("a_info", MetricType::kGauge, "I.");
+  writer.sample({}, std::uint64_t{1});
+  writer.family("b_total", MetricType::kGauge, "");
+  writer.family("c_bytes", MetricType::kHistogram, "H.", "bytes");
+  writer.sample_suffixed("_bucket", "le=\"1.0\"", std::uint64_t{3});
+  writer.family("d", MetricType::kUntyped, "U.");
+  CHECK(out ==
+        "# TYPE a_seconds counter\n# UNIT a_seconds seconds\n"
+        "# HELP a_seconds Says \\\"a\\\\b\\\".\\nAnd more.\na_seconds_total{l=\"1\"} 2\n"
+        "# TYPE a info\n# HELP a I.\na_info 1\n# TYPE b_total gauge\n"
+        "# TYPE c_bytes histogram\n# UNIT c_bytes bytes\n# HELP c_bytes H.\n"
+        "c_bytes_bucket{le=\"1.0\"} 3\n# TYPE d unknown\n# HELP d U.\n");
+}
+
 TEST_CASE("numbers are spelled as Go spells them") {
   // strconv.FormatFloat(v, 'g', -1, 64)
   const std::pair<double, const char*> probes[] = {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "common/http/accept.hpp"
 #include "common/http/chunked.hpp"
 #include "common/http/gzip.hpp"
 #include "common/http/head.hpp"
@@ -288,6 +289,49 @@ TEST_CASE("Accept-Encoding") {
                          "*;q=0", "gzip;q=0, *", "identity"}) {
     INFO(no);
     CHECK_FALSE(accepts_gzip(no));
+  }
+}
+
+TEST_CASE("which exposition format a client likes best") {
+  using text::Format;
+  for (const char* open :
+       {"application/openmetrics-text", "Application/OpenMetrics-Text;version=1.0.0",
+        "application/openmetrics-text; version=\"1.0.0\" ; q=0.1",
+        // Prometheus 2.42, then 3.
+        "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;"
+        "q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+        "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/"
+        "openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,"
+        "text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+        "text/plain;q=0.5, application/openmetrics-text;q=0.501",
+        "application/openmetrics-text, text/plain",
+        "a/b;x=\"q=0, \\\";\", application/openmetrics-text",
+        "application/openmetrics-text;q=0.2, application/json"}) {
+    INFO(open);
+    CHECK(accepted_format(open) == Format::kOpenMetrics);
+  }
+  const std::string protobuf =
+      "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;";
+  // Prometheus 2.42 with native histograms.
+  CHECK(accepted_format(protobuf + "encoding=delimited,application/openmetrics-text;version=1.0.0;"
+                                   "q=0.8,application/openmetrics-text;version=0.0.1;q=0.75,"
+                                   "text/plain;version=0.0.4;q=0.5,*/*;q=0.1") ==
+        Format::kProtobuf);
+  for (const char* other :
+       {"encoding=text", "encoding=compact-text", "", "encoding=delimited;q=0"}) {
+    CHECK(accepted_format(protobuf + other) == Format::kText);
+  }
+  for (const char* plain :
+       {"", "*/*", "text/*", "application/vnd.google.protobuf", "text/plain",
+        "text/html,application/xhtml+xml,*/*;q=0.8", "application/openmetrics-text;q=0",
+        "application/openmetrics-text;version=0.0.1", "application/openmetrics-text;version=2.0.0",
+        "application/openmetrics-text;q=0.4,*/*",
+        "text/plain;version=0.0.4, application/openmetrics-text", "application/openmetrics-text2",
+        "application/openmetrics-text;q=nan", "application/openmetrics-text;q=2",
+        "application/openmetrics-text;q=-1", "\"application/openmetrics-text", ",,;;=,",
+        "image/png", "application/openmetrics-text;q=0.5,text/*;q=0.6"}) {
+    INFO(plain);
+    CHECK(accepted_format(plain) == Format::kText);
   }
 }
 

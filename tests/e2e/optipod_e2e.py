@@ -361,6 +361,21 @@ def samples(text):
     return {key: value for key, (value, _) in samples_at(text).items()}
 
 
+def open_samples(text):
+    """As samples(), of an OpenMetrics page, by the reference implementation's strict parser."""
+    # Here, so that the benchmarks, which share this file, do not need it.
+    from prometheus_client.openmetrics.parser import text_string_to_metric_families
+    assert text.endswith("# EOF\n")
+    found = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            assert sample.timestamp is None and sample.exemplar is None
+            key = (sample.name, frozenset(sample.labels.items()))
+            assert key not in found, f"series twice: {key}"
+            found[key] = sample.value
+    return found
+
+
 def series(found, name, **labels):
     """The values of `name` whose labels include these, as a list; found is what samples() returned."""
     wanted = set(labels.items())
@@ -378,7 +393,7 @@ def promtool_check(text):
 class Prometheus:
     """Debian's prometheus with its own configuration and data directory on a loopback port."""
 
-    def __init__(self, stack, scrape_configs, interval="1s"):
+    def __init__(self, stack, scrape_configs, interval="1s", features=()):
         """scrape_configs: a list of dicts as in prometheus.yml (written as JSON, which is YAML)."""
         directory = stack.directory / f"prometheus-{len(stack.processes)}"
         directory.mkdir()
@@ -389,7 +404,8 @@ class Prometheus:
         port = free_port()
         self.process = stack.run(["prometheus", f"--config.file={directory}/prometheus.yml",
                                   f"--storage.tsdb.path={directory}/data",
-                                  f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn"], name="prometheus")
+                                  f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn",
+                                  *(f"--enable-feature={feature}" for feature in features)], name="prometheus")
         self.process.url = f"http://127.0.0.1:{port}"
         stack.wait_for(self.process, "/-/ready", 60)
 

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from optipod_e2e import busy, free_port, http, promtool_check, samples, series, wait_until
+from optipod_e2e import busy, free_port, http, open_samples, promtool_check, samples, series, wait_until
 
 TIMESTAMP = "optipod_sample_timestamp_seconds"
 
@@ -102,6 +102,52 @@ def test_gzip_when_asked_and_head(node):
     assert "content-encoding" not in plain.headers and values_of_agent(samples(plain.text))
     head = node.exporter.get("/metrics", method="HEAD")
     assert head.status == 200 and head.body == b"" and int(head.headers["content-length"]) > 1000
+
+
+def test_groups(node):
+    exporter = node.exporter
+    status = {"optipod_agent_up", TIMESTAMP}
+
+    def names(query):
+        reply = exporter.get("/metrics?" + query)
+        assert reply.status == 200, reply.text
+        promtool_check(reply.text)
+        return {name for name, _ in samples(reply.text)} - status
+
+    everything = names("")
+    node_cpu = names("collect[]=node_cpu")
+    assert node_cpu and all(name.startswith("optipod_node_c") for name in node_cpu)
+    assert names("collect%5B%5D=node_cpu&collect[]=exporter") == node_cpu | {
+        name for name in everything if name.startswith("optipod_exporter_")}
+    process = names("collect[]=process")
+    assert process == {name for name in everything if name.startswith("process_")}
+    reply = exporter.get("/metrics?collect[]=cpu&collect[]=nodes")
+    assert reply.status == 400 and "nodes" in reply.text and "container_memory" in reply.text
+
+
+def test_open_metrics(stack, node):
+    busy(stack, node.work)
+    accept = {"Accept": "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"}
+
+    def both():
+        """One tick in both formats."""
+        text = samples(node.exporter.get("/metrics", headers={"Accept": "text/plain"}).text)
+        reply = node.exporter.get("/metrics", headers=accept)
+        assert reply.status == 200
+        return (text, reply) if f"\n{TIMESTAMP} " in reply.text and \
+            one(text, TIMESTAMP) == open_samples(reply.text)[(TIMESTAMP, frozenset())] else None
+
+    text, reply = wait_until(both, "a tick in both formats")
+    assert reply.headers["content-type"] == "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    assert "Accept" in reply.headers["vary"]
+    found = open_samples(reply.text)
+    assert found.keys() == text.keys()
+    moving = ("process_", "optipod_exporter_")
+    assert {key: value for key, value in found.items() if not key[0].startswith(moving)} == \
+        {key: value for key, value in text.items() if not key[0].startswith(moving)}
+    assert len(found) > 200
+    part = node.exporter.get("/metrics?collect[]=pressure", headers=accept).text
+    assert 2 < len(open_samples(part)) < 30
 
 
 def test_needs_no_privilege(node):

@@ -2,12 +2,16 @@
 """Debian's Prometheus beside OptiPod: it scrapes the exporter and federates the aggregator, and what it
 stores is what they served."""
 
+import contextlib
+import http.server
+import subprocess
 import threading
 import urllib.parse
 
 import pytest
 
-from optipod_e2e import Prometheus, busy, promtool_check, samples, samples_at, series, wait_until
+from optipod_e2e import Prometheus, busy, free_port, promtool_check, samples, samples_at, series, wait_until
+from optipod_e2e import http as http_get
 
 TIMESTAMP = "optipod_sample_timestamp_seconds"
 NODE = "node-a"
@@ -88,6 +92,168 @@ def test_the_same_values_at_both_ends(stack, everything):
     compare_exporter(prometheus, served_pages)
     compare_federation(prometheus, federated_pages)
     compare_ends(prometheus, served_pages)
+
+
+class AsText(http.server.BaseHTTPRequestHandler):
+    """Hands a scraper's request on as one that takes the text format only."""
+
+    exporter = None
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):  # noqa: N802
+        reply = self.exporter.get(self.path, headers={"Accept": "text/plain;version=0.0.4"})
+        assert reply.headers["content-type"].startswith("text/plain")
+        self.send_response(reply.status)
+        self.send_header("Content-Type", reply.headers["content-type"])
+        self.send_header("Content-Length", str(len(reply.body)))
+        self.end_headers()
+        self.wfile.write(reply.body)
+
+    def log_message(self, *_args):
+        pass
+
+
+@contextlib.contextmanager
+def as_text(exporter):
+    """Address of an AsText in front of it."""
+    handler = type("Handler", (AsText,), {"exporter": exporter})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_both_formats_store_the_same(stack, everything):
+    exporter, _ = everything
+    with as_text(exporter) as text:
+        prometheus = Prometheus(stack, [
+            {"job_name": "open", "static_configs": [{"targets": [exporter.url.removeprefix("http://")]}]},
+            {"job_name": "text", "static_configs": [{"targets": [text]}]}])
+
+        def by_moment(job):
+            """Scrapes of one tick: {time of the sample: time of the scrape}."""
+            return {value: when for _, when, value in prometheus.query(f'{TIMESTAMP}{{job="{job}"}}[5m]')}
+
+        wait_until(lambda: len(by_moment("open").keys() & by_moment("text").keys()) >= 4, "four ticks in both", 60)
+        for target in prometheus.targets():
+            assert target["health"] == "up" and target["lastError"] == "", target
+    # Debian's Prometheus asks for OpenMetrics first; only there a metric's unit is told.
+    metadata = http_get(f"{prometheus.process.url}/api/v1/targets/metadata?match_target=" +
+                        urllib.parse.quote('{job="open"}')).json()["data"]
+    assert {entry["unit"] for entry in metadata if entry["metric"] == "optipod_node_cpu_usage_seconds"} == {"seconds"}
+
+    def stored(job, when):
+        found = prometheus.query(f'{{job="{job}",__name__=~"optipod_(node|container|agent)_.+"}}', at=when)
+        return {canonical(labels["__name__"], labels, drop=("job", "instance")): value
+                for labels, _, value in found}
+
+    opened, plain = by_moment("open"), by_moment("text")
+    for moment in opened.keys() & plain.keys():
+        first = stored("open", opened[moment])
+        assert first == stored("text", plain[moment])
+        assert len(first) > 100 or first[canonical("optipod_agent_up", {})] == 0
+
+
+def test_native_histograms_over_protobuf(stack, everything):
+    """Prometheus that takes native histograms asks for Protobuf: the same numbers as in text, a histogram one series."""
+    exporter, _ = everything
+    accept = {"Accept": "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"}
+    assert exporter.get("/metrics", headers=accept).headers["content-type"].startswith("application/vnd.google.protobuf")
+    with as_text(exporter) as text:
+        prometheus = Prometheus(stack, [
+            {"job_name": "native", "static_configs": [{"targets": [exporter.url.removeprefix("http://")]}]},
+            {"job_name": "text", "static_configs": [{"targets": [text]}]}], features=["native-histograms"])
+
+        def by_moment(job):
+            return {value: when for _, when, value in prometheus.query(f'{TIMESTAMP}{{job="{job}"}}[5m]')}
+
+        wait_until(lambda: len(by_moment("native").keys() & by_moment("text").keys()) >= 4, "four ticks in both", 60)
+        for target in prometheus.targets():
+            assert target["health"] == "up" and target["lastError"] == "", target
+    waits = "optipod_container_cpu_runqueue_wait_seconds"
+    assert prometheus.query(f'{waits}_bucket{{job="text"}}')
+
+    def values(expression, when):
+        return {canonical("", labels, drop=("job", "instance")): value
+                for labels, _, value in prometheus.query(expression, at=when)}
+
+    native, plain = by_moment("native"), by_moment("text")
+    compared = 0
+    for moment in native.keys() & plain.keys():
+        here, there = native[moment], plain[moment]
+        scalars = '__name__=~"optipod_(node|container|agent)_.+",__name__!~".*_(bucket|sum|count|wait_seconds|latency_seconds)"'
+        stored = {canonical(labels["__name__"], labels, drop=("job", "instance")): value
+                  for labels, _, value in prometheus.query(f'{{job="text",{scalars}}}', at=there)}
+        histograms = 0
+        for labels, _, value in prometheus.query(f'{{job="native",{scalars}}}', at=here):
+            assert stored.pop(canonical(labels["__name__"], labels, drop=("job", "instance"))) == value
+        assert stored == {}
+        for name in (waits, "optipod_node_cpu_runqueue_wait_seconds", "optipod_node_block_io_latency_seconds"):
+            counts = values(f'histogram_count({name}{{job="native"}})', here)
+            assert counts == values(f'{name}_count{{job="text"}}', there), name
+            assert values(f'histogram_sum({name}{{job="native"}})', here) == values(f'{name}_sum{{job="text"}}', there)
+            exact = values(f'histogram_quantile(0.9, {name}_bucket{{job="text"}})', there)
+            for key, value in values(f'histogram_quantile(0.9, {name}{{job="native"}})', here).items():
+                if counts[key] > 0 and 1e-5 < exact[key] < 1:
+                    assert exact[key] / 2.1 < value < exact[key] * 2.1, (name, key, value, exact[key])
+                    histograms += 1
+            assert not prometheus.query(f'{name}_bucket{{job="native"}}', at=here)
+        compared += histograms > 0
+    assert compared >= 3
+
+
+WEB_CONFIG = """\
+tls_server_config:
+  cert_file: server.crt
+  key_file: server.key
+  client_auth_type: RequireAndVerifyClientCert
+  client_ca_file: server.crt
+  min_version: TLS13
+http_server_config:
+  headers:
+    Strict-Transport-Security: max-age=31536000
+basic_auth_users:
+  # Of "secret"; cheap, as this is a test.
+  prometheus: $2b$04$aaaaaaaaaaaaaaaaaaaaaOGY9KrC7e/pHj3EXQPxs8hKEBbvQhsvG
+"""
+
+
+def test_prometheus_comes_with_certificate_and_password(stack):
+    directory = stack.directory / "web"
+    directory.mkdir(mode=0o755)
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                    "-days", "2", "-keyout", directory / "server.key", "-out", directory / "server.crt",
+                    "-subj", "/CN=exporter", "-addext", "subjectAltName=IP:127.0.0.1"], check=True,
+                   capture_output=True)
+    (directory / "server.key").chmod(0o644)  # for nobody; its directory goes with the test
+    config = directory / "web.config.yml"
+    config.write_text(WEB_CONFIG)
+    # It is the format that Prometheus itself takes.
+    subprocess.run(["promtool", "check", "web-config", config], check=True, capture_output=True)
+    certificate = {"ca_file": str(directory / "server.crt"), "cert_file": str(directory / "server.crt"),
+                   "key_file": str(directory / "server.key")}
+    jobs = {"both": {"password": "secret", **certificate}, "wrong": {"password": "Secret", **certificate},
+            "bare": {"password": "secret", "ca_file": certificate["ca_file"]}}
+    addresses = []
+    for program in ("exporter", "aggregator", "extender"):
+        addresses.append(f"127.0.0.1:{free_port()}")
+        extra = ["--metrics-url", "http://127.0.0.1:1"] if program == "extender" else []
+        stack.start(program, "--web.listen-address", addresses[-1], "--web.config.file", config, *extra,
+                    user="nobody")
+    prometheus = Prometheus(stack, [
+        {"job_name": name, "scheme": "https", "basic_auth": {"username": "prometheus", "password": job.pop("password")},
+         "tls_config": job, "static_configs": [{"targets": addresses}]} for name, job in jobs.items()])
+
+    def up(job):
+        return [value for _, _, value in prometheus.query(f'up{{job="{job}"}}')]
+
+    wait_until(lambda: up("both") == [1, 1, 1], "all programs are scraped", 60)
+    wait_until(lambda: up("wrong") == up("bare") == [0, 0, 0], "who may not scrape has tried", 60)
+    errors = {target["labels"]["job"]: target["lastError"] for target in prometheus.targets()}
+    assert errors["both"] == "" and "401" in errors["wrong"] and "tls" in errors["bare"].lower(), errors
+    assert prometheus.query('optipod_exporter_build_info{job="both"}')
 
 
 def compare_exporter(prometheus, pages):

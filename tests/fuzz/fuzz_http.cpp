@@ -8,10 +8,12 @@
 #include <string>
 #include <string_view>
 
+#include "common/http/accept.hpp"
 #include "common/http/chunked.hpp"
 #include "common/http/gzip.hpp"
 #include "common/http/head.hpp"
 #include "common/http/message.hpp"
+#include "common/http/passwords.hpp"
 #include "common/http/percent.hpp"
 #include "common/http/url.hpp"
 
@@ -45,6 +47,7 @@ void fuzz_head(std::string_view bytes) {
       require(header_is_safe(field.name, field.value));
     }
     (void)accepts_gzip(head.field("Accept-Encoding"));
+    (void)accepted_format(head.field("Accept"));
     (void)list_has_token(head.field("Expect"), "100-continue");
   }
 }
@@ -87,6 +90,12 @@ void fuzz_text(std::string_view bytes) {
   require(!url || (!url->host.empty() && url->port != 0 && url->target.starts_with('/')));
   (void)parse_host_port(std::string(bytes));
   (void)accepts_gzip(bytes);
+  (void)accepted_format(bytes);
+  if (const auto credentials = basic_credentials(bytes)) {
+    require(credentials->user.find(':') == std::string::npos);
+    require(credentials->password.find('\0') == std::string::npos);
+  }
+  (void)problem_of_hash(bytes);
   Request request;
   request.query = bytes;
   for (const auto& value : request.params("a")) require(value.size() <= bytes.size());

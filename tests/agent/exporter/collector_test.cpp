@@ -54,7 +54,7 @@ shm::Tick tick_of(std::uint64_t seconds) {
 
 Scraped scrape(Collector& collector) {
   std::string page;
-  collector.scrape(page);
+  collector.scrape({}, page);
   return Scraped(page);
 }
 
@@ -261,7 +261,7 @@ TEST_CASE("scrapes at once take turns") {
       scrapers.emplace_back([&collector, &page] {
         for (int i = 0; i < 50; ++i) {
           page.clear();
-          collector.scrape(page);
+          collector.scrape({}, page);
         }
       });
     }

@@ -3,9 +3,10 @@
 
 #include <fstream>
 #include <map>
+#include <random>
 #include <sstream>
 
-#include "agent/exporter/page.hpp"
+#include "agent/exporter/text_page.hpp"
 #include "tests/agent/exporter/fabricate.hpp"
 #include "tests/agent/exporter/scraped.hpp"
 #include "tests/support/catch.hpp"
@@ -19,7 +20,7 @@ namespace {
 std::string page_of(const shm::Tick& tick, std::size_t* hidden = nullptr) {
   std::string out;
   Renderer renderer;
-  const std::size_t count = renderer.render(tick, out);
+  const std::size_t count = renderer.render(tick, {}, out);
   if (hidden != nullptr) *hidden = count;
   return out;
 }
@@ -48,11 +49,20 @@ TEST_CASE("nanoseconds become exact decimal seconds") {
 }
 
 TEST_CASE("histograms have inclusive bounds, are cumulative and complete") {
-  const auto render = [](const shm::Histogram& h) {
+  const auto render = [](const shm::Histogram& h, Buckets buckets = Buckets::kFull) {
     std::string out;
-    Page page(out);
-    page.family("node", "wait_seconds", text::MetricType::kHistogram, "A test.");
-    page.histogram({}, {}, h);
+    TextPage page(out, text::Format::kText, buckets);
+    const Metric metric{.subject = Subject::kNode,
+                        .topic = Topic::kCpu,
+                        .name = "wait_seconds",
+                        .type = text::MetricType::kHistogram,
+                        .unit = "seconds",
+                        .labels = {},
+                        .source = {},
+                        .help = "A test.",
+                        .high = {}};
+    page.family(metric);
+    page.histogram({}, nullptr, h);
     return out;
   };
   const std::string name = "optipod_node_wait_seconds";
@@ -82,6 +92,20 @@ TEST_CASE("histograms have inclusive bounds, are cumulative and complete") {
       CHECK(s.at(name + "_count{}") == 1);
     }
   }
+  SECTION("the compact set has every other bound, and the same counts at them") {
+    const Scraped full(render(histogram(7)));
+    const Scraped compact(render(histogram(7), Buckets::kCompact));
+    CHECK(compact.size() == 10 + 1 + 2);
+    for (std::size_t shown = 12; shown <= 30; shown += 2) {
+      std::string le;
+      text::append_number(le, static_cast<double>(1ull << shown) / 1e9);
+      const std::string key = std::string(name).append("_bucket{le=").append(le).append(";}");
+      CHECK(compact.at(key) == full.at(key));
+    }
+    for (const char* suffix : {"_bucket{le=+Inf;}", "_sum{}", "_count{}"}) {
+      CHECK(compact.at(name + suffix) == full.at(name + suffix));
+    }
+  }
   SECTION("sum and count") {
     const Scraped s(render(histogram(7)));
     CHECK(s.at(name + "_count{}") == 32 * 7 + 31 * 16);
@@ -96,9 +120,9 @@ TEST_CASE("the golden page") {
   tick.containers.push_back(container("", "", "/system.slice/ssh.service", 9));
   tick.devices.push_back(device("sda", 3));
   std::string page;
-  render_status(true, tick.node.sampled_realtime_ns, page);
+  render_status({true, tick.node.sampled_realtime_ns}, {}, page);
   Renderer renderer;
-  CHECK(renderer.render(tick, page) == 0);
+  CHECK(renderer.render(tick, {}, page) == 0);
 
   std::ifstream file(GOLDEN_PAGE);
   std::stringstream golden;
@@ -115,8 +139,8 @@ TEST_CASE("the golden page") {
 
   SECTION("a second rendering by the same object is the same text") {
     std::string again;
-    render_status(true, tick.node.sampled_realtime_ns, again);
-    renderer.render(tick, again);
+    render_status({true, tick.node.sampled_realtime_ns}, {}, again);
+    renderer.render(tick, {}, again);
     CHECK(again == page);
   }
 }
@@ -174,7 +198,11 @@ TEST_CASE("each valid bit takes its own families away and nothing else") {
     return Scraped(page_of(none)).types().size();
   }();
 
-  for (std::uint64_t valid = 0; valid <= kEverything; ++valid) {
+  std::vector<std::uint64_t> cases = {0, kEverything};
+  for (const auto& [bit, names] : families) cases.insert(cases.end(), {bit, kEverything & ~bit});
+  std::mt19937_64 random(7);
+  while (cases.size() < 1000) cases.push_back(random() & kEverything);
+  for (const std::uint64_t valid : cases) {
     tick.node.valid = tick.containers[0].valid = tick.devices[0].valid = valid;
     const std::string page = page_of(tick);
     std::size_t wrong = 0, expected = always;
@@ -303,11 +331,11 @@ TEST_CASE("250 containers, all signals") {
 
 TEST_CASE("the status of an agent that is gone") {
   std::string page;
-  render_status(false, 1'500'000'000, page);
+  render_status({false, 1'500'000'000}, {}, page);
   const Scraped gone(page);
   CHECK(gone.at("optipod_agent_up{}") == 0);
   CHECK(gone.at("optipod_sample_timestamp_seconds{}") == 1.5);
   page.clear();
-  render_status(false, std::nullopt, page);
+  render_status({false, std::nullopt}, {}, page);
   CHECK(Scraped(page).size() == 1);
 }

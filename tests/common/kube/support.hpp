@@ -7,7 +7,6 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <functional>
 #include <map>
@@ -24,11 +23,13 @@
 #include "common/http/message.hpp"
 #include "common/kube/client.hpp"
 #include "common/kube/reflector.hpp"
+#include "tests/common/folder.hpp"
 #include "tests/common/raw_socket.hpp"
 #include "tests/support/catch.hpp"
 
 namespace optipod::kube::test {
 
+using http::test::Folder;
 using http::test::Raw;
 using http::test::RawServer;
 using std::chrono::milliseconds;
@@ -37,34 +38,6 @@ using std::chrono::seconds;
 inline bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
-
-/// A folder that goes with the test.
-class Folder {
- public:
-  Folder() {
-    std::string name = (std::filesystem::temp_directory_path() / "optipod-kube-XXXXXX").string();
-    if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("cannot make a folder");
-    path_ = name;
-  }
-  ~Folder() { std::filesystem::remove_all(path_); }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-
-  [[nodiscard]] std::string path(const std::string& name = "") const {
-    return name.empty() ? path_ : path_ + "/" + name;
-  }
-  std::string write(const std::string& name, const std::string& text) const {
-    std::ofstream(path(name), std::ios::trunc) << text;
-    return path(name);
-  }
-  [[nodiscard]] std::string read(const std::string& name) const {
-    std::ifstream in(path(name));
-    return {std::istreambuf_iterator<char>(in), {}};
-  }
-
- private:
-  std::string path_;
-};
 
 /// Whether `holds` becomes true before a time that only a broken program needs.
 template <class Holds>

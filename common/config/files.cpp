@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "common/kube/files.hpp"
+#include "common/config/files.hpp"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -11,7 +11,7 @@
 
 #include <fmt/format.h>
 
-namespace optipod::kube {
+namespace optipod::config {
 
 tl::expected<std::string, std::string> read_file(const std::string& path, std::size_t max) {
   const auto fail = [&](const std::string& why) {
@@ -47,4 +47,4 @@ std::string trimmed(const std::string& text) {
   return text.substr(begin, text.find_last_not_of(kBlanks) - begin + 1);
 }
 
-}  // namespace optipod::kube
+}  // namespace optipod::config

@@ -11,7 +11,7 @@
 
 #include <yaml-cpp/yaml.h>
 
-namespace optipod::extender {
+namespace optipod::config {
 
 /// The first thing that is wrong; everything after it is read in vain.
 class YamlProblem {
@@ -44,6 +44,8 @@ class YamlSection {
   void list(std::string_view key, std::vector<std::string>& out);
   /// All keys with their numbers, in the file's order: {contention: 2, safe: 1}.
   std::vector<std::pair<std::string, double>> weights(double least, double most);
+  /// All keys with their texts, in the file's order.
+  std::vector<std::pair<std::string, std::string>> texts();
   /// The mapping below a key.
   [[nodiscard]] YAML::Node below(std::string_view key);
 
@@ -61,4 +63,4 @@ class YamlSection {
   bool mapping_ = false;
 };
 
-}  // namespace optipod::extender
+}  // namespace optipod::config

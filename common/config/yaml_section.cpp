@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "extender/config/yaml_section.hpp"
+#include "common/config/yaml_section.hpp"
 
 #include <charconv>
 #include <cmath>
 
 #include <fmt/core.h>
 
-namespace optipod::extender {
+namespace optipod::config {
 namespace {
 
 std::string shown(const YAML::Node& node) {
@@ -69,6 +69,18 @@ YAML::Node YamlSection::find(std::string_view key) {
   }
   if (count > 1) problem_.say(found, fmt::format("{} is given twice", name(key)));
   return found;
+}
+
+std::vector<std::pair<std::string, std::string>> YamlSection::texts() {
+  std::vector<std::pair<std::string, std::string>> out;
+  if (!mapping_) return out;
+  for (const auto& entry : node_) {
+    if (!entry.first.IsScalar()) continue;
+    std::string value;
+    text(entry.first.Scalar(), value);
+    out.emplace_back(entry.first.Scalar(), std::move(value));
+  }
+  return out;
 }
 
 YAML::Node YamlSection::below(std::string_view key) {
@@ -160,4 +172,4 @@ void YamlSection::reject(std::string_view key, const std::string& what) {
                fmt::format("{}: {}", key.empty() ? path_ : name(key), what));
 }
 
-}  // namespace optipod::extender
+}  // namespace optipod::config

@@ -6,7 +6,7 @@
 
 #include <tl/expected.hpp>
 
-namespace optipod::kube {
+namespace optipod::config {
 
 /// A whole file of at most `max` bytes; the error names it, and says why not.
 tl::expected<std::string, std::string> read_file(const std::string& path,
@@ -19,4 +19,4 @@ std::string file_version(const std::string& path);
 /// `text` without blanks and line ends around it.
 std::string trimmed(const std::string& text);
 
-}  // namespace optipod::kube
+}  // namespace optipod::config

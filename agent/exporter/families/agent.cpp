@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/exporter/families/families.hpp"
+
+namespace optipod::exporter {
+namespace {
+
+using enum text::MetricType;
+using shm::Tick;
+using Feature = shm::AgentRecord::Feature;
+using Program = shm::AgentRecord::Program;
+constexpr Subject kAgent = Subject::kAgent;
+constexpr Topic kSelf = Topic::kSelf;
+
+constexpr auto kStatus = std::to_array<Family<Status>>({
+    {{kAgent, Topic::kStatus, "up", kGauge, "", "", "the segment's lock and heartbeat",
+      "1 while the agent publishes; 0: gone, hung, closed or unreadable.", ""},
+     0,
+     [](Series& s, const Status& status) { s.value(status.up ? 1 : 0); }},
+    {{Subject::kSample, Topic::kStatus, "timestamp_seconds", kGauge, "seconds", "",
+      "`CLOCK_REALTIME`; stays when the agent is gone",
+      "Unix time at which the values on this page were read from the kernel.", ""},
+     0,
+     [](Series& s, const Status& status) {
+       if (status.sampled_realtime_ns) s.seconds(*status.sampled_realtime_ns);
+     }},
+});
+
+constexpr auto kFeatures = std::to_array<Family<Feature>>({
+    {{kAgent, kSelf, "feature_enabled", kGauge, "", "feature,source",
+      "the agent's probes of the kernel",
+      "What this kernel gives and from where; when 0, source says why not.", ""},
+     0,
+     [](Series& s, const Feature& f) { s.value(f.enabled != 0 ? 1 : 0); }},
+});
+
+// Only of programs that have run: without kernel.bpf_stats_enabled nothing is counted.
+constexpr auto kPrograms = std::to_array<Family<Program>>({
+    {{kAgent, kSelf, "bpf_runs_total", kCounter, "", "program", "the programs' `run_cnt`",
+      "Runs of an eBPF program while kernel.bpf_stats_enabled was on.", "a busy hook"},
+     0,
+     [](Series& s, const Program& p) { s.value(p.runs); }},
+    {{kAgent, kSelf, "bpf_run_seconds_total", kCounter, "seconds", "program",
+      "the programs' `run_time_ns`",
+      "Time spent in an eBPF program while kernel.bpf_stats_enabled was on.",
+      "what measuring costs, spread over the CPUs"},
+     0,
+     [](Series& s, const Program& p) { s.seconds(p.run_ns); }},
+});
+
+constexpr std::array<Label, 2> kMode = {{{"mode", "user"}, {"mode", "system"}}};
+
+constexpr auto kOwn = std::to_array<Family<Tick>>({
+    {{kAgent, kSelf, "cpu_seconds_total", kCounter, "seconds", "mode={user,system}", "`getrusage`",
+      "CPU time of the agent process itself.", "what measuring costs in user space"},
+     0,
+     [](Series& s, const Tick& t) {
+       s.seconds(kMode, {t.agent.cpu_user_ns, t.agent.cpu_system_ns});
+     }},
+    {{kAgent, kSelf, "resident_memory_bytes", kGauge, "bytes", "", "`/proc/self/statm`",
+      "Resident memory of the agent process.", ""},
+     0,
+     [](Series& s, const Tick& t) { s.value(t.agent.resident_bytes); }},
+    {{kAgent, kSelf, "tick_duration_seconds", kGauge, "seconds", "", "the agent's clock",
+      "Time the agent worked for its last tick.", "near the interval: it cannot keep up"},
+     0,
+     [](Series& s, const Tick& t) { s.seconds(t.agent.tick_duration_ns); }},
+    {{kAgent, kSelf, "ticks_total", kCounter, "", "", "the agent", "Ticks the agent published.",
+      ""},
+     0,
+     [](Series& s, const Tick& t) { s.value(t.node.tick + 1); }},
+    {{kAgent, kSelf, "ticks_missed_total", kCounter, "", "", "the agent",
+      "Ticks left out because their time had passed before they began.",
+      "the agent gets no CPU, or a tick takes too long"},
+     0,
+     [](Series& s, const Tick& t) { s.value(t.agent.ticks_missed); }},
+    {{kAgent, kSelf, "errors_total", kCounter, "", "", "the agent",
+      "Reads of the agent that failed.", "values are missing; the agent's log says which"},
+     0,
+     [](Series& s, const Tick& t) { s.value(t.agent.errors); }},
+    {{kAgent, kSelf, "containers", kGauge, "", "", "the agent",
+      "Containers and other leaf cgroups with their own series.", ""},
+     0,
+     [](Series& s, const Tick& t) { s.value(t.containers.size()); }},
+    {{kAgent, kSelf, "containers_cut", kGauge, "", "", "the agent",
+      "Cgroups without own series: over --max-containers.", "raise `--max-containers`"},
+     0,
+     [](Series& s, const Tick& t) { s.value(t.node.containers_cut); }},
+});
+
+}  // namespace
+
+std::span<const Family<Status>> status_families() {
+  return kStatus;
+}
+std::span<const Family<Feature>> feature_families() {
+  return kFeatures;
+}
+std::span<const Family<Program>> program_families() {
+  return kPrograms;
+}
+std::span<const Family<Tick>> agent_families() {
+  return kOwn;
+}
+
+}  // namespace optipod::exporter

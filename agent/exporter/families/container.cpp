@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/exporter/families/families.hpp"
+#include "agent/exporter/families/shared.hpp"
+
+namespace optipod::exporter {
+namespace {
+
+using shm::ContainerRecord;
+using enum MetricType;
+constexpr Subject kContainer = Subject::kContainer;
+
+constexpr auto kInfo = std::to_array<Family<ContainerRecord>>({
+    {{kContainer, Topic::kInfo, "info", kGauge, "", "pod_uid,container_id,qos",
+      "the cgroup's path, the names in `/var/log/pods`", "Identity of a Kubernetes container.", ""},
+     0,
+     [](Series& s, const ContainerRecord& r) {
+       if (view(r.namespace_).empty()) return;
+       s.info({{"pod_uid", view(r.pod_uid)},
+               {"container_id", view(r.container_id)},
+               {"qos", view(r.qos)}});
+     }},
+});
+
+constexpr std::string_view kThrottling = "`iter.s/cgroup`, else `cpu.stat`";
+constexpr auto kLimit = std::to_array<Family<ContainerRecord>>({
+    {{kContainer, Topic::kCpu, "cpu_throttled_seconds_total", kCounter, "seconds", "", kThrottling,
+      "Time the container was held back by its own CPU limit.",
+      "its limit is too low: no fault of the node"},
+     shm::kValidThrottling,
+     [](Series& s, const ContainerRecord& r) { s.seconds(r.cpu_throttled_ns); }},
+    {{kContainer, Topic::kCpu, "cpu_periods_total", kCounter, "", "", kThrottling,
+      "Enforcement periods of the CPU limit in which the container ran.", ""},
+     shm::kValidThrottling,
+     [](Series& s, const ContainerRecord& r) { s.value(r.cpu_periods); }},
+    {{kContainer, Topic::kCpu, "cpu_throttled_periods_total", kCounter, "", "", kThrottling,
+      "Enforcement periods in which the CPU limit held the container back.",
+      "near the periods: held back in each of them"},
+     shm::kValidThrottling,
+     [](Series& s, const ContainerRecord& r) { s.value(r.cpu_throttled_periods); }},
+});
+
+constexpr auto kMemory = std::to_array<Family<ContainerRecord>>({
+    {{kContainer, Topic::kMemory, "memory_usage_bytes", kGauge, "bytes", "", "`memory.current`",
+      "Memory charged to the container, page cache included.",
+      "it uses much; page cache among it can be taken back"},
+     shm::kValidMemory,
+     [](Series& s, const ContainerRecord& r) { s.value(r.memory_current_bytes); }},
+});
+
+}  // namespace
+
+std::span<const Family<ContainerRecord>> container_families() {
+  static const auto families = [] {
+    std::vector<Family<ContainerRecord>> all;
+    append(all, kInfo);
+    append(all, cpu_families<ContainerRecord>(kContainer));
+    append(all, kLimit);
+    append(all, pressure_families<ContainerRecord>(kContainer));
+    append(all, block_families<ContainerRecord>(kContainer, "operation={read,write}"));
+    append(all, kMemory);
+    return all;
+  }();
+  return families;
+}
+
+}  // namespace optipod::exporter

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/exporter/families/families.hpp"
+#include "agent/exporter/families/shared.hpp"
+
+namespace optipod::exporter {
+namespace {
+
+using shm::NodeRecord;
+using enum MetricType;
+constexpr Subject kNode = Subject::kNode;
+
+constexpr std::array<Label, shm::kCpuModes> kMode = {{{"mode", "user"},
+                                                      {"mode", "nice"},
+                                                      {"mode", "system"},
+                                                      {"mode", "idle"},
+                                                      {"mode", "iowait"},
+                                                      {"mode", "irq"},
+                                                      {"mode", "softirq"},
+                                                      {"mode", "steal"}}};
+
+constexpr auto kInfo = std::to_array<Family<shm::Tick>>({
+    {{kNode, Topic::kInfo, "info", kGauge, "", "node,kernel,cgroup_root,agent_version",
+      "the agent's flags, `uname`", "What is measured, and by which agent.", ""},
+     0,
+     [](Series& s, const shm::Tick& t) {
+       s.info({{"node", view(t.node.node_name)},
+               {"kernel", view(t.node.kernel_release)},
+               {"cgroup_root", view(t.node.cgroup_root)},
+               {"agent_version", view(t.agent.version)}});
+     }},
+});
+
+constexpr auto kSize = std::to_array<Family<NodeRecord>>({
+    {{kNode, Topic::kInfo, "cpus", kGauge, "", "", "`--cpus`, else the CPUs online",
+      "CPUs the node consists of.", ""},
+     0,
+     [](Series& s, const NodeRecord& r) { s.value(r.cpus); }},
+});
+
+constexpr auto kCpu = std::to_array<Family<NodeRecord>>({
+    {{kNode, Topic::kCpu, "cpu_runqueue_waits_discarded_total", kCounter, "", "", "`sched_switch`",
+      "Waits not counted because the clocks of two CPUs disagreed.",
+      "the wait histogram lacks so many; usually 0"},
+     shm::kValidRunqueueWait,
+     [](Series& s, const NodeRecord& r) { s.value(r.cpu.discarded); }},
+    {{kNode, Topic::kCpu, "cpu_seconds_total", kCounter, "seconds",
+      "mode={user,nice,system,idle,iowait,irq,softirq,steal}",
+      "`/proc/stat` of the node's CPUs; whole-machine nodes only",
+      "Time the node's CPUs spent in each mode.",
+      "`steal`: the hypervisor gives the CPU to others; `softirq`, `irq`: interrupts take it"},
+     shm::kValidCpuModes,
+     [](Series& s, const NodeRecord& r) { s.seconds(kMode, r.cpu_mode_ns); }},
+});
+
+constexpr auto kRest = std::to_array<Family<NodeRecord>>({
+    {{kNode, Topic::kPressure, "pressure_irq_stalled_seconds_total", kCounter, "seconds", "",
+      "`/proc/pressure/irq` (Linux 6.1)", "Time all tasks were held up by interrupts (PSI).",
+      "interrupts take the CPUs from the pods"},
+     shm::kValidPressureIrq,
+     [](Series& s, const NodeRecord& r) { s.seconds(r.pressure_irq_stalled_ns); }},
+    {{kNode, Topic::kMemory, "memory_total_bytes", kGauge, "bytes", "", "`/proc/meminfo`",
+      "Memory the node has.", ""},
+     shm::kValidMemory,
+     [](Series& s, const NodeRecord& r) { s.value(r.memory_total_bytes); }},
+    {{kNode, Topic::kMemory, "memory_available_bytes", kGauge, "bytes", "", "`/proc/meminfo`",
+      "Memory that can be given out without swapping.", "room for more; a low one is what counts"},
+     shm::kValidMemory,
+     [](Series& s, const NodeRecord& r) { s.value(r.memory_available_bytes); }},
+    {{kNode, Topic::kMemory, "memory_allocated_bytes_total", kCounter, "bytes", "",
+      "`pgalloc_*` of `/proc/vmstat`: to programs, the page cache and the kernel itself; "
+      "whole-machine nodes only",
+      "Memory handed out by the kernel's page allocator.",
+      "memory turns over fast; the caches of the CPUs and memory bandwidth suffer"},
+     shm::kValidVmEvents,
+     [](Series& s, const NodeRecord& r) { s.value(r.memory_allocated_bytes); }},
+    {{kNode, Topic::kMemory, "page_faults_total", kCounter, "", "",
+      "`pgfault` of `/proc/vmstat`; whole-machine nodes only", "Page faults, minor and major.",
+      "programs start, grow, or read files through mappings"},
+     shm::kValidVmEvents,
+     [](Series& s, const NodeRecord& r) { s.value(r.page_faults); }},
+    {{kNode, Topic::kNetwork, "network_tcp_sent_segments_total", kCounter, "", "",
+      "`OutSegs` + `RetransSegs` of `/proc/net/snmp`; whole-machine nodes only, needs "
+      "`hostNetwork` or `hostPID`",
+      "TCP segments sent from the host's network namespace, retransmitted ones included.",
+      "much traffic; pods with a network of their own are not in it"},
+     shm::kValidTcpSegments,
+     [](Series& s, const NodeRecord& r) { s.value(r.tcp_sent_segments); }},
+    {{kNode, Topic::kNetwork, "network_tcp_retransmitted_segments_total", kCounter, "", "",
+      "`RetransSegs` of `/proc/net/snmp`, as above",
+      "TCP segments sent again from the host's network namespace.",
+      "packets are lost: a congested or broken network"},
+     shm::kValidTcpSegments,
+     [](Series& s, const NodeRecord& r) { s.value(r.tcp_retransmitted_segments); }},
+});
+
+}  // namespace
+
+std::span<const Family<shm::Tick>> node_info_families() {
+  return kInfo;
+}
+
+std::span<const Family<NodeRecord>> node_families() {
+  static const auto families = [] {
+    std::vector<Family<NodeRecord>> all;
+    append(all, kSize);
+    append(all, cpu_families<NodeRecord>(kNode));
+    append(all, kCpu);
+    append(all, pressure_families<NodeRecord>(kNode));
+    append(all, kRest);
+    return all;
+  }();
+  return families;
+}
+
+}  // namespace optipod::exporter

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What is measured alike of several subjects: of the node and of each container, of disks and of
+// containers.
+#pragma once
+
+#include <array>
+#include <vector>
+
+#include "agent/exporter/family.hpp"
+#include "shm/records.hpp"
+
+namespace optipod::exporter {
+
+using text::MetricType;
+
+inline constexpr std::array<Label, shm::kPreemptedByCount> kBy = {
+    {{"by", "self"}, {"by", "other"}, {"by", "system"}}};
+inline constexpr std::array<Label, shm::kSwitchKinds> kKind = {
+    {{"kind", "voluntary"}, {"kind", "involuntary"}}};
+inline constexpr std::array<Label, shm::kOperations> kOperation = {
+    {{"operation", "read"}, {"operation", "write"}}};
+
+template <class T>
+void append(std::vector<T>& to, const auto& more) {
+  to.insert(to.end(), more.begin(), more.end());
+}
+
+/// Of a Record with `cpu` and `cpu_time`.
+template <class Record>
+auto cpu_families(Subject subject) {
+  return std::to_array<Family<Record>>({
+      {{subject, Topic::kCpu, "cpu_runqueue_wait_seconds", MetricType::kHistogram, "seconds", "",
+        "`sched_switch`: the run queue's clock less `sched_info.last_queued`",
+        "Time a runnable task waited for a CPU, per dispatch.",
+        "too many runnable tasks for the CPUs, or a CPU limit of its own (see throttling)"},
+       shm::kValidRunqueueWait,
+       [](Series& s, const Record& r) { s.histogram(r.cpu.runqueue_wait); }},
+      {{subject, Topic::kCpu, "cpu_preemptions_total", MetricType::kCounter, "",
+        "by={self,other,system}",
+        "`sched_switch`: whose task comes while the one that goes could have gone on",
+        "Running tasks displaced by a task of the same cgroup (self), of another cgroup (other) or "
+        "by a kernel thread (system).",
+        "`other`: noisy neighbours; `self`: more threads than CPUs; `system`: kernel work"},
+       shm::kValidPreemptions,
+       [](Series& s, const Record& r) { s.values(kBy, r.cpu.preemptions); }},
+      {{subject, Topic::kCpu, "context_switches_total", MetricType::kCounter, "",
+        "kind={voluntary,involuntary}", "`sched_switch`",
+        "Context switches away from a task that blocked (voluntary) or could have gone on "
+        "(involuntary).",
+        "`involuntary`: competition for CPUs; `voluntary`: much waiting for others or for I/O"},
+       shm::kValidSwitches,
+       [](Series& s, const Record& r) { s.values(kKind, r.cpu.switches); }},
+      {{subject, Topic::kCpu, "cpu_usage_seconds_total", MetricType::kCounter, "seconds", "",
+        "`iter.s/cgroup`, else `cpu.stat`; of the whole machine `/proc/stat`", "CPU time used.",
+        "busy; alone no sign of contention"},
+       shm::kValidCpuTime,
+       [](Series& s, const Record& r) { s.seconds(r.cpu_time.usage_ns); }},
+  });
+}
+
+/// Of a Record with `pressure`.
+template <class Record>
+auto pressure_families(Subject subject) {
+  constexpr std::string_view kSource =
+      "`iter.s/cgroup` (`cgroup.psi`), else the pressure files; at most 2 s old";
+  return std::to_array<Family<Record>>({
+      {{subject, Topic::kPressure, "pressure_cpu_waiting_seconds_total", MetricType::kCounter,
+        "seconds", "", kSource,
+        "Time some task waited for a CPU (PSI). A CPU limit of its own counts here too.",
+        "a rate near 1: some task always waits; its own limit looks the same"},
+       shm::kValidPressureCpu,
+       [](Series& s, const Record& r) { s.seconds(r.pressure.waiting_ns[shm::kCpu]); }},
+      {{subject, Topic::kPressure, "pressure_cpu_stalled_seconds_total", MetricType::kCounter,
+        "seconds", "", kSource, "Time all tasks waited for a CPU (PSI).",
+        "nothing of it could run: mostly its own limit"},
+       shm::kValidPressureCpu,
+       [](Series& s, const Record& r) { s.seconds(r.pressure.stalled_ns[shm::kCpu]); }},
+      {{subject, Topic::kPressure, "pressure_memory_waiting_seconds_total", MetricType::kCounter,
+        "seconds", "", kSource, "Time some task waited for memory (PSI).",
+        "reclaim and refaults: memory is short"},
+       shm::kValidPressureMemory,
+       [](Series& s, const Record& r) { s.seconds(r.pressure.waiting_ns[shm::kMemory]); }},
+      {{subject, Topic::kPressure, "pressure_memory_stalled_seconds_total", MetricType::kCounter,
+        "seconds", "", kSource, "Time all tasks waited for memory (PSI).",
+        "thrashing: no work is done for lack of memory"},
+       shm::kValidPressureMemory,
+       [](Series& s, const Record& r) { s.seconds(r.pressure.stalled_ns[shm::kMemory]); }},
+      {{subject, Topic::kPressure, "pressure_io_waiting_seconds_total", MetricType::kCounter,
+        "seconds", "", kSource, "Time some task waited for I/O (PSI).",
+        "disks, or the page cache, are too slow for the load"},
+       shm::kValidPressureIo,
+       [](Series& s, const Record& r) { s.seconds(r.pressure.waiting_ns[shm::kIo]); }},
+      {{subject, Topic::kPressure, "pressure_io_stalled_seconds_total", MetricType::kCounter,
+        "seconds", "", kSource, "Time all tasks waited for I/O (PSI).",
+        "no work is done for waiting for I/O"},
+       shm::kValidPressureIo,
+       [](Series& s, const Record& r) { s.seconds(r.pressure.stalled_ns[shm::kIo]); }},
+  });
+}
+
+/// Of a Record with `block`; `labels` are those of its series.
+template <class Record>
+auto block_families(Subject subject, std::string_view labels) {
+  return std::to_array<Family<Record>>({
+      {{subject, Topic::kBlock, "block_io_latency_seconds", MetricType::kHistogram, "seconds",
+        labels, "`block_io_start` and `block_io_done`; before Linux 6.5 `block_rq_*`",
+        "Time from the submission of a block request to its completion.",
+        "the device is slow, or its queue is long"},
+       shm::kValidBlockIo,
+       [](Series& s, const Record& r) { s.histograms(kOperation, r.block.latency); }},
+      {{subject, Topic::kBlock, "block_io_bytes_total", MetricType::kCounter, "bytes", labels,
+        "as the latency", "Bytes of completed block requests.",
+        "much traffic to the device; see the latency for whether it copes"},
+       shm::kValidBlockIo,
+       [](Series& s, const Record& r) { s.values(kOperation, r.block.bytes); }},
+  });
+}
+
+}  // namespace optipod::exporter

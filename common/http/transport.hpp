@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A server's end of a connection: a socket, with or without TLS around it. All on its strand; at
+// most one operation at a time.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ssl/stream.hpp>
+#include <boost/asio/strand.hpp>
+#include <boost/asio/write.hpp>
+
+#include "common/http/tls_server.hpp"
+
+namespace optipod::http {
+
+using Strand = boost::asio::strand<boost::asio::io_context::executor_type>;
+using StrandSocket = boost::asio::basic_stream_socket<boost::asio::ip::tcp, Strand>;
+
+class Transport {
+ public:
+  using ErrorCode = boost::system::error_code;
+
+  /// `tls` null: plain. What it is made of lives as long as this.
+  Transport(StrandSocket socket, std::shared_ptr<TlsServer> tls)
+      : socket_(std::move(socket)), tls_(std::move(tls)) {
+    if (tls_) stream_.emplace(socket_, tls_->context());
+  }
+
+  /// The socket itself; on a TLS connection for what concerns TCP only.
+  [[nodiscard]] StrandSocket& socket() { return socket_; }
+  [[nodiscard]] auto executor() { return socket_.get_executor(); }
+  [[nodiscard]] bool is_tls() const { return stream_.has_value(); }
+
+  /// TLS only. After it, `admits_peer()` tells whether the client is one of those allowed.
+  template <class Done>
+  void async_handshake(Done done) {
+    stream_->async_handshake(boost::asio::ssl::stream_base::server, std::move(done));
+  }
+  [[nodiscard]] bool admits_peer() { return tls_->admits(stream_->native_handle()); }
+
+  template <class Done>
+  void async_read_some(boost::asio::mutable_buffer into, Done done) {
+    stream_ ? stream_->async_read_some(into, std::move(done))
+            : socket_.async_read_some(into, std::move(done));
+  }
+  template <class Buffers, class Done>
+  void async_write(const Buffers& buffers, Done done) {
+    stream_ ? boost::asio::async_write(*stream_, buffers, std::move(done))
+            : boost::asio::async_write(socket_, buffers, std::move(done));
+  }
+  /// What the kernel takes at once, without waiting. Of TLS nothing: its records have to be written
+  /// to their end.
+  template <class Buffers>
+  std::size_t write_some(const Buffers& buffers, ErrorCode& error) {
+    error = {};
+    return stream_ ? 0 : socket_.write_some(buffers, error);
+  }
+  /// TLS only: says that nothing more is said, and waits until the peer has said so too.
+  template <class Done>
+  void async_shutdown(Done done) {
+    stream_->async_shutdown(std::move(done));
+  }
+
+ private:
+  StrandSocket socket_;
+  std::shared_ptr<TlsServer> tls_;  ///< before the stream, which is made of it
+  std::optional<boost::asio::ssl::stream<StrandSocket&>> stream_;
+};
+
+}  // namespace optipod::http
