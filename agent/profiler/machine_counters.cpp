@@ -3,7 +3,9 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <iterator>
 #include <system_error>
 #include <utility>
 
@@ -30,6 +32,7 @@ std::string host_snmp(const std::string& proc) {
 MachineCounters::MachineCounters(bool whole_machine, std::string proc)
     : whole_machine_(whole_machine), proc_(std::move(proc)) {
   if (!whole_machine_) return;
+  loadavg_ = KeptFile(proc_ + "/loadavg");
   if (const std::string path = host_snmp(proc_); !path.empty()) snmp_ = KeptFile(path);
 }
 
@@ -41,6 +44,14 @@ void MachineCounters::sample(shm::NodeRecord& node) {
     node.page_faults = page_faults_(memory->page_faults);
     node.memory_allocated_bytes = allocated_(memory->pages_allocated * page_bytes);
     node.valid |= shm::kValidVmEvents;
+  }
+  // Not kept open, either: the numbers of all interrupts are in it.
+  const auto tasks = parse_task_counts(read_file(proc_ + "/stat"));
+  if (const auto load = parse_loadavg(loadavg_.read()); load && tasks) {
+    std::copy(std::begin(load->milli), std::end(load->milli), node.load_average_milli);
+    node.tasks_runnable = tasks->runnable;
+    node.tasks_blocked = tasks->blocked;
+    node.valid |= shm::kValidLoad;
   }
   if (const auto tcp = parse_snmp_tcp(snmp_.read())) {
     // The kernel counts as sent what is sent for the first time.

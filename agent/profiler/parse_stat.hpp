@@ -47,6 +47,18 @@ struct VmStat {
 };
 std::optional<VmStat> parse_vmstat(std::string_view text);
 
+/// /proc/loadavg, in thousandths.
+struct LoadAverage {
+  std::uint64_t milli[3];  ///< of 1, 5 and 15 minutes
+};
+std::optional<LoadAverage> parse_loadavg(std::string_view text);
+
+/// The procs_* lines of /proc/stat.
+struct TaskCounts {
+  std::uint64_t runnable, blocked;
+};
+std::optional<TaskCounts> parse_task_counts(std::string_view text);
+
 /// The Tcp lines of /proc/net/snmp. The kernel counts a segment that is sent again only as that.
 struct TcpSegments {
   std::uint64_t sent_first, retransmitted;
