@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
 //
-// Everything OptiPod knows about the CPU scheduler, from one program on sched_switch: how long the
-// task that comes had to wait, who preempted the task that goes, and how it went.
+// Everything OptiPod knows about the CPU scheduler. From one program on sched_switch: how long the
+// task that comes had to wait, and how much of that its own quota's fault was; who preempted the
+// task that goes, and how it went. From another on sched_migrate_task: who is moved about.
 //
 // There are no wakeup hooks and no start times of our own: the scheduler stamps every enqueue in
 // sched_info.last_queued, with the run queue's clock. See dispatched_at() for its one weakness.
@@ -10,9 +11,10 @@
 #include <bpf/bpf_tracing.h>
 
 const volatile __u32 cpu_count = 1;
-const volatile bool use_storage = false;     // slots from cgroup storage, else from the table
-const volatile bool measure_wait = false;    // this kernel has sched_info and a reachable run queue
-const volatile bool state_argument = false;  // sched_switch passes prev_state (Linux 5.18)
+const volatile bool use_storage = false;   // slots from cgroup storage, else from the table
+const volatile bool measure_wait = false;  // this kernel has sched_info and a reachable run queue
+const volatile bool split_throttled = false;  // quotas can be seen
+const volatile bool state_argument = false;   // sched_switch passes prev_state (Linux 5.18)
 
 struct {
   __uint(type, BPF_MAP_TYPE_CGRP_STORAGE);
@@ -31,10 +33,28 @@ struct {
 
 struct {
   __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(map_flags, BPF_F_MMAPABLE);
   __uint(max_entries, 1);  // cpu_count
   __type(key, __u32);
-  __type(value, struct RunClock);
-} run_clocks SEC(".maps");
+  __type(value, struct CpuState);
+} cpu_states SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, kThrottleMarks);  // * cpu_count
+  __type(key, __u32);
+  __type(value, struct ThrottleMark);
+} throttle_marks SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(max_entries, 2 * kPairs);  // * cpu_count
+  __type(key, __u32);
+  __type(value, struct Pair);
+} pairs SEC(".maps");
+
+__u64 pair_generation = 0;  // the agent counts it up; its lowest bit says which set is filled
 
 enum {
   kStandingNs = 1000,  // a wait this short on the run queue's clock may be one it slept through
@@ -70,8 +90,7 @@ static __always_inline bool is_running(struct task_struct* task, bool direct) {
   return FIELD(direct, old, state) == 0;
 }
 
-/// When the task that comes was dispatched, on its run queue's clock. The run queue is reached
-/// through the task, which is on it whatever its class.
+/// When the task that comes was dispatched, on its run queue's clock, which says `rq_now`.
 ///
 /// That clock was brought up to date when this switch began, unless a wakeup that preempts had just
 /// done so: then it stands where it stood when the task was queued, and the wait seems to be
@@ -81,12 +100,8 @@ static __always_inline bool is_running(struct task_struct* task, bool direct) {
 /// the clock does not stand: where a task blocks and leaves the CPU idle (`exact`) the update was
 /// just now; elsewhere the minimum relaxes by 1/1024 of the time that passed, twice as fast as the
 /// kernel slews the monotonic clock against the hardware's.
-static __always_inline __u64 dispatched_at(struct task_struct* task, __u64 queued, __u32 cpu,
-                                           bool exact, bool was_idle, bool direct) {
-  const __u64 rq_now =
-      direct ? task->se.cfs_rq->rq->clock : BPF_CORE_READ(task, se.cfs_rq, rq, clock);
-  struct RunClock* clock = bpf_map_lookup_elem(&run_clocks, &cpu);
-  if (!clock) return rq_now;
+static __always_inline __u64 dispatched_at(struct CpuState* clock, __u64 rq_now, __u64 queued,
+                                           bool exact, bool was_idle) {
   const __u64 passed = rq_now - clock->at_ns;
   const bool stands = queued != 0 && rq_now - queued < kStandingNs;
   if (!stands && passed < kLookNs) return rq_now;
@@ -100,7 +115,53 @@ static __always_inline __u64 dispatched_at(struct task_struct* task, __u64 queue
   return now - (__u64)behind;
 }
 
-static __always_inline void count_wait(struct CpuSlot* slot, __u64 queued, __u64 now) {
+/// How long the group whose run queue this is was throttled on this CPU ever, its ancestors'
+/// throttling included.
+static __always_inline __u64 throttled_total(struct cfs_rq* queue, bool direct) {
+  if (bpf_core_field_exists(queue->throttled_clock_self_time))
+    return FIELD(direct, queue, throttled_clock_self_time);
+  if (bpf_core_field_exists(queue->throttled_clock_pelt_time))
+    return FIELD(direct, queue, throttled_clock_pelt_time);
+  struct cfs_rq___task* old = (void*)queue;
+  return BPF_CORE_READ(old, throttled_clock_task_time);
+}
+
+/// The task's run queue as a number: the verifier lets nobody calculate with pointers.
+static __always_inline __u64 queue_number(struct task_struct* task) {
+  __u64 number = 0;
+  bpf_probe_read_kernel(&number, sizeof(number), &task->se.cfs_rq);
+  return number;
+}
+
+static __always_inline struct ThrottleMark* throttle_mark(__u64 queue, __u32 cpu) {
+  // The queues are large objects: their lowest bits are all alike.
+  const __u32 place = ((__u32)(queue >> 6) * 0x9e3779b1u >> 16) & (kThrottleMarks - 1);
+  const __u32 index = cpu * kThrottleMarks + place;
+  return bpf_map_lookup_elem(&throttle_marks, &index);
+}
+
+static __always_inline bool of_quota(struct task_struct* task, bool direct) {
+  return FIELD(direct, task, prio) >= 100;  // the others run on although the group is throttled
+}
+
+/// Whether the task had to go because its group's quota, or an ancestor's, is used up: the kernel
+/// throttles the group before it switches, and no task of it is chosen again until that is over.
+static __always_inline bool throttled_away(struct task_struct* task, struct cfs_rq* queue,
+                                           __u64 rq_now, __u32 cpu, bool direct) {
+  if (FIELD(direct, queue, throttle_count) <= 0 || !of_quota(task, direct)) return false;
+  const __u64 number = queue_number(task);
+  struct ThrottleMark* mark = throttle_mark(number, cpu);
+  __u64 start = 0;
+  if (bpf_core_field_exists(queue->throttled_clock_self))
+    start = FIELD(direct, queue, throttled_clock_self);
+  if (start == 0 || start > rq_now) start = rq_now;
+  if (mark) mark_throttled(mark, number, throttled_total(queue, direct), start);
+  return true;
+}
+
+static __always_inline void count_wait(struct CpuSlot* slot, struct task_struct* task,
+                                       struct cfs_rq* queue, __u64 queued, __u64 now, __u32 cpu,
+                                       bool direct) {
   if (queued == 0) return;  // preempted while falling asleep: the scheduler has no stamp either
   if (now < queued) {
     slot->discarded++;
@@ -109,6 +170,87 @@ static __always_inline void count_wait(struct CpuSlot* slot, __u64 queued, __u64
   const __u64 wait = now - queued;
   slot->runqueue_wait.bucket[bucket_of(wait)]++;
   slot->runqueue_wait.sum_ns += wait;
+  if (!split_throttled) return;
+  const __u64 total = throttled_total(queue, direct);
+  if (total == 0 || !of_quota(task, direct)) return;
+  const __u64 number = queue_number(task);
+  struct ThrottleMark* mark = throttle_mark(number, cpu);
+  const __u64 part = mark ? throttled_part(mark, number, total, queued, now) : 0;
+  if (part == 0) return;
+  slot->throttled_wait_ns += part;
+  slot->throttled_waits++;
+}
+
+/// Where the pair stands in the set that is being filled; kNoSlot when there is no room for it.
+static __noinline __u32 find_pair(__u32 cpu, __u32 generation, __u32 victim, __u32 aggressor) {
+  const __u32 first = ((generation & 1) * cpu_count + cpu) * kPairs;
+  const __u32 start = (victim * 0x9e3779b1u + aggressor * 0x85ebca6bu) >> 16;
+#pragma clang loop unroll(disable)
+  for (__u32 i = 0; i < kPairProbes; i++) {
+    const __u32 index = first + ((start + i) & (kPairs - 1));
+    struct Pair* pair = bpf_map_lookup_elem(&pairs, &index);
+    if (!pair) break;
+    if (pair->victim == 0) {
+      pair->aggressor = aggressor;
+      pair->victim = victim;
+      return index;
+    }
+    if (pair->victim == victim && pair->aggressor == aggressor) return index;
+  }
+  return kNoSlot;
+}
+
+static __always_inline void begin_preemption(struct CpuState* state, __u32 cpu, __u32 victim,
+                                             __u32 aggressor, __u64 rq_now) {
+  const __u64 generation = *(volatile __u64*)&pair_generation;
+  const __u32 index = find_pair(cpu, generation, victim, aggressor);
+  struct Pair* pair = bpf_map_lookup_elem(&pairs, &index);
+  if (!pair) {
+    state->pairs_untold++;
+    return;
+  }
+  pair->preemptions++;
+  if (rq_now == 0) return;
+  state->victim = victim;
+  state->since_ns = rq_now;
+  state->generation = generation;
+  state->pair = index;
+}
+
+/// The task that took the CPU from another goes. When the agent has begun a new generation
+/// meanwhile, how long it ran is dropped: by the time that is read the slots may be others'.
+static __always_inline void end_preemption(struct CpuState* state, __u64 rq_now) {
+  if (state->victim == 0) return;
+  state->victim = 0;
+  if (*(volatile __u64*)&pair_generation != state->generation || rq_now <= state->since_ns) return;
+  const __u32 index = state->pair;
+  struct Pair* pair = bpf_map_lookup_elem(&pairs, &index);
+  if (pair) pair->taken_ns += rq_now - state->since_ns;
+}
+
+/// The task that goes, for which `to_slot`'s comes.
+static __always_inline void count_leave(struct CpuState* state, struct task_struct* prev,
+                                        struct task_struct* next, __u32 from_slot, __u32 to_slot,
+                                        bool involuntary, bool same_cgroup, __u64 rq_now, __u32 cpu,
+                                        bool direct) {
+  struct CpuSlot* slot = counters(from_slot, cpu);
+  if (!slot) return;
+  slot->switches[involuntary ? 1 : 0]++;
+  if (!involuntary) return;
+  if (split_throttled) {
+    struct cfs_rq* queue = FIELD(direct, prev, se.cfs_rq);
+    if (throttled_away(prev, queue, rq_now, cpu, direct)) {
+      slot->throttled_switches++;
+      return;
+    }
+  }
+  if (FIELD(direct, next, pid) == 0) return;
+  // One slot may hold a whole subtree, which is then one party; the catch-alls are not.
+  const bool same = same_cgroup || (from_slot == to_slot && from_slot > kSlotNodeOther);
+  const bool system = FIELD(direct, next, flags) & PF_KTHREAD;
+  slot->preemptions[system ? 2 : same ? 0 : 1]++;
+  if (!system && !same && from_slot > kSlotNodeOther)
+    begin_preemption(state, cpu, from_slot, to_slot, rq_now);
 }
 
 /// `preempt` means preempted whatever the state; a task that goes while runnable was preempted,
@@ -117,32 +259,32 @@ static __always_inline int on_switch(bool preempt, struct task_struct* prev,
                                      struct task_struct* next, bool runnable, bool direct) {
   const __u32 cpu = bpf_get_smp_processor_id();
   if (cpu >= cpu_count) return 0;
+  struct CpuState* state = bpf_map_lookup_elem(&cpu_states, &cpu);
+  if (!state) return 0;
   const bool prev_idle = FIELD(direct, prev, pid) == 0;
   const bool next_idle = FIELD(direct, next, pid) == 0;
   struct cgroup* from = cgroup_of(prev, direct);
   struct cgroup* to = cgroup_of(next, direct);
+  // The run queue is reached through the task, which is on it whatever its class.
+  struct cfs_rq* queue = NULL;
+  __u64 rq_now = 0;
+  if (measure_wait) {
+    queue = FIELD(direct, next, se.cfs_rq);
+    rq_now = direct ? queue->rq->clock : BPF_CORE_READ(queue, rq, clock);
+    end_preemption(state, rq_now);
+  }
 
   const __u32 to_slot = next_idle ? kSlotOutside : slot_of(to, direct);
-  __u32 from_slot = to_slot;
   if (!prev_idle) {
-    if (next_idle || from != to) from_slot = slot_of(from, direct);
-    struct CpuSlot* slot = counters(from_slot, cpu);
-    if (slot) {
-      const bool involuntary = preempt || runnable;
-      slot->switches[involuntary ? 1 : 0]++;
-      if (involuntary && !next_idle) {
-        // One slot may hold a whole subtree, which is then one party; the catch-alls are not.
-        const bool same = from == to || (from_slot == to_slot && from_slot > kSlotNodeOther);
-        const bool system = FIELD(direct, next, flags) & PF_KTHREAD;
-        slot->preemptions[system ? 2 : same ? 0 : 1]++;
-      }
-    }
+    const __u32 from_slot = next_idle || from != to ? slot_of(from, direct) : to_slot;
+    count_leave(state, prev, next, from_slot, to_slot, preempt || runnable, from == to, rq_now, cpu,
+                direct);
   }
   if (measure_wait) {
     const __u64 queued = next_idle ? 0 : FIELD(direct, next, sched_info.last_queued);
-    const __u64 now = dispatched_at(next, queued, cpu, next_idle && !preempt, prev_idle, direct);
+    const __u64 now = dispatched_at(state, rq_now, queued, next_idle && !preempt, prev_idle);
     struct CpuSlot* slot = next_idle ? NULL : counters(to_slot, cpu);
-    if (slot) count_wait(slot, queued, now);
+    if (slot) count_wait(slot, next, queue, queued, now, cpu, direct);
   }
   return 0;
 }
@@ -159,6 +301,25 @@ int switch_raw(__u64* ctx) {
   struct task_struct* prev = (void*)ctx[1];
   const bool runnable = state_argument ? (__u32)ctx[3] == 0 : is_running(prev, false);
   return on_switch((bool)ctx[0], prev, (void*)ctx[2], runnable, false);
+}
+
+/// Charged to the task that is moved. Whoever runs here is the one that moves it.
+static __always_inline int on_migrate(struct task_struct* task, bool direct) {
+  const __u32 cpu = bpf_get_smp_processor_id();
+  if (cpu >= cpu_count) return 0;
+  struct CpuSlot* slot = counters(slot_of(cgroup_of(task, direct), direct), cpu);
+  if (slot) slot->migrations++;
+  return 0;
+}
+
+SEC("tp_btf/sched_migrate_task")
+int migrate_btf(__u64* ctx) {
+  return on_migrate((void*)ctx[0], true);
+}
+
+SEC("raw_tp/sched_migrate_task")
+int migrate_raw(__u64* ctx) {
+  return on_migrate((void*)ctx[0], false);
 }
 
 char LICENSE[] SEC("license") = "GPL";

@@ -106,8 +106,16 @@ struct rq {
   __u64 clock;
 };
 
-struct cfs_rq {
+struct cfs_rq {  // the throttle members: CONFIG_CFS_BANDWIDTH
   struct rq* rq;
+  int throttle_count;               // of itself and its ancestors, how many are throttled
+  __u64 throttled_clock_self;       // 6.6: since when on the run queue's clock, 0: not now
+  __u64 throttled_clock_self_time;  // 6.6: for how long until now, by that clock
+  __u64 throttled_clock_pelt_time;  // 5.18: the same by the load average's clock
+};
+
+struct cfs_rq___task {
+  __u64 throttled_clock_task_time;  // before 5.18: the same by the clock without interrupts
 };
 
 struct sched_entity {
@@ -129,6 +137,7 @@ struct task_struct {
   unsigned int __state;  // 5.14
   unsigned int flags;
   int pid;
+  int prio;  // 100 and up: not of a real-time class
   struct sched_entity se;
   struct sched_info sched_info;
   struct css_set* cgroups;

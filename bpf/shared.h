@@ -9,13 +9,15 @@
 #include <cstddef>
 #include <cstdint>
 #define OPTIPOD_ASSERT static_assert
-#define OPTIPOD_FN [[nodiscard]] constexpr
+#define OPTIPOD_LOOP
+#define OPTIPOD_FN constexpr
 namespace optipod::bpf {
 using U64 = std::uint64_t;
 using U32 = std::uint32_t;
 using U16 = std::uint16_t;
 #else
 #define OPTIPOD_ASSERT _Static_assert
+#define OPTIPOD_LOOP _Pragma("clang loop unroll(disable)")  // the verifier walks every path
 #define OPTIPOD_FN static inline __attribute__((always_inline))
 typedef __u64 U64;
 typedef __u32 U32;
@@ -37,6 +39,11 @@ enum {
   kMaxReclaims = 4096,     // tasks timed in reclaim at once
   kTaskWords = 6,          // of struct TaskSlot
   kDropReasonCount = 256,  // enum skb_drop_reason; the last: any above, and other subsystems'
+  kThrottleMarks = 128,    // task groups per CPU whose throttled times are remembered
+  kThrottleIntervals = 4,  // and how many times of each
+  kPairs = 256,            // pairs of slots per CPU and generation
+  kSoftirqs = 10,          // vectors, as shm::kSoftirqVectors
+  kPairProbes = 8,         // longest search among them
 };
 
 #define OPTIPOD_EMPTY_ID 0ull      // slot table: never used
@@ -54,7 +61,9 @@ struct CpuSlot {
   U64 preemptions[3];  // by itself, another, the system: as shm::PreemptedBy
   U64 switches[2];     // voluntary, involuntary: as shm::SwitchKind
   U64 discarded;
-  U64 padding;
+  U64 throttled_wait_ns, throttled_waits, throttled_switches;  // as shm::SchedulerStats; likewise:
+  U64 migrations;                                              // made by this CPU, wherever to
+  U64 padding[5];
 };
 
 /// Counters of one slot (or disk) on one shard. Completion comes in interrupts, on any CPU, so
@@ -66,11 +75,57 @@ struct BlockSlot {
   U64 finished[kOperationCount];
 };
 
-/// How far this CPU's run-queue clock is behind the monotonic clock. One cache line per CPU.
-struct RunClock {
-  U64 behind_ns;  // two's complement: may be negative
-  U64 at_ns;      // when that was seen; 0: never
-  U64 padding[6];
+/// What is known of one CPU from switch to switch. One cache line.
+struct CpuState {
+  U64 behind_ns;     // its run queue's clock, of the monotonic clock; two's complement
+  U64 at_ns;         // when that was seen; 0: never
+  U32 victim;        // slot whose task had to make way for the one that runs; 0: none
+  U32 pair;          // where theirs is among the pairs
+  U64 since_ns;      // when, on the run queue's clock
+  U64 generation;    // of the pairs, then
+  U64 pairs_untold;  // preemptions for which there was no room among the pairs
+  U64 padding[2];
+};
+
+/// How often a task of one slot made way for one of another, and how long that one ran. Two sets
+/// ("generations") per CPU take turns: the programs fill one while the agent empties the other,
+/// after a whole tick without new entries.
+struct Pair {
+  U32 victim;  // 0: free
+  U32 aggressor;
+  U64 preemptions;
+  U64 taken_ns;
+};
+
+/// Interrupts of one CPU; written only by it. Two cache lines.
+struct IrqCpu {
+  U64 softirq_ns[kSoftirqs];
+  U64 hardirq_ns;
+  U64 softirq_since;  // 0: none runs, or it began before we were there
+  U64 hardirq_since;
+  U64 hardirq_inside_ns;  // that came into this softirq
+  U64 softirq_vector;
+  U64 padding;
+};
+
+/// How long they ran while a slot's task had the CPU. Two words, because the one interrupts the
+/// other's program.
+struct IrqStolen {
+  U64 softirq_ns, hardirq_ns;
+};
+
+struct Interval {
+  U64 start, end;
+};
+
+/// When a task group was throttled on one CPU, by its run queue there. Times are those of the run
+/// queue's clock.
+struct ThrottleMark {
+  U64 queue;     // address of the group's cfs_rq
+  U64 total_ns;  // its throttled time when last seen
+  U64 since;     // a task had to go then, and no end has been seen; 0: none had
+  U64 count;     // of intervals ever seen
+  struct Interval last[kThrottleIntervals];  // the newest of them, [count % kThrottleIntervals]
 };
 
 /// Slot table: open addressing, linear search of at most kSlotProbes entries, written by the agent
@@ -162,6 +217,58 @@ OPTIPOD_FN U32 bucket_of(U64 duration_ns) {
   return v ? (r + 1) & (kBuckets - 1) : 0;  // the mask for verifiers that lose track of r (6.1)
 }
 
+/// Begins anew when the mark is another group's.
+OPTIPOD_FN int adopt_mark(struct ThrottleMark* mark, U64 queue, U64 total_ns) {
+  if (mark->queue == queue) return 0;
+  mark->queue = queue;
+  mark->total_ns = total_ns;
+  mark->since = 0;
+  mark->count = 0;
+  OPTIPOD_LOOP
+  for (U32 i = 0; i < kThrottleIntervals; i++) mark->last[i].start = mark->last[i].end = 0;
+  return 1;
+}
+
+/// Notes what came to the group's throttled time. The kernel keeps no times of intervals, so what
+/// came since the last look is taken as one, which began when a task was put off the CPU for it,
+/// or (nobody was running) ended just now.
+OPTIPOD_FN int note_throttled(struct ThrottleMark* mark, U64 total_ns, U64 now) {
+  if (mark->total_ns == total_ns) return 0;
+  const U64 amount = total_ns - mark->total_ns;
+  const U64 start = mark->since ? mark->since : now > amount ? now - amount : 0;
+  struct Interval* interval = &mark->last[mark->count & (kThrottleIntervals - 1)];
+  interval->start = start;
+  interval->end = start + amount < now ? start + amount : now;
+  mark->count++;
+  mark->since = 0;
+  mark->total_ns = total_ns;
+  return 1;
+}
+
+/// A task of the group has to go because the quota is used up, since `start`.
+OPTIPOD_FN int mark_throttled(struct ThrottleMark* mark, U64 queue, U64 total_ns, U64 start) {
+  if (!adopt_mark(mark, queue, total_ns)) note_throttled(mark, total_ns, start);
+  mark->since = start;
+  return 1;
+}
+
+/// How much of a task's wait, from `queued` to `now`, its group was throttled; `total_ns`: how long
+/// it ever was on this CPU. The first look at a group only remembers, and what is older than the
+/// remembered intervals is left out: rather too little than contention taken for a quota's fault.
+OPTIPOD_FN U64 throttled_part(struct ThrottleMark* mark, U64 queue, U64 total_ns, U64 queued,
+                              U64 now) {
+  if (adopt_mark(mark, queue, total_ns)) return 0;
+  note_throttled(mark, total_ns, now);
+  U64 sum = 0;
+  OPTIPOD_LOOP
+  for (U32 i = 0; i < kThrottleIntervals; i++) {
+    const U64 from = mark->last[i].start > queued ? mark->last[i].start : queued;
+    const U64 to = mark->last[i].end < now ? mark->last[i].end : now;
+    if (to > from) sum += to - from;
+  }
+  return sum < now - queued ? sum : now - queued;
+}
+
 /// Where the search for a cgroup starts in a table of 2^bits entries.
 OPTIPOD_FN U32 slot_hash(U64 cgroup_id, U32 bits) {
   return (U32)((cgroup_id * 0x9e3779b97f4a7c15ull) >> (64 - bits));
@@ -176,9 +283,13 @@ OPTIPOD_FN U32 operation_of(U32 operation) {
 }
 
 OPTIPOD_ASSERT(sizeof(struct HistogramWords) == 33 * 8, "as shm::Histogram");
-OPTIPOD_ASSERT(sizeof(struct CpuSlot) == 320, "five cache lines");
+OPTIPOD_ASSERT(sizeof(struct CpuSlot) == 384, "six cache lines");
 OPTIPOD_ASSERT(sizeof(struct BlockSlot) == 576, "nine cache lines");
-OPTIPOD_ASSERT(sizeof(struct RunClock) == 64, "one cache line");
+OPTIPOD_ASSERT(sizeof(struct CpuState) == 64, "one cache line");
+OPTIPOD_ASSERT(sizeof(struct IrqCpu) == 128, "two cache lines");
+OPTIPOD_ASSERT(sizeof(struct IrqStolen) == 16, "no padding");
+OPTIPOD_ASSERT(sizeof(struct Pair) == 24, "no padding");
+OPTIPOD_ASSERT(sizeof(struct ThrottleMark) == 96, "no padding");
 OPTIPOD_ASSERT(sizeof(struct SlotEntry) == 16, "no padding");
 OPTIPOD_ASSERT(sizeof(struct Inflight) == 16, "no padding");
 OPTIPOD_ASSERT(sizeof(struct MemorySlot) == 2 * 33 * 8 + 8, "no padding");

@@ -30,6 +30,7 @@ class Series {
 
   void value(std::uint64_t value) { page_.sample(labels_, nullptr, value); }
   void seconds(std::uint64_t ns) { page_.sample_seconds(labels_, nullptr, ns); }
+  void thousandths(std::uint64_t milli) { seconds(milli * 1'000'000); }
   void histogram(const shm::Histogram& h) { page_.histogram(labels_, nullptr, h); }
 
   /// One series for each label.

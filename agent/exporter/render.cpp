@@ -2,6 +2,8 @@
 #include "agent/exporter/render.hpp"
 
 #include <algorithm>
+#include <array>
+#include <map>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -52,20 +54,53 @@ std::size_t keep_unique(std::vector<Row<Record>>& rows, Better better) {
   return hidden;
 }
 
+void append_names(std::string& labels, const std::array<std::string_view, 3>& keys,
+                  const ContainerRecord& record) {
+  text::append_label(labels, keys[0], view(record.namespace_));
+  text::append_label(labels, keys[1], view(record.pod));
+  text::append_label(labels, keys[2], view(record.container));
+}
+
 std::size_t collect(const shm::Tick& tick, std::vector<Row<ContainerRecord>>& rows) {
   rows.resize(tick.containers.size());
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const ContainerRecord& record = tick.containers[i];
     std::string& labels = rows[i].labels;
     labels.clear();
-    text::append_label(labels, "namespace", view(record.namespace_));
-    text::append_label(labels, "pod", view(record.pod));
-    text::append_label(labels, "container", view(record.container));
+    append_names(labels, {"namespace", "pod", "container"}, record);
     rows[i].record = &record;
   }
   return keep_unique(rows, [](const ContainerRecord& a, const ContainerRecord& b) {
     return std::pair(a.first_tick, a.cgroup_id) > std::pair(b.first_tick, b.cgroup_id);
   });
+}
+
+/// Pairs of containers, by the names that the tick has for them.
+std::size_t render_neighbours(Page& page, const View& how, const shm::Tick& tick) {
+  using Identity = std::pair<std::uint64_t, std::uint64_t>;
+  static constexpr ContainerRecord kNobody{};
+  std::map<Identity, const ContainerRecord*> containers;
+  for (const ContainerRecord& record : tick.containers)
+    containers.emplace(Identity(record.cgroup_id, record.first_tick), &record);
+  std::vector<Row<shm::NeighbourRecord>> rows;
+  for (const shm::NeighbourRecord& record : tick.neighbours) {
+    const auto victim = containers.find({record.victim_cgroup_id, record.victim_first_tick});
+    if (victim == containers.end()) continue;
+    const auto by = containers.find({record.aggressor_cgroup_id, record.aggressor_first_tick});
+    auto& row = rows.emplace_back();
+    append_names(row.labels, {"namespace", "pod", "container"}, *victim->second);
+    append_names(row.labels, {"by_namespace", "by_pod", "by_container"},
+                 by == containers.end() ? kNobody : *by->second);
+    row.record = &record;
+  }
+  const std::size_t hidden =
+      keep_unique(rows, [](const shm::NeighbourRecord& a, const shm::NeighbourRecord& b) {
+        return std::pair(a.victim_first_tick, a.preemptions) >
+               std::pair(b.victim_first_tick, b.preemptions);
+      });
+  if ((tick.node.valid & shm::kValidNeighbours) == 0) rows.clear();
+  write<shm::NeighbourRecord>(page, how, neighbour_families(), rows);
+  return hidden;
 }
 
 std::size_t render_devices(Page& page, const View& how, const shm::Tick& tick) {
@@ -159,6 +194,7 @@ std::size_t Renderer::render(const shm::Tick& tick, const View& view, std::strin
   hidden += render_devices(page, view, tick);
   hidden += collect(tick, containers_);
   write<ContainerRecord>(page, view, container_families(), containers_);
+  hidden += render_neighbours(page, view, tick);
   hidden += render_features(page, view, tick.agent);
   hidden += render_programs(page, view, tick.agent);
   write_one(page, view, agent_families(), tick);

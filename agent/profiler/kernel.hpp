@@ -39,13 +39,29 @@ struct SlotValues {
   shm::MemoryStats memory{};
   shm::FileStats files{};
   shm::TcpStats tcp{};
+  shm::SchedulerStats scheduler{};
+  std::uint64_t irq_stolen_ns = 0;
+};
+
+/// Interrupts on the CPUs that count.
+struct InterruptValues {
+  std::uint64_t softirq_ns[shm::kSoftirqVectors] = {};
+  std::uint64_t hardirq_ns = 0;
+};
+
+/// Tasks of one slot that had to make way for tasks of another.
+struct PairCount {
+  Slot victim = kNodeOther, aggressor = kNodeOther;
+  std::uint64_t preemptions = 0;
+  std::uint64_t taken_ns = 0;  ///< how long those ran then, up to the next switch
 };
 
 /// The shm::Valid bits of SlotValues.
 inline constexpr std::uint64_t kSlotValid =
     shm::kValidRunqueueWait | shm::kValidPreemptions | shm::kValidSwitches | shm::kValidBlockIo |
     shm::kValidReclaimStall | shm::kValidOomKills | shm::kValidPageFaults | shm::kValidFiles |
-    shm::kValidTcpRetransmits | shm::kValidTcp;
+    shm::kValidTcpRetransmits | shm::kValidTcp | shm::kValidThrottledWait | shm::kValidMigrations |
+    shm::kValidIrqStolen;
 
 /// Values the kernel keeps per cgroup, read by the cgroup iterator.
 struct CgroupValues {
@@ -100,6 +116,12 @@ class Kernel {
   [[nodiscard]] SlotValues slot_values(Slot slot) const;
   /// Sum over all slots that belong to the node: every slot for root "/", all but kOutside else.
   [[nodiscard]] SlotValues node_values() const;
+  [[nodiscard]] InterruptValues interrupts() const;
+  /// What was counted between the two calls before this one, per pair of slots: call it once a
+  /// tick, before slots are reset, so that slots still mean what they meant then.
+  void take_pairs(std::vector<PairCount>& out);
+  /// Preemptions by another slot that no pair could be counted for, for want of room.
+  [[nodiscard]] std::uint64_t pairs_untold() const;
   /// Devices that had I/O charged to the node.
   [[nodiscard]] std::vector<Device> devices() const;
 

@@ -20,6 +20,9 @@ class RealKernel final : public KernelSource {
   void take_up() override { kernel_.take_up(); }
   SlotValues slot_values(Slot slot) const override { return kernel_.slot_values(slot); }
   SlotValues node_values() const override { return kernel_.node_values(); }
+  InterruptValues interrupts() const override { return kernel_.interrupts(); }
+  void take_pairs(std::vector<PairCount>& out) override { kernel_.take_pairs(out); }
+  std::uint64_t pairs_untold() const override { return kernel_.pairs_untold(); }
   std::vector<Device> devices() const override { return kernel_.devices(); }
   int made_fd() const override { return kernel_.made_fd(); }
   int take_made() override { return kernel_.take_made(); }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
 #include <system_error>
 #include <utility>
 
@@ -31,6 +32,7 @@ std::string host_snmp(const std::string& proc) {
 MachineCounters::MachineCounters(bool whole_machine, std::string proc)
     : whole_machine_(whole_machine), proc_(std::move(proc)) {
   if (!whole_machine_) return;
+  loadavg_ = KeptFile(proc_ + "/loadavg");
   if (const std::string path = host_snmp(proc_); !path.empty()) snmp_ = KeptFile(path);
 }
 
@@ -52,6 +54,14 @@ void MachineCounters::sample(shm::NodeRecord& node) {
       node.memory.oom_kills = oom_kills_(*memory->oom_kills);
       node.valid |= shm::kValidOomKills;
     }
+  }
+  // Not kept open, either: the numbers of all interrupts are in it.
+  const auto tasks = parse_task_counts(read_file(proc_ + "/stat"));
+  if (const auto load = parse_loadavg(loadavg_.read()); load && tasks) {
+    std::copy(std::begin(load->milli), std::end(load->milli), node.load_average_milli);
+    node.tasks_runnable = tasks->runnable;
+    node.tasks_blocked = tasks->blocked;
+    node.valid |= shm::kValidLoad;
   }
   if (const auto tcp = parse_snmp_tcp(snmp_.read())) {
     // The kernel counts as sent what is sent for the first time.

@@ -26,7 +26,7 @@ class MachineCounters {
  private:
   bool whole_machine_;
   std::string proc_;
-  KeptFile snmp_;
+  KeptFile snmp_, loadavg_;
   Since page_faults_, minor_faults_, major_faults_, oom_kills_, allocated_, sent_, retransmitted_;
 };
 

@@ -170,6 +170,33 @@ std::optional<std::uint64_t> parse_oom_kills(std::string_view text) {
   return std::nullopt;
 }
 
+std::optional<LoadAverage> parse_loadavg(std::string_view text) {
+  LoadAverage load{};
+  auto line = take_line(text);
+  for (std::uint64_t& milli : load.milli) {
+    const auto word = take_word(line);  // always two decimals
+    const auto point = word.find('.');
+    if (point == std::string_view::npos || word.size() != point + 3) return std::nullopt;
+    const auto whole = number(word.substr(0, point));
+    const auto hundredths = number(word.substr(point + 1));
+    if (!whole || !hundredths) return std::nullopt;
+    milli = *whole * 1000 + *hundredths * 10;
+  }
+  return load;
+}
+
+std::optional<TaskCounts> parse_task_counts(std::string_view text) {
+  std::optional<std::uint64_t> runnable, blocked;
+  while (!text.empty() && !(runnable && blocked)) {
+    auto line = take_line(text);
+    const auto key = take_word(line);
+    if (key == "procs_running") runnable = number(take_word(line));
+    if (key == "procs_blocked") blocked = number(take_word(line));
+  }
+  if (!runnable || !blocked) return std::nullopt;
+  return TaskCounts{*runnable, *blocked};
+}
+
 std::optional<TcpSegments> parse_snmp_tcp(std::string_view text) {
   while (!text.empty()) {
     auto names = take_line(text);

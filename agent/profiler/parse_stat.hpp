@@ -69,6 +69,18 @@ std::uint64_t working_set(std::uint64_t current_bytes, std::uint64_t inactive_fi
 /// oom_kill of memory.events: processes killed.
 std::optional<std::uint64_t> parse_oom_kills(std::string_view text);
 
+/// /proc/loadavg, in thousandths.
+struct LoadAverage {
+  std::uint64_t milli[3];  ///< of 1, 5 and 15 minutes
+};
+std::optional<LoadAverage> parse_loadavg(std::string_view text);
+
+/// The procs_* lines of /proc/stat.
+struct TaskCounts {
+  std::uint64_t runnable, blocked;
+};
+std::optional<TaskCounts> parse_task_counts(std::string_view text);
+
 /// The Tcp lines of /proc/net/snmp. The kernel counts a segment that is sent again only as that.
 struct TcpSegments {
   std::uint64_t sent_first, retransmitted;

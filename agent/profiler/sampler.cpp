@@ -50,6 +50,10 @@ const CgroupValues* Sampler::values_of(std::uint64_t cgroup_id) const {
 }
 
 void Sampler::sample(shm::Tick& tick) {
+  // Before slots get other names: a slot rests until the last pairs counted under the old one are
+  // in.
+  kernel_.take_pairs(pairs_);
+  neighbours_.add(pairs_);
   pool_.settle(tick_, [this](Slot slot) { kernel_.reset_slot(slot); });
   const std::uint64_t boottime = now_ns(CLOCK_BOOTTIME), realtime = now_ns(CLOCK_REALTIME);
   tick.containers.clear();
@@ -81,6 +85,7 @@ void Sampler::sample(shm::Tick& tick) {
   node_.sample(values_of(root_id_), tick.node);
   SlotValues node = kernel_.node_values();
   tick.node.cpu = node.cpu;
+  tick.node.scheduler = node.scheduler;
   // Where the kernel keeps a count for the whole machine, that is the node's.
   if ((tick.node.valid & shm::kValidPageFaults) != 0)
     std::copy_n(tick.node.memory.page_faults, shm::kFaultKinds, node.memory.page_faults);
@@ -89,7 +94,10 @@ void Sampler::sample(shm::Tick& tick) {
   tick.node.memory = node.memory;
   tick.node.files = node.files;
   tick.node.tcp = node.tcp;
-  tick.node.valid |= kernel_.valid() & kSlotValid;
+  tick.node.valid |= kernel_.valid() &
+                     ((kSlotValid & ~std::uint64_t{shm::kValidIrqStolen}) | shm::kValidNeighbours);
+  sample_interrupts(tick.node);
+  sample_neighbours(tick);
   tick.node.sampled_boottime_ns = boottime;
   tick.node.sampled_realtime_ns = realtime;
   tick.node.containers_cut = cut_;
@@ -111,6 +119,20 @@ void Sampler::look_for_new() {
   names_.refresh();
   rescan();
   looked_ = true;
+}
+
+void Sampler::sample_interrupts(shm::NodeRecord& node) const {
+  // A subtree without CPUs of its own shares them, and their interrupts are nobody's.
+  if (options_.root.path != "/" && options_.cpus.empty()) return;
+  const InterruptValues irqs = kernel_.interrupts();
+  std::copy(std::begin(irqs.softirq_ns), std::end(irqs.softirq_ns), node.softirq_ns);
+  node.hardirq_ns = irqs.hardirq_ns;
+  node.valid |= kernel_.valid() & (shm::kValidSoftirq | shm::kValidHardirq);
+}
+
+void Sampler::sample_neighbours(shm::Tick& tick) {
+  neighbours_.tell(tick.neighbours);
+  tick.node.neighbours_untold = kernel_.pairs_untold() + neighbours_.untold();
 }
 
 bool Sampler::read_values() {
@@ -198,6 +220,7 @@ void Sampler::retire(Live& live) {
   live.record.valid &= ~static_cast<std::uint64_t>(shm::kValidMemory | shm::kValidMemoryDetail |
                                                    shm::kValidMemoryLimit);
   last_records_.push_back(live.record);
+  neighbours_.drop(live.slot);
   pool_.give_back(live.slot, tick_);
 }
 
@@ -227,6 +250,7 @@ void Sampler::admit(Entry entry) {
   Live live{.entry = std::move(entry), .slot = *slot, .sampler = std::move(sampler)};
   live.record.cgroup_id = id;
   live.record.first_tick = tick_;
+  neighbours_.name(*slot, {id, tick_});
   write_identity(live);
   live_.emplace(id, std::move(live));
 }
@@ -238,6 +262,8 @@ void Sampler::read_slot(Live& live) {
   live.record.memory = values.memory;
   live.record.files = values.files;
   live.record.tcp = values.tcp;
+  live.record.scheduler = values.scheduler;
+  live.record.irq_stolen_ns = values.irq_stolen_ns;
   live.record.valid |= kernel_.valid() & kSlotValid;
 }
 

@@ -14,6 +14,7 @@
 #include "agent/profiler/discovery.hpp"
 #include "agent/profiler/entry_sampler.hpp"
 #include "agent/profiler/kernel_source.hpp"
+#include "agent/profiler/neighbours.hpp"
 #include "agent/profiler/node_sampler.hpp"
 #include "agent/profiler/pod_names.hpp"
 #include "agent/profiler/slot_pool.hpp"
@@ -37,7 +38,8 @@ class Sampler {
  public:
   Sampler(SamplerOptions options, KernelSource& kernel);
 
-  /// Replaces tick.node (except what the writer fills in), tick.containers and tick.devices.
+  /// Replaces tick.node (except what the writer fills in), tick.containers, tick.devices and
+  /// tick.neighbours.
   void sample(shm::Tick& tick);
   /// Between two ticks: gives cgroups that were made meanwhile their slots, so that what they do is
   /// theirs from now on, also of those that will be gone at the next tick.
@@ -64,6 +66,8 @@ class Sampler {
   void charge(const Entry::Member& member, Slot slot);
   void read_slot(Live& live);
   void write_identity(Live& live);
+  void sample_neighbours(shm::Tick& tick);
+  void sample_interrupts(shm::NodeRecord& node) const;
   [[nodiscard]] const CgroupValues* values_of(std::uint64_t cgroup_id) const;
 
   SamplerOptions options_;
@@ -71,6 +75,8 @@ class Sampler {
   PodNames names_;
   NodeSampler node_;
   SlotPool pool_;
+  Neighbours neighbours_;
+  std::vector<PairCount> pairs_;  // since the last tick
   std::uint64_t tick_ = 0, errors_ = 0, cut_ = 0, scanned_ = 0, retry_ = 1;
   std::uint64_t root_id_ = 0;
   std::vector<CgroupValues> values_;                      // of the iterator, this tick

@@ -13,6 +13,7 @@ std::vector<Metric> all_metrics() {
   add(node_families());
   add(device_families());
   add(container_families());
+  add(neighbour_families());
   add(feature_families());
   add(program_families());
   add(agent_families());

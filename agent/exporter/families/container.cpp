@@ -39,6 +39,15 @@ constexpr auto kLimit = std::to_array<Family<ContainerRecord>>({
      [](Series& s, const ContainerRecord& r) { s.value(r.cpu_throttled_periods); }},
 });
 
+constexpr auto kInterrupts = std::to_array<Family<ContainerRecord>>({
+    {{kContainer, Topic::kCpu, "irq_stolen_seconds_total", kCounter, "seconds", "",
+      "`softirq_*` and `irq_handler_*` while a task of it has the CPU",
+      "Time interrupts and softirqs ran on the container's CPU time, whoever they were for.",
+      "interrupts take the CPU from it, or (networking) work for it"},
+     shm::kValidIrqStolen,
+     [](Series& s, const ContainerRecord& r) { s.seconds(r.irq_stolen_ns); }},
+});
+
 constexpr std::string_view kMemoryStat = "`memory.stat`, at most 10 ticks old";
 constexpr std::array<Label, 2> kRefaultType = {{{"type", "anon"}, {"type", "file"}}};
 constexpr auto kMemory = std::to_array<Family<ContainerRecord>>({
@@ -75,6 +84,24 @@ constexpr auto kMemory = std::to_array<Family<ContainerRecord>>({
      }},
 });
 
+constexpr std::string_view kPairs = "`sched_switch`, per pair of slots; at most 8 per container";
+constexpr auto kNeighbours = std::to_array<Family<shm::NeighbourRecord>>({
+    {{kContainer, Topic::kCpu, "cpu_preempted_by_total", kCounter, "",
+      "by_namespace,by_pod,by_container", kPairs,
+      "Running tasks of the container displaced by tasks of another, for those that did it most; "
+      "no name: by something that is not told apart.",
+      "this is the noisy neighbour"},
+     0,
+     [](Series& s, const shm::NeighbourRecord& r) { s.value(r.preemptions); }},
+    {{kContainer, Topic::kCpu, "cpu_taken_by_seconds_total", kCounter, "seconds",
+      "by_namespace,by_pod,by_container", kPairs,
+      "How long the other's task then ran, up to the next context switch: a lower bound of the "
+      "wait it caused.",
+      "this is the noisy neighbour"},
+     0,
+     [](Series& s, const shm::NeighbourRecord& r) { s.seconds(r.taken_ns); }},
+});
+
 }  // namespace
 
 std::span<const Family<ContainerRecord>> container_families() {
@@ -82,6 +109,8 @@ std::span<const Family<ContainerRecord>> container_families() {
     std::vector<Family<ContainerRecord>> all;
     append(all, kInfo);
     append(all, cpu_families<ContainerRecord>(kContainer));
+    append(all, scheduler_families<ContainerRecord>(kContainer));
+    append(all, kInterrupts);
     append(all, kLimit);
     append(all, pressure_families<ContainerRecord>(kContainer));
     append(all, block_families<ContainerRecord>(kContainer, "operation={read,write}"));
@@ -92,6 +121,10 @@ std::span<const Family<ContainerRecord>> container_families() {
     return all;
   }();
   return families;
+}
+
+std::span<const Family<shm::NeighbourRecord>> neighbour_families() {
+  return kNeighbours;
 }
 
 }  // namespace optipod::exporter

@@ -33,6 +33,7 @@ std::span<const Family<shm::Tick>> node_info_families();
 std::span<const Family<shm::NodeRecord>> node_families();
 std::span<const Family<shm::DeviceRecord>> device_families();
 std::span<const Family<shm::ContainerRecord>> container_families();
+std::span<const Family<shm::NeighbourRecord>> neighbour_families();
 std::span<const Family<shm::AgentRecord::Feature>> feature_families();
 std::span<const Family<shm::AgentRecord::Program>> program_families();
 std::span<const Family<shm::Tick>> agent_families();

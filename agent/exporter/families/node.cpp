@@ -52,6 +52,61 @@ constexpr auto kCpu = std::to_array<Family<NodeRecord>>({
      [](Series& s, const NodeRecord& r) { s.seconds(kMode, r.cpu_mode_ns); }},
 });
 
+constexpr std::array<Label, shm::kSoftirqVectors> kVector = [] {
+  std::array<Label, shm::kSoftirqVectors> labels;
+  for (std::size_t i = 0; i < labels.size(); ++i) labels[i] = {"vec", shm::kSoftirqNames[i]};
+  return labels;
+}();
+
+constexpr auto kInterrupts = std::to_array<Family<NodeRecord>>({
+    {{kNode, Topic::kCpu, "softirq_seconds_total", kCounter, "seconds",
+      "vec={hi,timer,net_tx,net_rx,block,irq_poll,tasklet,sched,hrtimer,rcu}",
+      "`softirq_entry` and `softirq_exit`; not of PREEMPT_RT kernels",
+      "Time in softirqs on the node's CPUs, without the hardirqs in it.",
+      "`net_rx`, `net_tx`: networking takes the CPUs from the pods; likewise the others"},
+     shm::kValidSoftirq,
+     [](Series& s, const NodeRecord& r) { s.seconds(kVector, r.softirq_ns); }},
+    {{kNode, Topic::kCpu, "hardirq_seconds_total", kCounter, "seconds", "",
+      "`irq_handler_entry` and `irq_handler_exit`",
+      "Time in handlers of device interrupts on the node's CPUs; timers and IPIs are not in it.",
+      "a device interrupts too often"},
+     shm::kValidHardirq,
+     [](Series& s, const NodeRecord& r) { s.seconds(r.hardirq_ns); }},
+    {{kNode, Topic::kCpu, "cpu_preempted_by_untold_total", kCounter, "", "", "the agent",
+      "Preemptions by another container that no pair of containers could be counted for.",
+      "`optipod_container_cpu_preempted_by_total` lacks so many"},
+     shm::kValidNeighbours,
+     [](Series& s, const NodeRecord& r) { s.value(r.neighbours_untold); }},
+});
+
+constexpr auto kLoad = std::to_array<Family<NodeRecord>>({
+    {{kNode, Topic::kCpu, "load1", kGauge, "", "", "`/proc/loadavg`; whole-machine nodes only",
+      "Tasks that run, can run or wait for disks, averaged over 1 minute.",
+      "above the CPUs: tasks wait"},
+     shm::kValidLoad,
+     [](Series& s, const NodeRecord& r) { s.thousandths(r.load_average_milli[0]); }},
+    {{kNode, Topic::kCpu, "load5", kGauge, "", "", "`/proc/loadavg`; whole-machine nodes only",
+      "Tasks that run, can run or wait for disks, averaged over 5 minutes.",
+      "above the CPUs: tasks wait"},
+     shm::kValidLoad,
+     [](Series& s, const NodeRecord& r) { s.thousandths(r.load_average_milli[1]); }},
+    {{kNode, Topic::kCpu, "load15", kGauge, "", "", "`/proc/loadavg`; whole-machine nodes only",
+      "Tasks that run, can run or wait for disks, averaged over 15 minutes.",
+      "above the CPUs: tasks wait"},
+     shm::kValidLoad,
+     [](Series& s, const NodeRecord& r) { s.thousandths(r.load_average_milli[2]); }},
+    {{kNode, Topic::kCpu, "tasks_runnable", kGauge, "", "",
+      "`procs_running` of `/proc/stat`; whole-machine nodes only", "Tasks that run or can run.",
+      "above the CPUs: tasks wait"},
+     shm::kValidLoad,
+     [](Series& s, const NodeRecord& r) { s.value(r.tasks_runnable); }},
+    {{kNode, Topic::kCpu, "tasks_blocked", kGauge, "", "",
+      "`procs_blocked` of `/proc/stat`; whole-machine nodes only", "Tasks that wait for disks.",
+      "disks are too slow for the load"},
+     shm::kValidLoad,
+     [](Series& s, const NodeRecord& r) { s.value(r.tasks_blocked); }},
+});
+
 constexpr auto kRest = std::to_array<Family<NodeRecord>>({
     {{kNode, Topic::kPressure, "pressure_irq_stalled_seconds_total", kCounter, "seconds", "",
       "`/proc/pressure/irq` (Linux 6.1)", "Time all tasks were held up by interrupts (PSI).",
@@ -105,6 +160,9 @@ std::span<const Family<NodeRecord>> node_families() {
     append(all, kSize);
     append(all, cpu_families<NodeRecord>(kNode));
     append(all, kCpu);
+    append(all, scheduler_families<NodeRecord>(kNode));
+    append(all, kInterrupts);
+    append(all, kLoad);
     append(all, pressure_families<NodeRecord>(kNode));
     append(all, kRest);
     append(all, memory_families<NodeRecord>(kNode));

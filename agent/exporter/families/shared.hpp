@@ -64,6 +64,35 @@ auto cpu_families(Subject subject) {
   });
 }
 
+/// Of a Record with `scheduler`.
+template <class Record>
+auto scheduler_families(Subject subject) {
+  return std::to_array<Family<Record>>({
+      {{subject, Topic::kCpu, "cpu_throttled_wait_seconds_total", MetricType::kCounter, "seconds",
+        "",
+        "`sched_switch`: `cfs_rq.throttled_clock_self_time` (Linux 6.6; before by another clock)",
+        "Part of the run-queue wait in which the task's own CPU limit was used up.",
+        "its limit is too low; what remains of the wait is contention"},
+       shm::kValidThrottledWait,
+       [](Series& s, const Record& r) { s.seconds(r.scheduler.throttled_wait_ns); }},
+      {{subject, Topic::kCpu, "cpu_throttled_waits_total", MetricType::kCounter, "", "", "as above",
+        "Dispatches whose wait had such a part.", ""},
+       shm::kValidThrottledWait,
+       [](Series& s, const Record& r) { s.value(r.scheduler.throttled_waits); }},
+      {{subject, Topic::kCpu, "cpu_throttled_switches_total", MetricType::kCounter, "", "",
+        "`sched_switch`: `cfs_rq.throttle_count`",
+        "Involuntary context switches because the own CPU limit was used up; no preemptions.",
+        "its limit is too low: no fault of the node"},
+       shm::kValidThrottledWait,
+       [](Series& s, const Record& r) { s.value(r.scheduler.throttled_switches); }},
+      {{subject, Topic::kCpu, "cpu_migrations_total", MetricType::kCounter, "", "",
+        "`sched_migrate_task`, charged to the task that is moved", "Tasks moved to another CPU.",
+        "caches start cold each time; too many runnable tasks"},
+       shm::kValidMigrations,
+       [](Series& s, const Record& r) { s.value(r.scheduler.migrations); }},
+  });
+}
+
 /// Of a Record with `pressure`.
 template <class Record>
 auto pressure_families(Subject subject) {

@@ -32,6 +32,7 @@ struct Kernel::Impl {
   std::optional<kernel::MemoryPrograms> memory;
   std::optional<kernel::TaskPrograms> tasks;
   std::optional<kernel::TcpPrograms> tcp;
+  std::optional<kernel::IrqPrograms> irq;
   int storage_fd = -1;  ///< of `cgroup`; -1: slots come from the table alone
   std::vector<kernel::LoadedProgram> programs;
 
@@ -40,7 +41,7 @@ struct Kernel::Impl {
   kernel::CpuTimeSplitter cpu_time;
 
   void add(Slot slot, SlotValues& sum) const;
-  [[nodiscard]] bool charges() const { return cpu || block || memory || tasks || tcp; }
+  [[nodiscard]] bool charges() const { return cpu || block || irq || memory || tasks || tcp; }
 };
 
 }  // namespace optipod::agent

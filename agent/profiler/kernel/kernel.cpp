@@ -41,6 +41,13 @@ void add_cpu(const shm::CpuStats& from, shm::CpuStats& to) {
   to.discarded += from.discarded;
 }
 
+void add_scheduler(const shm::SchedulerStats& from, shm::SchedulerStats& to) {
+  to.throttled_wait_ns += from.throttled_wait_ns;
+  to.throttled_waits += from.throttled_waits;
+  to.throttled_switches += from.throttled_switches;
+  to.migrations += from.migrations;
+}
+
 void add_block(const shm::BlockStats& from, shm::BlockStats& to) {
   for (std::size_t op = 0; op < shm::kOperations; ++op) {
     add_histogram(from.latency[op], to.latency[op]);
@@ -72,7 +79,11 @@ void add_tcp(const shm::TcpStats& from, shm::TcpStats& to) {
 }  // namespace
 
 void Kernel::Impl::add(Slot slot, SlotValues& sum) const {
-  if (cpu) cpu->add(slot, cpus, sum.cpu);
+  if (cpu) {
+    cpu->add(slot, cpus, sum.cpu);
+    cpu->add(slot, cpus, sum.scheduler);
+  }
+  if (irq) sum.irq_stolen_ns += irq->stolen_ns(slot, cpus);
   if (block) block->add(slot, sum.block);
   if (memory) memory->add(slot, sum.memory);
   if (tasks) tasks->add(slot, sum.files, sum.memory);
@@ -145,6 +156,7 @@ void Kernel::reset_slot(Slot slot) {
   for (std::uint64_t& n : last.block.inflight) n = 0;
   if (slot != kOutside || impl_->whole_machine) {
     add_cpu(last.cpu, impl_->retired.cpu);
+    add_scheduler(last.scheduler, impl_->retired.scheduler);
     add_block(last.block, impl_->retired.block);
     add_memory(last.memory, impl_->retired.memory);
     add_files(last.files, impl_->retired.files);
@@ -155,6 +167,7 @@ void Kernel::reset_slot(Slot slot) {
   if (impl_->memory) impl_->memory->reset(slot);
   if (impl_->tasks) impl_->tasks->reset(slot);
   if (impl_->tcp) impl_->tcp->reset(slot);
+  if (impl_->irq) impl_->irq->reset(slot);
 }
 
 void Kernel::take_up() {
@@ -184,6 +197,19 @@ SlotValues Kernel::node_values() const {
     impl_->add(slot, sum);
   }
   return sum;
+}
+
+InterruptValues Kernel::interrupts() const {
+  return impl_->irq ? impl_->irq->sum(impl_->cpus) : InterruptValues{};
+}
+
+void Kernel::take_pairs(std::vector<PairCount>& out) {
+  out.clear();
+  if (impl_->cpu) impl_->cpu->take_pairs(impl_->cpus, out);
+}
+
+std::uint64_t Kernel::pairs_untold() const {
+  return impl_->cpu ? impl_->cpu->pairs_untold(impl_->cpus) : 0;
 }
 
 std::vector<Device> Kernel::devices() const {

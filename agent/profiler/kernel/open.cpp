@@ -43,6 +43,7 @@ class KernelOpener {
   void load_memory();
   void load_tasks();
   void load_tcp();
+  void load_irq();
   void give_storage_to_existing();
   void finish();
   /// Keeps libbpf's words, and makes a reason that fits a feature's source.
@@ -120,6 +121,7 @@ void KernelOpener::load() {
   load_memory();
   load_tasks();
   load_tcp();
+  load_irq();
 }
 
 bool KernelOpener::make_table() {
@@ -250,6 +252,19 @@ void KernelOpener::load_tcp() {
   }
 }
 
+void KernelOpener::load_irq() {
+  for (;;) {
+    const kernel::Plan plan = kernel::plan(probes_);
+    if (plan.interrupts == kernel::Plan::Hook::kNone) return;
+    auto loaded = kernel::IrqPrograms::load(plan, layout_);
+    if (loaded) {
+      impl_->irq = std::move(*loaded);
+      return;
+    }
+    probes_.irq_failed = failed(loaded.error());
+  }
+}
+
 /// The mkdir hook is attached already: whatever is not found here was made after it.
 void KernelOpener::give_storage_to_existing() {
   const auto give = [this](const std::filesystem::path& path) {
@@ -284,7 +299,9 @@ void KernelOpener::finish() {
     feature.enabled = note.enabled ? 1 : 0;
     impl.features.push_back(feature);
   }
-  if (impl.cpu) impl.valid |= shm::kValidPreemptions | shm::kValidSwitches;
+  if (impl.cpu) impl.valid |= shm::kValidPreemptions | shm::kValidSwitches | shm::kValidNeighbours;
+  if (impl.cpu && impl.plan.migrations) impl.valid |= shm::kValidMigrations;
+  if (impl.cpu && impl.plan.throttled_wait) impl.valid |= shm::kValidThrottledWait;
   if (impl.cpu && impl.plan.wait) impl.valid |= shm::kValidRunqueueWait;
   if (impl.block) impl.valid |= shm::kValidBlockIo;
   if (impl.memory && impl.plan.reclaim) impl.valid |= shm::kValidReclaimStall;
@@ -293,6 +310,9 @@ void KernelOpener::finish() {
   if (impl.tasks && impl.plan.task_io) impl.valid |= shm::kValidFiles;
   if (impl.tcp && impl.plan.tcp_retransmits) impl.valid |= shm::kValidTcpRetransmits;
   if (impl.tcp && impl.plan.tcp) impl.valid |= shm::kValidTcp;
+  if (impl.irq && impl.plan.hardirqs) impl.valid |= shm::kValidHardirq;
+  if (impl.irq && impl.plan.softirqs) impl.valid |= shm::kValidSoftirq;
+  if (impl.irq && impl.plan.hardirqs && impl.plan.softirqs) impl.valid |= shm::kValidIrqStolen;
   const auto keep = [&impl](const auto& part) {
     if (!part) return;
     for (auto& program : part->programs()) impl.programs.push_back(program);
@@ -303,6 +323,7 @@ void KernelOpener::finish() {
   keep(impl.memory);
   keep(impl.tasks);
   keep(impl.tcp);
+  keep(impl.irq);
 }
 
 namespace kernel {

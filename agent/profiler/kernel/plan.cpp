@@ -19,7 +19,8 @@ void plan_switch(const Probes& p, const std::string& in_the_way, Plan& plan) {
   if (off.empty() && !typed && !p.raw_tp)
     off = p.switch_failed.empty() ? "sched_switch cannot be traced" : p.switch_failed;
   if (!off.empty()) {
-    for (const char* name : {"runqueue_wait", "preemptions", "context_switches", "cgroup_slots"})
+    for (const char* name : {"runqueue_wait", "throttled_wait", "preemptions", "context_switches",
+                             "migrations", "cgroup_slots"})
       plan.features.push_back({name, off, false});
     return;
   }
@@ -27,6 +28,8 @@ void plan_switch(const Probes& p, const std::string& in_the_way, Plan& plan) {
   plan.storage = typed && p.cgroup_storage && p.cgroup_mkdir;
   plan.switch_state = p.switch_state;
   plan.wait = p.sched_info && p.run_queue;
+  plan.throttled_wait = plan.wait && p.quotas;
+  plan.migrations = p.migrate_task;
   const std::string source = typed ? "tp_btf" : "raw_tp";
   if (plan.wait) {
     plan.features.push_back({"runqueue_wait", source, true});
@@ -35,8 +38,16 @@ void plan_switch(const Probes& p, const std::string& in_the_way, Plan& plan) {
                              p.sched_info ? "run queue out of reach" : "kernel without SCHED_INFO",
                              false});
   }
+  plan.features.push_back({"throttled_wait",
+                           !plan.wait         ? "no run-queue wait"
+                           : !p.quotas        ? "kernel without CPU quotas"
+                           : p.throttled_self ? "cfs_rq, wall clock"
+                                              : "cfs_rq, load clock",
+                           plan.throttled_wait});
   plan.features.push_back({"preemptions", source, true});
   plan.features.push_back({"context_switches", source, true});
+  plan.features.push_back(
+      {"migrations", plan.migrations ? source : "no sched_migrate_task", plan.migrations});
   plan.features.push_back({"cgroup_slots", plan.storage ? "table+cgroup_storage" : "table", true});
 }
 
@@ -53,6 +64,28 @@ void plan_iterator(const Probes& p, const std::string& in_the_way, Plan& plan) {
   if (!plan.iterator_pressure) source = "cpu_time";
   if (!plan.iterator_cpu_time) source = "pressure";
   plan.features.push_back({"cgroup_iter", plan.iterator ? source : off, plan.iterator});
+}
+
+void plan_interrupts(const Probes& p, const std::string& in_the_way, Plan& plan) {
+  std::string off = in_the_way;
+  if (off.empty()) off = p.irq_failed;
+  if (off.empty() && !p.tp_btf && !p.raw_tp) off = "interrupts cannot be traced";
+  plan.softirqs = off.empty() && p.softirq && !p.softirq_preempted;
+  plan.hardirqs = off.empty() && p.irq_handler;
+  if (plan.softirqs || plan.hardirqs)
+    plan.interrupts = p.tp_btf ? Plan::Hook::kTpBtf : Plan::Hook::kRawTp;
+  const std::string source = p.tp_btf ? "tp_btf" : "raw_tp";
+  plan.features.push_back({"softirq_time",
+                           plan.softirqs         ? source
+                           : !off.empty()        ? off
+                           : p.softirq_preempted ? "preempted softirqs (PREEMPT_RT)"
+                                                 : "no softirq tracepoints",
+                           plan.softirqs});
+  plan.features.push_back({"hardirq_time",
+                           plan.hardirqs  ? source
+                           : !off.empty() ? off
+                                          : "no irq_handler tracepoints",
+                           plan.hardirqs});
 }
 
 void plan_block(const Probes& p, const std::string& in_the_way, Plan& plan) {
@@ -141,6 +174,7 @@ Plan plan(const Probes& probes) {
   const std::string in_the_way = obstacle(probes);
   plan_switch(probes, in_the_way, result);
   plan_iterator(probes, in_the_way, result);
+  plan_interrupts(probes, in_the_way, result);
   plan_block(probes, in_the_way, result);
   plan_memory(probes, in_the_way, result);
   plan_tasks(probes, in_the_way, result);

@@ -207,6 +207,15 @@ void probe_types(const KernelTypes& types, Probes& p) {
   p.run_queue = types.has_member("sched_entity", "cfs_rq") && types.has_member("cfs_rq", "rq") &&
                 types.has_member("rq", "clock");
   p.switch_state = types.tracepoint_arguments("sched_switch") >= 4;
+  p.migrate_task = types.tracepoint("sched_migrate_task") > 0;
+  p.throttled_self = types.has_member("cfs_rq", "throttled_clock_self_time");
+  p.quotas = types.has_member("cfs_rq", "throttle_count") &&
+             (p.throttled_self || types.has_member("cfs_rq", "throttled_clock_pelt_time") ||
+              types.has_member("cfs_rq", "throttled_clock_task_time"));
+  p.softirq = types.tracepoint("softirq_entry") > 0 && types.tracepoint("softirq_exit") > 0;
+  p.softirq_preempted = types.has_member("task_struct", "softirq_disable_cnt");
+  p.irq_handler =
+      types.tracepoint("irq_handler_entry") > 0 && types.tracepoint("irq_handler_exit") > 0;
   p.block_io_start =
       types.tracepoint("block_io_start") > 0 && types.tracepoint("block_io_done") > 0;
   p.block_rq = types.tracepoint("block_rq_issue") > 0 && types.tracepoint("block_rq_insert") > 0 &&

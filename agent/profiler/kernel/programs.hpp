@@ -75,12 +75,35 @@ class CpuPrograms {
 
   /// Adds the slot's counters on these CPUs to `sum`.
   void add(Slot slot, std::span<const unsigned> cpus, shm::CpuStats& sum) const;
+  void add(Slot slot, std::span<const unsigned> cpus, shm::SchedulerStats& sum) const;
   void reset(Slot slot);
+  /// As Kernel's.
+  void take_pairs(std::span<const unsigned> cpus, std::vector<PairCount>& out);
+  [[nodiscard]] std::uint64_t pairs_untold(std::span<const unsigned> cpus) const;
   [[nodiscard]] std::vector<LoadedProgram> programs() const;
 
  private:
   struct State;
   explicit CpuPrograms(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+/// bpf/irq.bpf.c.
+class IrqPrograms {
+ public:
+  static tl::expected<IrqPrograms, std::string> load(const Plan& plan, const Layout& layout);
+  IrqPrograms(IrqPrograms&&) noexcept;
+  IrqPrograms& operator=(IrqPrograms&&) noexcept;
+  ~IrqPrograms();
+
+  [[nodiscard]] InterruptValues sum(std::span<const unsigned> cpus) const;
+  [[nodiscard]] std::uint64_t stolen_ns(Slot slot, std::span<const unsigned> cpus) const;
+  void reset(Slot slot);
+  [[nodiscard]] std::vector<LoadedProgram> programs() const;
+
+ private:
+  struct State;
+  explicit IrqPrograms(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };
 

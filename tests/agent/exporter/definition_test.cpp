@@ -26,6 +26,17 @@ constexpr std::string_view kEnd = "<!-- end -->\n";
 std::string full_page(const View& view) {
   shm::Tick tick = node_tick();
   tick.containers.push_back(container("shop", "cart-5d9c", "app", 2));
+  tick.containers.push_back(container("shop", "cart-5d9c", "sidecar", 4));
+  const std::uint64_t scheduling = shm::kValidThrottledWait | shm::kValidMigrations;
+  tick.node.valid |= scheduling | shm::kValidNeighbours | shm::kValidSoftirq | shm::kValidHardirq |
+                     shm::kValidLoad;
+  for (auto& c : tick.containers) c.valid |= scheduling | shm::kValidIrqStolen;
+  tick.neighbours.push_back({.victim_cgroup_id = tick.containers[0].cgroup_id,
+                             .victim_first_tick = tick.containers[0].first_tick,
+                             .aggressor_cgroup_id = tick.containers[1].cgroup_id,
+                             .aggressor_first_tick = tick.containers[1].first_tick,
+                             .preemptions = 12,
+                             .taken_ns = 3'000'000});
   tick.devices.push_back(device("sda", 3));
   std::string page;
   Renderer renderer;
@@ -134,6 +145,31 @@ TEST_CASE("series have the labels that are defined") {
     const bool histogram = metric.type == text::MetricType::kHistogram;
     CHECK(served.of.at(histogram ? name + "_bucket" : name) == label_names(metric));
   }
+}
+
+TEST_CASE("neighbours are named by the containers they are, and nobody is counted twice") {
+  shm::Tick tick = node_tick();
+  tick.node.valid |= shm::kValidNeighbours;
+  tick.containers = {container("a", "p", "victim", 2), container("b", "q", "loud", 4)};
+  const auto pair = [&](std::uint64_t by, std::uint64_t since, std::uint64_t times) {
+    tick.neighbours.push_back({.victim_cgroup_id = tick.containers[0].cgroup_id,
+                               .victim_first_tick = tick.containers[0].first_tick,
+                               .aggressor_cgroup_id = by,
+                               .aggressor_first_tick = since,
+                               .preemptions = times});
+  };
+  pair(tick.containers[1].cgroup_id, tick.containers[1].first_tick, 9);
+  pair(0, 0, 5);
+  pair(tick.containers[1].cgroup_id, 77, 4);  // of another life: nobody here
+  tick.neighbours.push_back({.victim_cgroup_id = 1, .preemptions = 3});
+  std::string page;
+  Renderer renderer;
+  CHECK(renderer.render(tick, {}, page) == 1);
+  CHECK(page.find("optipod_container_cpu_preempted_by_total{namespace=\"a\",pod=\"p\","
+                  "container=\"victim\",by_namespace=\"b\",by_pod=\"q\","
+                  "by_container=\"loud\"} 9\n") != std::string::npos);
+  CHECK(page.find("by_container=\"\"} 5\n") != std::string::npos);
+  CHECK(page.find("by_container=\"\"} 4\n") == std::string::npos);
 }
 
 TEST_CASE("names, units and texts keep the conventions") {

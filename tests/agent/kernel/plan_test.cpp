@@ -20,6 +20,7 @@ Probes full() {
   p.cgroup_storage = p.cgroup_mkdir = p.cgroup_iter = p.pressure = true;
   p.flush = Flush::kCssRstat;
   p.sched_info = p.run_queue = p.switch_state = p.atomics = true;
+  p.migrate_task = p.quotas = p.throttled_self = p.softirq = p.irq_handler = true;
   p.block_io_start = p.block_rq = p.block_rq_merge = true;
   p.bio_cgroup = p.io_controller = true;
   p.reclaim = p.oom_victim_task = true;
@@ -225,7 +226,7 @@ TEST_CASE("every plan names the same features once, in what fits a record") {
       CHECK(f.name.size() < sizeof(optipod::shm::AgentRecord::Feature::name));
       CHECK(f.source.size() < sizeof(optipod::shm::AgentRecord::Feature::source));
     }
-    CHECK(names.size() == 12);
+    CHECK(names.size() == 16);
   }
 }
 
@@ -236,6 +237,13 @@ TEST_CASE("what is planned is what the features promise") {
     row.take(p);
     const Plan made = plan(p);
     CHECK((source(made, "runqueue_wait")[0] == '+') == made.wait);
+    CHECK((source(made, "throttled_wait")[0] == '+') == made.throttled_wait);
+    CHECK((!made.throttled_wait || made.wait));
+    CHECK((source(made, "migrations")[0] == '+') == made.migrations);
+    CHECK((!made.migrations || made.sched_switch != Plan::Hook::kNone));
+    CHECK((source(made, "softirq_time")[0] == '+') == made.softirqs);
+    CHECK((source(made, "hardirq_time")[0] == '+') == made.hardirqs);
+    CHECK((made.softirqs || made.hardirqs) == (made.interrupts != Plan::Hook::kNone));
     CHECK((source(made, "preemptions")[0] == '+') == (made.sched_switch != Plan::Hook::kNone));
     CHECK((source(made, "cgroup_iter")[0] == '+') == made.iterator);
     CHECK((source(made, "block_io")[0] == '+') == (made.block != Plan::BlockStart::kNone));
@@ -262,6 +270,39 @@ TEST_CASE("what failed to load although probed is given as the reason") {
   p = full();
   p.block_failed = "load failed: Invalid argument";
   CHECK(source(plan(p), "block_io") == "-load failed: Invalid argument");
+}
+
+TEST_CASE("throttled waits, migrations, interrupts: what each needs") {
+  const auto without = [](const std::function<void(Probes&)>& take, const char* feature) {
+    Probes p = full();
+    take(p);
+    return source(plan(p), feature);
+  };
+  const auto nothing = [](Probes&) {};
+  CHECK(without(nothing, "throttled_wait") == "+cfs_rq, wall clock");
+  CHECK(without(nothing, "migrations") == kTyped);
+  CHECK(without([](Probes& p) { p.throttled_self = false; }, "throttled_wait") ==
+        "+cfs_rq, load clock");
+  CHECK(without([](Probes& p) { p.quotas = false; }, "throttled_wait") ==
+        "-kernel without CPU quotas");
+  CHECK(without([](Probes& p) { p.sched_info = false; }, "throttled_wait") == "-no run-queue wait");
+  CHECK(without([](Probes& p) { p.migrate_task = false; }, "migrations") ==
+        "-no sched_migrate_task");
+  CHECK(without([](Probes& p) { p.tp_btf = false; }, "migrations") == "+raw_tp");
+  CHECK(without(nothing, "softirq_time") == kTyped);
+  CHECK(without(nothing, "hardirq_time") == kTyped);
+  const auto rt = [](Probes& p) { p.softirq_preempted = true; };
+  CHECK(without(rt, "softirq_time") == "-preempted softirqs (PREEMPT_RT)");
+  CHECK(without(rt, "hardirq_time") == kTyped);
+  CHECK(without([](Probes& p) { p.softirq = false; }, "softirq_time") == "-no softirq tracepoints");
+  CHECK(without([](Probes& p) { p.irq_handler = false; }, "hardirq_time") ==
+        "-no irq_handler tracepoints");
+  CHECK(without([](Probes& p) { p.irq_failed = "load failed: x"; }, "hardirq_time") ==
+        "-load failed: x");
+  CHECK(without([](Probes& p) { p.tp_btf = p.raw_tp = false; }, "softirq_time") ==
+        "-interrupts cannot be traced");
+  CHECK(without([](Probes& p) { p.tp_btf = p.raw_tp = false; }, "throttled_wait") ==
+        "-sched_switch cannot be traced");
 }
 
 TEST_CASE("a kernel that can do nothing gets nothing") {

@@ -156,3 +156,43 @@ TEST_CASE("a cgroup's last split is kept for a walk, then forgotten") {
   splitter.end_walk();
   CHECK(splitter.split(1, 1000, 1, 0).system_ns == 0);
 }
+
+TEST_CASE("the throttled part of a wait is the overlap with the times of throttling") {
+  bpf::ThrottleMark mark{};
+  // First look: whatever was before is not ours to judge.
+  CHECK(bpf::throttled_part(&mark, 0xa, 500, 100, 1000) == 0);
+  // Put off at 2000, throttled for 300; queued then, dispatched late: the rest is contention.
+  bpf::mark_throttled(&mark, 0xa, 500, 2000);
+  CHECK(bpf::throttled_part(&mark, 0xa, 800, 2000, 2450) == 300);
+  // The others of the group: one was waiting before, one came in the middle, one afterwards.
+  CHECK(bpf::throttled_part(&mark, 0xa, 800, 1900, 2460) == 300);
+  CHECK(bpf::throttled_part(&mark, 0xa, 800, 2200, 2470) == 100);
+  CHECK(bpf::throttled_part(&mark, 0xa, 800, 2300, 2480) == 0);
+  // Throttled again before the last one got its turn: both times count for that one.
+  bpf::mark_throttled(&mark, 0xa, 800, 3000);
+  CHECK(bpf::throttled_part(&mark, 0xa, 800, 2100, 3010) == 200);  // not over: what is known
+  CHECK(bpf::throttled_part(&mark, 0xa, 900, 2100, 3200) == 300);
+}
+
+TEST_CASE("throttled while nobody ran: it ended just now, and is never more than the wait") {
+  bpf::ThrottleMark mark{};
+  CHECK(bpf::throttled_part(&mark, 0xa, 10, 100, 200) == 0);
+  CHECK(bpf::throttled_part(&mark, 0xa, 110, 1000, 1500) == 100);
+  CHECK(bpf::throttled_part(&mark, 0xa, 10110, 2000, 2050) == 50);
+  CHECK(bpf::throttled_part(&mark, 0xa, 90000, 10, 20) == 10);  // longer than time itself
+}
+
+TEST_CASE(
+    "another group at the same place begins anew, and old times are forgotten, not invented") {
+  bpf::ThrottleMark mark{};
+  bpf::mark_throttled(&mark, 0xa, 0, 1000);
+  CHECK(bpf::throttled_part(&mark, 0xb, 700, 0, 5000) == 0);
+  CHECK(bpf::throttled_part(&mark, 0xa, 100, 0, 6000) == 0);
+  bpf::U64 total = 100;
+  for (bpf::U64 i = 1; i <= 3 * bpf::kThrottleIntervals; ++i) {
+    bpf::mark_throttled(&mark, 0xa, total, 10000 * i);
+    total += 10;
+    (void)bpf::throttled_part(&mark, 0xa, total, 10000 * i, 10000 * i + 100);
+  }
+  CHECK(bpf::throttled_part(&mark, 0xa, total, 0, 1000000) == 10 * bpf::kThrottleIntervals);
+}

@@ -19,6 +19,9 @@ class FakeKernel final : public agent::KernelSource {
   std::map<agent::Slot, agent::SlotValues> counts;  ///< per slot
   std::vector<agent::Slot> resets;
   std::vector<agent::Device> disks;
+  std::vector<agent::PairCount> pairs;  ///< handed out at the next take
+  std::uint64_t untold = 0;
+  agent::InterruptValues irqs;
   int walks = 0;
   int taken_up = 0;
 
@@ -59,6 +62,12 @@ class FakeKernel final : public agent::KernelSource {
     }
     return sum;
   }
+  agent::InterruptValues interrupts() const override { return irqs; }
+  void take_pairs(std::vector<agent::PairCount>& out) override {
+    out.clear();
+    out.swap(pairs);
+  }
+  std::uint64_t pairs_untold() const override { return untold; }
   std::vector<agent::Device> devices() const override { return disks; }
   bool read_cgroups(std::vector<agent::CgroupValues>& out) override {
     ++walks;

@@ -150,3 +150,21 @@ TEST_CASE("text fields are cut between characters") {
   set_text(field, "abcdefghij");
   CHECK(std::string(field) == "abcdefg");
 }
+
+TEST_CASE("load averages and tasks") {
+  const auto load = parse_loadavg("0.07 12.50 100.00 3/512 4242\n");
+  REQUIRE(load);
+  CHECK(load->milli[0] == 70);
+  CHECK(load->milli[1] == 12500);
+  CHECK(load->milli[2] == 100000);
+  for (const char* wrong : {"", "1 2 3", "1.00 2.00", "a.bc 1.00 2.00", "1.0 1.00 1.00"}) {
+    INFO(wrong);
+    CHECK_FALSE(parse_loadavg(wrong));
+  }
+  const auto tasks = parse_task_counts("cpu  1 2\nprocesses 9\nprocs_running 3\nprocs_blocked 1\n");
+  REQUIRE(tasks);
+  CHECK(tasks->runnable == 3);
+  CHECK(tasks->blocked == 1);
+  CHECK_FALSE(parse_task_counts("procs_running 3\n"));
+  CHECK_FALSE(parse_task_counts("procs_running x\nprocs_blocked 1\n"));
+}

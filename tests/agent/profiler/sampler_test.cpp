@@ -370,3 +370,34 @@ TEST_CASE("devices carry their numbers where they have no name") {
   CHECK(std::string(tick.devices[0].name) == "4095:1048575");
   CHECK(tick.devices[0].valid == shm::kValidBlockIo);
 }
+
+TEST_CASE("neighbours carry the identities of their containers, and no others later") {
+  Node node;
+  node.kernel.valid_bits |= shm::kValidNeighbours | shm::kValidMigrations;
+  const auto a = node.make("a"), b = node.make("b");
+  node.tick();
+  const Slot slot_a = node.kernel.slot_of.at(a), slot_b = node.kernel.slot_of.at(b);
+  node.kernel.pairs = {{slot_a, slot_b, 3, 30}};
+  node.kernel.untold = 2;
+  node.kernel.counts[slot_a].scheduler.migrations = 4;
+  {
+    const shm::Tick& tick = node.tick();
+    REQUIRE(tick.neighbours.size() == 1);
+    CHECK(tick.neighbours[0].victim_cgroup_id == a);
+    CHECK(tick.neighbours[0].aggressor_cgroup_id == b);
+    CHECK(tick.neighbours[0].preemptions == 3);
+    CHECK((tick.node.valid & shm::kValidNeighbours) != 0);
+    CHECK(tick.node.neighbours_untold == 2);
+    for (const auto& c : tick.containers) {
+      CHECK((c.valid & shm::kValidMigrations) != 0);
+      CHECK((c.valid & shm::kValidThrottledWait) == 0);
+      CHECK(c.scheduler.migrations == (c.cgroup_id == a ? 4 : 0));
+    }
+  }
+  node.remove("b");
+  CHECK(node.tick().neighbours.empty());
+  node.kernel.pairs = {{slot_a, slot_b, 1, 10}};  // from before it went
+  const shm::Tick& tick = node.tick();
+  REQUIRE(tick.neighbours.size() == 1);
+  CHECK(tick.neighbours[0].aggressor_cgroup_id == 0);
+}

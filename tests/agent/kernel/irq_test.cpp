@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Time in softirqs beside the runs that /proc/softirqs counts, and whom it was taken from.
+#include <arpa/inet.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <numeric>
+#include <sstream>
+
+#include "agent/profiler/kernel/open.hpp"
+#include "agent/profiler/kernel/probe.hpp"
+#include "tests/agent/kernel/support.hpp"
+#include "tests/support/catch.hpp"
+
+using namespace optipod;
+using namespace optipod::agent;
+using namespace optipod::agent::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr Slot kA = kFirstSlot;
+constexpr Slot kB = kFirstSlot + 1;
+constexpr std::size_t kNetRx = 3;
+
+Kernel open_kernel(bool raw) {
+  KernelOptions options = options_for();
+  options.force_raw_tp = raw;
+  auto kernel = Kernel::open(options);
+  REQUIRE(kernel);
+  INFO(kernel->diagnostics());
+  REQUIRE((kernel->valid() & shm::kValidSoftirq) != 0);
+  REQUIRE((kernel->valid() & shm::kValidHardirq) != 0);
+  for (const auto& feature : kernel->features())
+    if (std::string(feature.name) == "softirq_time")
+      REQUIRE(std::string(feature.source) == (raw ? "raw_tp" : "tp_btf"));
+  return std::move(*kernel);
+}
+
+/// Sends datagrams to itself for ever: the kernel receives each in a softirq right there.
+void send_to_itself() {
+  const int fd = ::socket(AF_INET, SOCK_DGRAM, 0);
+  sockaddr_in self{};
+  self.sin_family = AF_INET;
+  self.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t length = sizeof self;
+  if (::bind(fd, reinterpret_cast<sockaddr*>(&self), length) != 0 ||
+      ::getsockname(fd, reinterpret_cast<sockaddr*>(&self), &length) != 0 ||
+      ::connect(fd, reinterpret_cast<sockaddr*>(&self), length) != 0)
+    ::_exit(1);
+  char bytes[1024] = {};
+  for (;;) {
+    if (::send(fd, bytes, sizeof bytes, 0) > 0 && ::recv(fd, bytes, sizeof bytes, 0) < 0) return;
+  }
+}
+
+/// How often softirqs of that name have run, on all CPUs.
+std::uint64_t softirqs_run(const std::string& name) {
+  std::istringstream lines(read_file("/proc/softirqs"));
+  std::string line;
+  while (std::getline(lines, line)) {
+    std::istringstream words(line);
+    std::string first;
+    words >> first;
+    if (first != name + ":") continue;
+    std::uint64_t sum = 0, one = 0;
+    while (words >> one) sum += one;
+    return sum;
+  }
+  FAIL("no " << name << " in /proc/softirqs");
+  return 0;
+}
+
+std::uint64_t total(const InterruptValues& values) {
+  return std::accumulate(std::begin(values.softirq_ns), std::end(values.softirq_ns),
+                         std::uint64_t{0});
+}
+
+}  // namespace
+
+TEST_CASE("softirq time is that of its vector, and is taken from the task that has the CPU") {
+  for (const bool raw : {false, true}) {
+    INFO("raw_tp: " << raw);
+    Kernel kernel = open_kernel(raw);
+    const Cgroup a = Cgroup::top("sends");
+    const Cgroup b = Cgroup::top("sleeps");
+    REQUIRE(kernel.assign(a.fd(), a.id(), kA));
+    REQUIRE(kernel.assign(b.fd(), b.id(), kB));
+    const InterruptValues then = kernel.interrupts();
+    const std::uint64_t runs_then = softirqs_run("NET_RX");
+    const Worker sleeper(b.path(), test_cpu(), [] { ::pause(); });
+    const Worker sender(a.path(), test_cpu(), send_to_itself);
+    for (int i = 0; i < 200 && softirqs_run("NET_RX") < runs_then + 20'000; ++i) sleep_for(50ms);
+    const std::uint64_t stolen = kernel.slot_values(kA).irq_stolen_ns;
+    const InterruptValues now = kernel.interrupts();
+    const std::uint64_t runs = softirqs_run("NET_RX") - runs_then;
+    REQUIRE(runs >= 20'000);
+    const std::uint64_t receiving = now.softirq_ns[kNetRx] - then.softirq_ns[kNetRx];
+    INFO(runs << " runs, " << receiving << " ns, " << stolen << " ns stolen");
+    // A datagram takes the kernel some hundred ns at least, and no softirq runs for long.
+    CHECK(receiving / runs >= 200);
+    CHECK(receiving / runs <= 200'000);
+    // Nearly all that was received here was received in the sender.
+    CHECK(static_cast<double>(stolen) >= 0.5 * static_cast<double>(receiving));
+    CHECK(stolen <= total(now) - total(then) + now.hardirq_ns - then.hardirq_ns);
+    CHECK(kernel.slot_values(kB).irq_stolen_ns <= stolen / 20);
+    kernel.reset_slot(kA);
+    CHECK(kernel.slot_values(kA).irq_stolen_ns < stolen);
+  }
+}
+
+TEST_CASE("both kinds of programs measure the same softirqs") {
+  Kernel typed = open_kernel(false);
+  Kernel raw = open_kernel(true);
+  const Cgroup a = Cgroup::top("twice");
+  const InterruptValues typed_then = typed.interrupts(), raw_then = raw.interrupts();
+  const std::uint64_t runs_then = softirqs_run("NET_RX");
+  const Worker sender(a.path(), test_cpu(), send_to_itself);
+  for (int i = 0; i < 200 && softirqs_run("NET_RX") < runs_then + 20'000; ++i) sleep_for(50ms);
+  const auto by_typed = static_cast<double>(total(typed.interrupts()) - total(typed_then));
+  const auto by_raw = static_cast<double>(total(raw.interrupts()) - total(raw_then));
+  REQUIRE(by_typed > 1e6);
+  // The one's programs run inside what the other measures.
+  CHECK(by_typed / by_raw == Approx(1).margin(0.5));
+}
+
+TEST_CASE("where softirqs can be preempted their time is not told") {
+  kernel::Probes probes = kernel::probe(options_for());
+  probes.softirq_preempted = true;
+  auto kernel = kernel::open(options_for(), probes);
+  REQUIRE(kernel);
+  CHECK((kernel->valid() & shm::kValidSoftirq) == 0);
+  CHECK((kernel->valid() & shm::kValidIrqStolen) == 0);
+  CHECK((kernel->valid() & shm::kValidHardirq) != 0);
+}
