@@ -119,7 +119,7 @@ std::string mode_words(const Scene& scene, const Ui& ui, Charset charset) {
     return fmt::format("{} {}/{} {}", ui.following ? "REPLAY" : "REPLAY STOPPED", scene.number + 1,
                        scene.end, when);
   }
-  if (ui.following) return when.empty() ? "LIVE" : "LIVE " + when.substr(11);
+  if (ui.following) return when.empty() ? "NO DATA" : "LIVE " + when.substr(11);
   return fmt::format("PAUSED {}, {} back", when.empty() ? when : when.substr(11),
                      show(scene.behind_seconds, Unit::kSeconds, charset));
 }

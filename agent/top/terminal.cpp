@@ -155,15 +155,25 @@ void Terminal::show(const Page& page) {
   wrefresh(stdscr);
 }
 
+namespace {
+
+/// Terminals move their text at a resize in ways of their own: all of it is drawn anew.
+int seen(int code) {
+  if (code == KEY_RESIZE) clearok(stdscr, TRUE);
+  return key_of(code);
+}
+
+}  // namespace
+
 int Terminal::key(std::chrono::milliseconds timeout) {
   // What it has already read comes first: poll() would not see that.
-  if (const int code = wgetch(stdscr); code != ERR) return key_of(code);
+  if (const int code = wgetch(stdscr); code != ERR) return seen(code);
   pollfd input{STDIN_FILENO, POLLIN, 0};
   if (poll(&input, 1, static_cast<int>(timeout.count())) > 0 &&
       (input.revents & (POLLHUP | POLLERR | POLLNVAL)) != 0) {
     return kHungUp;
   }
-  return key_of(wgetch(stdscr));
+  return seen(wgetch(stdscr));
 }
 
 }  // namespace optipod::top
