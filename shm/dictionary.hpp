@@ -105,6 +105,16 @@ struct Dictionary<CpuStats> {
 };
 
 template <>
+struct Dictionary<SchedulerStats> {
+  static constexpr Field kFields[] = {
+      OPTIPOD_FIELD(SchedulerStats, throttled_wait_ns),
+      OPTIPOD_FIELD(SchedulerStats, throttled_waits),
+      OPTIPOD_FIELD(SchedulerStats, throttled_switches),
+      OPTIPOD_FIELD(SchedulerStats, migrations),
+  };
+};
+
+template <>
 struct Dictionary<CpuTime> {
   static constexpr Field kFields[] = {
       OPTIPOD_FIELD(CpuTime, usage_ns),
@@ -158,6 +168,15 @@ struct Dictionary<NodeRecord> {
       OPTIPOD_FIELD(NodeRecord, memory_allocated_bytes),
       OPTIPOD_FIELD(NodeRecord, tcp_sent_segments),
       OPTIPOD_FIELD(NodeRecord, tcp_retransmitted_segments),
+      OPTIPOD_FIELD(NodeRecord, scheduler),
+      OPTIPOD_FIELD(NodeRecord, softirq_ns),
+      OPTIPOD_FIELD(NodeRecord, hardirq_ns),
+      OPTIPOD_FIELD(NodeRecord, load_average_milli),
+      OPTIPOD_FIELD(NodeRecord, tasks_runnable),
+      OPTIPOD_FIELD(NodeRecord, tasks_blocked),
+      OPTIPOD_FIELD(NodeRecord, first_neighbour),
+      OPTIPOD_FIELD(NodeRecord, neighbour_count),
+      OPTIPOD_FIELD(NodeRecord, neighbours_untold),
   };
 };
 
@@ -182,6 +201,21 @@ struct Dictionary<ContainerRecord> {
       OPTIPOD_FIELD(ContainerRecord, pod_uid),
       OPTIPOD_FIELD(ContainerRecord, container_id),
       OPTIPOD_FIELD(ContainerRecord, qos),
+      OPTIPOD_FIELD(ContainerRecord, scheduler),
+      OPTIPOD_FIELD(ContainerRecord, irq_stolen_ns),
+  };
+};
+
+template <>
+struct Dictionary<NeighbourRecord> {
+  static constexpr Field kFields[] = {
+      OPTIPOD_FIELD(NeighbourRecord, tick),
+      OPTIPOD_FIELD(NeighbourRecord, victim_cgroup_id),
+      OPTIPOD_FIELD(NeighbourRecord, victim_first_tick),
+      OPTIPOD_FIELD(NeighbourRecord, aggressor_cgroup_id),
+      OPTIPOD_FIELD(NeighbourRecord, aggressor_first_tick),
+      OPTIPOD_FIELD(NeighbourRecord, preemptions),
+      OPTIPOD_FIELD(NeighbourRecord, taken_ns),
   };
 };
 

@@ -51,10 +51,12 @@ LayoutVerdict check_abi(const HeaderBlock& block) {
 }
 
 /// A section of ours: same version, same record; another minor, at least as long or at most so.
-template <class Record>
+/// A segment older than the minor version `since` has none.
+template <class Record, std::uint16_t since = 0>
 LayoutVerdict check_known_section(const HeaderBlock& block) {
   const Section* section = find_section(block, SectionOf<Record>::kKind);
   if (section == nullptr) {
+    if (block.header.abi_minor < since) return {};
     return corrupt(fmt::format("section \"{}\" is missing", SectionOf<Record>::kName));
   }
   const std::uint16_t minor = block.header.abi_minor;
@@ -146,7 +148,7 @@ std::string identity(std::uint16_t major_version, std::uint16_t minor_version, s
 std::string abi_identity() {
   return identity(kAbiMajor, kAbiMinor, kAbiHash,
                   sizeof(HeaderBlock) + sizeof(NodeRecord) + sizeof(ContainerRecord) +
-                      sizeof(DeviceRecord) + sizeof(AgentRecord));
+                      sizeof(DeviceRecord) + sizeof(AgentRecord) + sizeof(NeighbourRecord));
 }
 
 std::string abi_identity(const HeaderBlock& block) {
@@ -174,6 +176,7 @@ HeaderBlock plan_layout(std::uint32_t max_containers, std::uint32_t max_devices)
   add_section<ContainerRecord>(block, kept(max_containers));
   add_section<DeviceRecord>(block, kept(max_devices));
   add_section<AgentRecord>(block, kTickHistory);
+  add_section<NeighbourRecord>(block, kept(kNeighboursKept * std::uint64_t{max_containers}));
   return block;
 }
 
@@ -219,7 +222,8 @@ LayoutVerdict check_layout(const HeaderBlock& untrusted, std::uint64_t file_byte
   if (h.tick_interval_us == 0 || h.epoch == 0) return corrupt("interval or epoch is zero");
   if (LayoutVerdict v = check_bounds(untrusted); v.state != AttachState::kAttached) return v;
   for (const auto check : {check_known_section<NodeRecord>, check_known_section<ContainerRecord>,
-                           check_known_section<DeviceRecord>, check_known_section<AgentRecord>}) {
+                           check_known_section<DeviceRecord>, check_known_section<AgentRecord>,
+                           check_known_section<NeighbourRecord, 2>}) {
     if (LayoutVerdict v = check(untrusted); v.state != AttachState::kAttached) return v;
   }
   return {};

@@ -38,7 +38,7 @@ namespace optipod::shm {
 static_assert(std::endian::native == std::endian::little, "the segment is little-endian");
 
 inline constexpr std::uint16_t kAbiMajor = 1;
-inline constexpr std::uint16_t kAbiMinor = 1;
+inline constexpr std::uint16_t kAbiMinor = 2;
 inline constexpr char kMagic[8] = {'O', 'P', 'T', 'I', 'P', 'O', 'D', '\0'};
 inline constexpr std::uint32_t kByteOrder = 0x01020304;
 
@@ -74,7 +74,13 @@ struct Header {
   std::uint8_t padding[152];  ///< 0
 };
 
-enum class SectionKind : std::uint32_t { kNode = 1, kContainers = 2, kDevices = 3, kAgent = 4 };
+enum class SectionKind : std::uint32_t {
+  kNode = 1,
+  kContainers = 2,
+  kDevices = 3,
+  kAgent = 4,
+  kNeighbours = 5,  ///< since 1.2
+};
 
 struct Section {
   std::uint32_t kind;
@@ -143,6 +149,11 @@ struct SectionOf<AgentRecord> {
   static constexpr auto kKind = SectionKind::kAgent;
   static constexpr std::string_view kName = "agent";
 };
+template <>
+struct SectionOf<NeighbourRecord> {
+  static constexpr auto kKind = SectionKind::kNeighbours;
+  static constexpr std::string_view kName = "neighbours";
+};
 
 /// Identity of the whole layout: what two programs must agree on.
 inline constexpr std::uint64_t kAbiHash = Fnv1a{}
@@ -152,6 +163,7 @@ inline constexpr std::uint64_t kAbiHash = Fnv1a{}
                                               .number(type_hash<ContainerRecord>())
                                               .number(type_hash<DeviceRecord>())
                                               .number(type_hash<AgentRecord>())
+                                              .number(type_hash<NeighbourRecord>())
                                               .value();
 
 /// "major.minor.hash.size": size is that of the header block and one record of each kind.
@@ -174,7 +186,8 @@ struct LayoutVerdict {
 };
 
 /// Judges a private copy of an untrusted header block. After kAttached every section lies inside
-/// total_bytes <= file_bytes, on a page, apart from the others, and all four sections are there.
+/// total_bytes <= file_bytes, on a page, apart from the others, and all sections of its
+/// version are there.
 LayoutVerdict check_layout(const HeaderBlock& untrusted, std::uint64_t file_bytes);
 
 }  // namespace optipod::shm

@@ -42,6 +42,14 @@ enum Valid : std::uint64_t {
   kValidThrottling = 1u << 11,   ///< ContainerRecord::cpu_{throttled_ns,periods,throttled_periods}
   kValidVmEvents = 1u << 12,     ///< NodeRecord::page_faults, memory_allocated_bytes
   kValidTcpSegments = 1u << 13,  ///< NodeRecord::tcp_*
+  // Since ABI 1.2.
+  kValidThrottledWait = 1u << 24,  ///< SchedulerStats::throttled_*
+  kValidMigrations = 1u << 25,     ///< SchedulerStats::migrations
+  kValidNeighbours = 1u << 26,     ///< NeighbourRecord, NodeRecord::neighbours_untold
+  kValidSoftirq = 1u << 27,        ///< NodeRecord::softirq_ns
+  kValidHardirq = 1u << 28,        ///< NodeRecord::hardirq_ns
+  kValidIrqStolen = 1u << 29,      ///< ContainerRecord::irq_stolen_ns
+  kValidLoad = 1u << 30,           ///< NodeRecord::load_average_milli, tasks_*
 };
 
 enum PreemptedBy : std::size_t { kBySelf, kByOther, kBySystem, kPreemptedByCount };
@@ -67,6 +75,21 @@ struct CpuStats {
   std::uint64_t switches[kSwitchKinds];
   std::uint64_t discarded;  ///< waits not counted because the clocks disagreed
 };
+
+/// More of the scheduler's doings; beside CpuStats, which cannot grow. All counters.
+struct SchedulerStats {
+  std::uint64_t throttled_wait_ns;   ///< part of runqueue_wait.sum_ns in which the task's own CPU
+                                     ///< quota (or an ancestor's) was used up: no contention
+  std::uint64_t throttled_waits;     ///< dispatches whose wait had such a part
+  std::uint64_t throttled_switches;  ///< put off the CPU by that quota: among
+                                     ///< switches[kInvoluntary], but nobody's preemption
+  std::uint64_t migrations;  ///< tasks moved to another CPU
+};
+
+/// Vectors of the kernel's softirqs, in its order.
+inline constexpr std::size_t kSoftirqVectors = 10;
+inline constexpr const char* kSoftirqNames[kSoftirqVectors] = {
+    "hi", "timer", "net_tx", "net_rx", "block", "irq_poll", "tasklet", "sched", "hrtimer", "rcu"};
 
 struct CpuTime {
   std::uint64_t usage_ns, user_ns, system_ns;
@@ -109,6 +132,16 @@ struct NodeRecord {
   std::uint64_t memory_allocated_bytes;  ///< handed out by the kernel's page allocator
   std::uint64_t tcp_sent_segments;       ///< host's network namespace; retransmitted ones too
   std::uint64_t tcp_retransmitted_segments;
+  // Since ABI 1.2.
+  SchedulerStats scheduler;
+  std::uint64_t
+      softirq_ns[kSoftirqVectors];      ///< run on the node's CPUs, without the hardirqs in it
+  std::uint64_t hardirq_ns;             ///< in handlers of device interrupts
+  std::uint64_t load_average_milli[3];  ///< gauges: 1, 5, 15 minutes; whole-machine nodes only
+  std::uint64_t tasks_runnable, tasks_blocked;     ///< gauges: running or ready; waiting for I/O
+  std::uint64_t first_neighbour, neighbour_count;  ///< ring indices in the neighbours section
+  std::uint64_t neighbours_untold;  ///< preemptions by another that are in no NeighbourRecord for
+                                    ///< want of room
 };
 
 /// One per container (or per leaf cgroup outside Kubernetes) per tick. Identity and values are one
@@ -132,7 +165,25 @@ struct ContainerRecord {
   char pod_uid[40];
   char container_id[72];
   char qos[16];  ///< guaranteed, burstable, besteffort
+  // Since ABI 1.2.
+  SchedulerStats scheduler;
+  std::uint64_t irq_stolen_ns;  ///< interrupts and softirqs ran while its tasks had the CPU
 };
+
+/// Who takes the CPU from whom: one per pair of containers per tick, for each container at most the
+/// kNeighboursKept that took it most often. Preemptions by kernel threads, by tasks of the victim's
+/// own slot and by its own quota are not among them. The values arrive one tick late.
+struct NeighbourRecord {
+  std::uint64_t tick;
+  std::uint64_t victim_cgroup_id, victim_first_tick;        ///< as in its ContainerRecord
+  std::uint64_t aggressor_cgroup_id, aggressor_first_tick;  ///< likewise; 0, 0: whatever has no
+                                                            ///< ContainerRecord
+  std::uint64_t preemptions;  ///< counter, since the pair was first told
+  std::uint64_t taken_ns;     ///< counter: how long the aggressor's task then ran, up to the next
+                              ///< switch of that CPU; a lower bound of what the victim waited
+};
+/// Pairs told per container.
+inline constexpr std::size_t kNeighboursKept = 8;
 
 /// One per block device per tick.
 struct DeviceRecord {

@@ -42,5 +42,6 @@ inline void sanitize(AgentRecord& r) {
   }
   terminate(r.version);
 }
+inline void sanitize(NeighbourRecord&) {}  // numbers only
 
 }  // namespace optipod::shm

@@ -68,6 +68,11 @@ class ReadableSegment {
  public:
   static OpenResult open(const std::string& path, std::optional<std::uint32_t> owner_uid);
 
+  /// Whether there is a ring of such records: a segment of a lower minor may lack some.
+  template <class Record>
+  [[nodiscard]] bool has() const {
+    return find_section(block_, SectionOf<Record>::kKind) != nullptr;
+  }
   template <class Record>
   [[nodiscard]] RingReader ring() const {
     const Section& section = *find_section(block_, SectionOf<Record>::kKind);

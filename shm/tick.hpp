@@ -25,6 +25,7 @@ struct Tick {
   AgentRecord agent{};
   std::vector<ContainerRecord> containers;
   std::vector<DeviceRecord> devices;
+  std::vector<NeighbourRecord> neighbours;  ///< a container's together, the worst first
 };
 
 struct WriterOptions {
@@ -46,7 +47,7 @@ class TickWriter {
   ~TickWriter();  ///< as close()
 
   /// Never blocks and never fails. Containers and devices beyond the maxima are cut and counted in
-  /// the published node.containers_cut.
+  /// the published node.containers_cut; neighbours beyond kNeighboursKept per container are cut.
   void publish(Tick& tick);
   /// Clean stop: readers see WriterState::kClosed.
   void close();

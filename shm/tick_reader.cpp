@@ -64,6 +64,7 @@ struct TickReader::Impl {
   ReaderOptions options;
   std::optional<ReadableSegment> segment;
   RingReader nodes, containers, devices, agents;
+  std::optional<RingReader> neighbours;  // of segments since ABI 1.2
   AttachState state = AttachState::kNoSegment;
   std::string detail;
   std::optional<std::uint64_t>
@@ -98,6 +99,8 @@ void TickReader::Impl::adopt(ReadableSegment&& opened) {
   containers = segment->ring<ContainerRecord>();
   devices = segment->ring<DeviceRecord>();
   agents = segment->ring<AgentRecord>();
+  neighbours.reset();
+  if (segment->has<NeighbourRecord>()) neighbours = segment->ring<NeighbourRecord>();
   damaged = false;
   state = AttachState::kAttached;
   detail.clear();
@@ -168,7 +171,8 @@ TickReader::Impl::Copy TickReader::Impl::copy_tick(std::uint64_t number, bool la
   };
   if (!inside(containers, node.first_container, node.container_count) ||
       !inside(devices, node.first_device, node.device_count) ||
-      !inside(agents, node.agent_index, 1)) {
+      !inside(agents, node.agent_index, 1) ||
+      (neighbours && !inside(*neighbours, node.first_neighbour, node.neighbour_count))) {
     return Copy::kCorrupt;
   }
   if (const Copy c = copy_range(containers, node.first_container, node.container_count,
@@ -180,6 +184,14 @@ TickReader::Impl::Copy TickReader::Impl::copy_tick(std::uint64_t number, bool la
           copy_range(devices, node.first_device, node.device_count, last_attempt, scratch.devices);
       c != Copy::kDone) {
     return c;
+  }
+  scratch.neighbours.clear();
+  if (neighbours) {
+    if (const Copy c = copy_range(*neighbours, node.first_neighbour, node.neighbour_count,
+                                  last_attempt, scratch.neighbours);
+        c != Copy::kDone) {
+      return c;
+    }
   }
   if (const Copy c = copy_one(agents, node.agent_index, last_attempt, scratch.agent);
       c != Copy::kDone) {

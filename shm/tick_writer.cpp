@@ -15,6 +15,7 @@ struct TickWriter::Impl {
         containers(segment->ring<ContainerRecord>()),
         devices(segment->ring<DeviceRecord>()),
         agents(segment->ring<AgentRecord>()),
+        neighbours(segment->ring<NeighbourRecord>()),
         max_containers(o.max_containers),
         max_devices(o.max_devices) {}
 
@@ -31,7 +32,7 @@ struct TickWriter::Impl {
   }
 
   std::optional<WritableSegment> segment;  // empty once closed
-  RingWriter nodes, containers, devices, agents;
+  RingWriter nodes, containers, devices, agents, neighbours;
   std::size_t max_containers, max_devices;
 };
 
@@ -59,6 +60,8 @@ void TickWriter::publish(Tick& tick) {
   w.publish_all(tick.containers, w.max_containers, w.containers, node, node.first_container,
                 node.container_count);
   w.publish_all(tick.devices, w.max_devices, w.devices, node, node.first_device, node.device_count);
+  w.publish_all(tick.neighbours, kNeighboursKept * w.max_containers, w.neighbours, node,
+                node.first_neighbour, node.neighbour_count);
   tick.agent.tick = node.tick;
   node.agent_index = w.agents.publish(tick.agent);
 

@@ -111,6 +111,17 @@ void add_interval(Json& out, const Interval& interval) {
   Json& containers = out["containers"] = Json::array();
   for (const auto& row : interval.containers) containers.push_back(container_json(row));
   add_signals(out["rest"] = Json::object(), container_signals(), interval.rest);
+  if (interval.knows_neighbours) {
+    Json& neighbours = out["neighbours"] = Json::array();
+    for (const auto& row : interval.neighbours) {
+      neighbours.push_back({{"aggressor_cgroup_id", row.aggressor.cgroup_id},
+                            {"aggressor", row.aggressor_name},
+                            {"victim_cgroup_id", row.victim.cgroup_id},
+                            {"victim", row.victim_name},
+                            {"preemptions_per_second", row.preemptions},
+                            {"taken_cpus", row.taken}});
+    }
+  }
   Json& devices = out["devices"] = Json::array();
   for (const auto& row : interval.devices) {
     Json device{{"name", row.now->name}, {"major", row.now->major}, {"minor", row.now->minor}};

@@ -8,7 +8,8 @@ namespace {
 
 std::size_t bytes_of(const Sample& sample) {
   return sizeof(Sample) + sample.tick.containers.size() * sizeof(shm::ContainerRecord) +
-         sample.tick.devices.size() * sizeof(shm::DeviceRecord);
+         sample.tick.devices.size() * sizeof(shm::DeviceRecord) +
+         sample.tick.neighbours.size() * sizeof(shm::NeighbourRecord);
 }
 
 }  // namespace
@@ -16,6 +17,7 @@ std::size_t bytes_of(const Sample& sample) {
 void History::add(Sample sample) {
   sample.tick.containers.shrink_to_fit();
   sample.tick.devices.shrink_to_fit();
+  sample.tick.neighbours.shrink_to_fit();
   bytes_ += bytes_of(sample);
   samples_.push_back(std::make_shared<const Sample>(std::move(sample)));
   // Two stay in any case: there is nothing to show without.

@@ -101,14 +101,15 @@ std::vector<std::string_view> hints(const Ui& ui) {
   switch (ui.screen) {
     case Screen::kPods:
       return {"q quit",     "? help",      "/ filter",  ", . sort",
-              "Enter zoom", "space pause", "c columns", "2 3 4 screens"};
+              "Enter zoom", "space pause", "c columns", "2 3 4 5 screens"};
     case Screen::kColumns:
       return {"up/down move", "space on/off", "Enter done"};
     case Screen::kZoom:
     case Screen::kHelp:
       return {"q quit", "Esc back", "up/down scroll", "space pause", "t/T step"};
     default:
-      return {"q quit", "? help", "1 pods", "2 node", "3 disks", "4 agent", "space pause"};
+      return {"q quit",  "? help",  "1 pods",       "2 node",
+              "3 disks", "4 agent", "5 neighbours", "space pause"};
   }
 }
 
@@ -175,6 +176,8 @@ Page body(const Scene& scene, const Ui& ui, const Canvas& canvas, std::size_t ro
       return window(zoom_page(scene, canvas), ui.scroll, rows, canvas.charset);
     case Screen::kNode:
       return window(node_page(scene, canvas), ui.scroll, rows, canvas.charset);
+    case Screen::kNeighbours:
+      return window(neighbours_page(scene, canvas), ui.scroll, rows, canvas.charset);
     case Screen::kDisks:
       return window(disks_page(scene, canvas), ui.scroll, rows, canvas.charset);
     default:

@@ -2,7 +2,8 @@
 //
 // Screens: what is known, as lines of text. Pure. One file a screen's kind:
 // layout.cpp the frame, layout_pods.cpp the node and its containers, layout_detail.cpp one thing
-// with its histograms, layout_lists.cpp disks, agent, column chooser, help.
+// with its histograms, layout_lists.cpp disks, agent, column chooser, help, layout_neighbours.cpp
+// who takes whose CPU.
 #pragma once
 
 #include "agent/top/page.hpp"
@@ -31,6 +32,9 @@ Page zoom_page(const Scene& scene, const Canvas& canvas);
 Page node_page(const Scene& scene, const Canvas& canvas);
 Page disks_page(const Scene& scene, const Canvas& canvas);
 Page agent_page(const Scene& scene, const Canvas& canvas);
+Page neighbours_page(const Scene& scene, const Canvas& canvas);
+/// Whose CPU one container takes, and who takes its; empty where the kernel does not tell.
+Page neighbours_of(const Scene& scene, const Identity& identity, const Canvas& canvas);
 Page columns_page(const Ui& ui, const Canvas& canvas, std::size_t rows);
 Page help_page(const Canvas& canvas);
 

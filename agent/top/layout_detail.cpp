@@ -152,6 +152,7 @@ Page zoom_page(const Scene& scene, const Canvas& canvas) {
   page.emplace_back();
   append(page, signals_page<shm::ContainerRecord>(container_signals(), found->values,
                                                   scene.zoom->trend, canvas));
+  append(page, neighbours_of(scene, scene.zoom->identity, canvas));
   if (scene.zoom->window.before != nullptr) {
     page.emplace_back();
     append(page, container_histograms(scene.zoom->window, canvas));

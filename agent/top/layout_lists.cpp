@@ -129,7 +129,7 @@ struct KeyHelp {
 };
 constexpr KeyHelp kKeys[] = {
     {"", "Moving"},
-    {"1 2 3 4", "screens: pods, node, disks, agent"},
+    {"1 2 3 4 5", "screens: pods, node, disks, agent, neighbours"},
     {"up down PgUp PgDn", "choose a row, or scroll (also j, k, Home, End)"},
     {"Enter", "zoom: all signals and histograms of the chosen container"},
     {"Esc", "back; on the pods screen: no filter, no chosen row"},

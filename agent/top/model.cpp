@@ -2,8 +2,10 @@
 #include "agent/top/model.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <cmath>
+#include <map>
 #include <tuple>
 #include <unordered_map>
 #include <utility>
@@ -38,6 +40,52 @@ void add_devices(Interval& out) {
           {&now, evaluate<shm::DeviceRecord>(device_signals(), {was, now, out.seconds})});
     }
   }
+}
+
+class Names {
+ public:
+  explicit Names(const shm::Tick& tick) {
+    for (const auto& c : tick.containers) by_id_.emplace(c.cgroup_id, &c);
+  }
+  [[nodiscard]] std::string of(const Identity& identity) const {
+    const auto found = by_id_.find(identity.cgroup_id);
+    const bool there = found != by_id_.end() && identity_of(*found->second) == identity;
+    return there ? name_of(*found->second) : "(everything else)";
+  }
+
+ private:
+  std::unordered_map<std::uint64_t, const shm::ContainerRecord*> by_id_;
+};
+
+void add_neighbours(Interval& out) {
+  const shm::Tick &before = out.before->tick, &now = out.now->tick;
+  out.knows_neighbours = (before.node.valid & now.node.valid & shm::kValidNeighbours) != 0;
+  if (!out.knows_neighbours) return;
+  using Pair = std::array<std::uint64_t, 4>;
+  const auto pair_of = [](const shm::NeighbourRecord& r) {
+    return Pair{r.aggressor_cgroup_id, r.aggressor_first_tick, r.victim_cgroup_id,
+                r.victim_first_tick};
+  };
+  const Names names(now);
+  std::map<Pair, const shm::NeighbourRecord*> known;
+  for (const auto& record : before.neighbours) known.emplace(pair_of(record), &record);
+  for (const auto& is : now.neighbours) {
+    // Counters of a pair that is told for the first time begin at 0.
+    const auto found = known.find(pair_of(is));
+    const shm::NeighbourRecord was = found == known.end() ? shm::NeighbourRecord{} : *found->second;
+    if (is.preemptions <= was.preemptions) continue;
+    NeighbourRow row;
+    row.aggressor = {is.aggressor_cgroup_id, is.aggressor_first_tick};
+    row.victim = {is.victim_cgroup_id, is.victim_first_tick};
+    row.aggressor_name = names.of(row.aggressor);
+    row.victim_name = names.of(row.victim);
+    row.preemptions = static_cast<double>(is.preemptions - was.preemptions) / out.seconds;
+    row.taken =
+        static_cast<double>(std::max(is.taken_ns, was.taken_ns) - was.taken_ns) / 1e9 / out.seconds;
+    out.neighbours.push_back(std::move(row));
+  }
+  std::stable_sort(out.neighbours.begin(), out.neighbours.end(),
+                   [](const auto& a, const auto& b) { return a.taken > b.taken; });
 }
 
 /// Counters are read one after the other, so a part may be a little ahead of the whole.
@@ -83,6 +131,7 @@ std::optional<Interval> interval_between(SamplePtr before, SamplePtr now) {
   add_containers(out);
   add_devices(out);
   add_rest(out);
+  add_neighbours(out);
   return out;
 }
 

@@ -22,6 +22,14 @@ struct Sample {
 };
 using SamplePtr = std::shared_ptr<const Sample>;
 
+/// Unique within one life of an agent: cgroup ids are used again.
+struct Identity {
+  std::uint64_t cgroup_id = 0, first_tick = 0;
+  bool operator==(const Identity&) const = default;
+};
+Identity identity_of(const shm::ContainerRecord& record);
+const shm::ContainerRecord* find(const shm::Tick& tick, const Identity& identity);
+
 using Values = std::vector<std::optional<double>>;  ///< as the table of signals is ordered
 
 struct ContainerRow {
@@ -36,6 +44,15 @@ struct DeviceRow {
   Values values;  ///< device_signals()
 };
 
+/// One container takes another's CPU.
+struct NeighbourRow {
+  Identity aggressor, victim;
+  /// Raw, as ContainerRow::name; "(everything else)" for what has no row.
+  std::string aggressor_name, victim_name;
+  double preemptions = 0;  ///< per second
+  double taken = 0;        ///< CPUs that the aggressor's tasks ran on meanwhile
+};
+
 /// What changed between two samples, per second. The rows point into the samples, which it keeps.
 struct Interval {
   SamplePtr before, now;
@@ -47,6 +64,9 @@ struct Interval {
   /// container_signals(); set where such a difference means something (adds_up).
   Values rest;
   std::vector<DeviceRow> devices;
+  bool knows_neighbours = false;  ///< the kernel tells who preempts whom
+  /// Pairs of which something happened; who takes most comes first.
+  std::vector<NeighbourRow> neighbours;
 };
 
 /// Empty when the samples are not two moments of one agent's life in order.
@@ -78,13 +98,5 @@ bool matches(std::string_view name, std::string_view filter);
 
 /// Indices of interval.containers. Absent values stand last; ties go by CPU use, then by name.
 std::vector<std::size_t> arrange(const Interval& interval, const Query& query);
-
-/// Unique within one life of an agent: cgroup ids are used again.
-struct Identity {
-  std::uint64_t cgroup_id = 0, first_tick = 0;
-  bool operator==(const Identity&) const = default;
-};
-Identity identity_of(const shm::ContainerRecord& record);
-const shm::ContainerRecord* find(const shm::Tick& tick, const Identity& identity);
 
 }  // namespace optipod::top

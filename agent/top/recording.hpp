@@ -6,12 +6,13 @@
 //   then samples  each a SampleHead of 40 bytes and `stored_bytes` of zlib data
 //
 // A sample unpacked is a row of sections: u32 kind (shm::SectionKind), u32 record_bytes, u64 count,
-// then the records of the segment's ABI (shm/records.hpp), one node, one agent, any containers and
-// devices. The ABI's rules for versions hold here too (shm/README.md): records may be longer or
-// shorter than the reader's when abi_minor differs, sections of unknown kind are passed over.
-// All integers are little-endian. Heads and data have CRC-32 (zlib's) of their own, and samples do
-// not depend on each other: what is damaged is left out and counted, the rest is read. There is no
-// index or end mark, so a recorder that is killed leaves a valid file up to its last sample.
+// then the records of the segment's ABI (shm/records.hpp), one node, one agent, any containers,
+// devices and neighbours. The ABI's rules for versions hold here too (shm/README.md): records may
+// be longer or shorter than the reader's when abi_minor differs, sections of unknown kind are
+// passed over. All integers are little-endian. Heads and data have CRC-32 (zlib's) of their own,
+// and samples do not depend on each other: what is damaged is left out and counted, the rest is
+// read. There is no index or end mark, so a recorder that is killed leaves a valid file up to its
+// last sample.
 #pragma once
 
 #include <cstddef>

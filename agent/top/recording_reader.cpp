@@ -71,6 +71,9 @@ class Sections {
         case shm::SectionKind::kDevices:
           if (!take(tick.devices)) return "there are too many disks";
           break;
+        case shm::SectionKind::kNeighbours:
+          if (!take(tick.neighbours)) return "there are too many neighbours";
+          break;
         default:
           break;  // a newer version's
       }

@@ -38,6 +38,7 @@ std::vector<std::byte> unpacked(const shm::Tick& tick) {
   append_section<shm::AgentRecord>(out, {&tick.agent, 1});
   append_section<shm::ContainerRecord>(out, tick.containers);
   append_section<shm::DeviceRecord>(out, tick.devices);
+  append_section<shm::NeighbourRecord>(out, tick.neighbours);
   return out;
 }
 
@@ -68,7 +69,8 @@ FileHead file_head() {
 tl::expected<std::vector<std::byte>, std::string> packed(const Sample& sample,
                                                          std::uint64_t number) {
   const std::vector<std::byte> plain = unpacked(sample.tick);
-  if (plain.size() > kMaxPlainBytes || sample.tick.containers.size() > kMaxRecords) {
+  if (plain.size() > kMaxPlainBytes || sample.tick.containers.size() > kMaxRecords ||
+      sample.tick.neighbours.size() > kMaxRecords) {
     return tl::unexpected(fmt::format(
         "a sample of {} containers is too large to record; start the agent with a lower "
         "--max-containers",

@@ -11,6 +11,7 @@ using shm::kValidBlockIo, shm::kValidCpuTime, shm::kValidPreemptions, shm::kVali
 using shm::kValidPressureIrq, shm::kValidVmEvents, shm::kValidTcpSegments;
 using shm::kValidPressureMemory, shm::kValidPressureIo, shm::kValidCpuModes;
 using shm::kValidSwitches, shm::kValidThrottling, shm::kValidMemory, shm::kValidPressureCpu;
+using shm::kValidThrottledWait, shm::kValidMigrations, shm::kValidIrqStolen, shm::kValidLoad;
 
 using C = Between<shm::ContainerRecord>;
 using N = Between<NodeMoment>;
@@ -64,10 +65,26 @@ Value all_stalled(const B& b) {
   return b.share(kPressureBits[kWhat], at(b.before).pressure.stalled_ns[kWhat],
                  at(b.now).pressure.stalled_ns[kWhat]);
 }
+template <class B>
+Value throttled_wait(const B& b) {
+  return b.rate(kValidThrottledWait, at(b.before).scheduler.throttled_wait_ns,
+                at(b.now).scheduler.throttled_wait_ns, kNs);
+}
+template <class B>
+Value migrations(const B& b) {
+  return b.rate(kValidMigrations, at(b.before).scheduler.migrations,
+                at(b.now).scheduler.migrations);
+}
+/// Without the wait that its own quota makes: that is its limit's doing, not contention.
+template <class B>
+Value contended(const B& b) {
+  const Value all = waiting(b);
+  return all ? std::optional(std::max(0.0, *all - throttled_wait(b).value_or(0))) : all;
+}
 /// Tasks waiting for a CPU count as such; a share of time stalled counts as one task stalled.
 template <class B>
 Value hurt(const B& b) {
-  const Value parts[] = {waiting(b), some_stalled<shm::kMemory>(b), some_stalled<shm::kIo>(b)};
+  const Value parts[] = {contended(b), some_stalled<shm::kMemory>(b), some_stalled<shm::kIo>(b)};
   Value total;
   for (const Value& part : parts) {
     if (part) total = total.value_or(0) + *part;
@@ -115,7 +132,7 @@ Value mode_share(const N& n) {
 
 constexpr Signal<shm::ContainerRecord> kContainerSignals[] = {
     {"hurt", "hurt", Unit::kTasks, hurt<C>,
-     "tasks held up: waiting for a CPU, or stalled on memory or I/O", 0.25, 1},
+     "tasks held up: waiting for a CPU (not by their own limit), memory or I/O", 0.25, 1},
     {"cpus_used", "CPUs", Unit::kCpus, cpus_used<C>, "CPU time used per second"},
     {"cpu_waiting_tasks", "waiting", Unit::kTasks, waiting<C>,
      "runnable tasks without a CPU, on average", 0.25, 1},
@@ -174,11 +191,20 @@ constexpr Signal<shm::ContainerRecord> kContainerSignals[] = {
      "write requests to disks", 0, 0, false},
     {"inflight_requests", "in flight", Unit::kCount, inflight<C>,
      "requests to disks not yet answered", 0, 0, false},
+    {"cpu_throttled_wait_tasks", "thr wait", Unit::kTasks, throttled_wait<C>,
+     "of the waiting tasks, those that its own CPU limit held back", 0, 0, false},
+    {"migrations_per_second", "migr/s", Unit::kPerSecond, migrations<C>,
+     "times a task was moved to another CPU", 0, 0, false},
+    {"irq_stolen_ratio", "irq stole", Unit::kShare,
+     [](const C& c) {
+       return c.rate(kValidIrqStolen, c.before.irq_stolen_ns, c.now.irq_stolen_ns, kNs);
+     },
+     "CPU time that interrupts took from its running tasks", 0.05, 0.2, false},
 };
 
 constexpr Signal<NodeMoment> kNodeSignals[] = {
     {"hurt", "hurt", Unit::kTasks, hurt<N>,
-     "tasks held up: waiting for a CPU, or stalled on memory or I/O"},
+     "tasks held up: waiting for a CPU (not by their own limit), memory or I/O"},
     {"cpus_used", "CPUs", Unit::kCpus, cpus_used<N>, "CPU time used per second"},
     {"cpu_used_ratio", "used", Unit::kShare,
      [](const N& n) -> Value {
@@ -271,6 +297,19 @@ constexpr Signal<NodeMoment> kNodeSignals[] = {
      "95 of 100 requests to disks were faster", 20e-3, 100e-3},
     {"inflight_requests", "in flight", Unit::kCount, inflight<N>,
      "requests to disks not yet answered"},
+    {"load_average_1m", "load 1m", Unit::kTasks,
+     [](const N& n) -> Value {
+       const auto load = n.gauge(kValidLoad, n.now.record.load_average_milli[0]);
+       return load ? std::optional(*load / 1000) : load;
+     },
+     "tasks running, ready or waiting for I/O, over a minute"},
+    {"tasks_blocked", "blocked", Unit::kCount,
+     [](const N& n) { return n.gauge(kValidLoad, n.now.record.tasks_blocked); },
+     "tasks that wait for I/O now"},
+    {"cpu_throttled_wait_tasks", "thr wait", Unit::kTasks, throttled_wait<N>,
+     "of the waiting tasks, those that their own CPU limits held back"},
+    {"migrations_per_second", "migr/s", Unit::kPerSecond, migrations<N>,
+     "times a task was moved to another CPU"},
     {"tcp_segments_per_second", "tcp seg/s", Unit::kPerSecond,
      [](const N& n) {
        return n.rate(kValidTcpSegments, n.before.record.tcp_sent_segments,
@@ -311,7 +350,8 @@ constexpr std::string_view kAddUp[] = {"cpus_used",
                                        "preempted_by_self_per_second",
                                        "preempted_by_system_per_second",
                                        "switches_voluntary_per_second",
-                                       "switches_involuntary_per_second"};
+                                       "switches_involuntary_per_second",
+                                       "migrations_per_second"};
 
 }  // namespace
 

@@ -88,6 +88,8 @@ bool screen_key(Ui& ui, int key) {
       return go(ui, Screen::kDisks), true;
     case '4':
       return go(ui, Screen::kAgent), true;
+    case '5':
+      return go(ui, Screen::kNeighbours), true;
     case '?':
     case 'h':
       return go(ui, Screen::kHelp), true;

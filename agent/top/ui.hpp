@@ -13,7 +13,7 @@
 
 namespace optipod::top {
 
-enum class Screen { kPods, kNode, kDisks, kAgent, kZoom, kColumns, kHelp };
+enum class Screen { kPods, kNode, kDisks, kAgent, kNeighbours, kZoom, kColumns, kHelp };
 
 /// Keys that are no character; those are their ASCII code.
 enum Key : int {

@@ -295,6 +295,14 @@ TEST_CASE("hostile slots give an error or are left out, and are counted") {
        }},
       {"agent of another tick", false, 0,
        [](std::byte* b, const HeaderBlock& h) { record_of<NodeRecord>(b, h, 2)->agent_index = 0; }},
+      {"neighbour count beyond a tick's share", false, 0,
+       [](std::byte* b, const HeaderBlock& h) {
+         record_of<NodeRecord>(b, h, 2)->neighbour_count = 1u << 20;
+       }},
+      {"first neighbour beyond head", false, 0,
+       [](std::byte* b, const HeaderBlock& h) {
+         record_of<NodeRecord>(b, h, 2)->first_neighbour = ~0ull - 1;
+       }},
       {"a container odd for ever", true, 1,
        [](std::byte* b, const HeaderBlock& h) { *slot_of<ContainerRecord>(b, h, 4) = 9; }},
       {"a container from the future", true, 1,

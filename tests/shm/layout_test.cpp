@@ -46,7 +46,7 @@ TEST_CASE("golden bytes of a header") {
   const HeaderBlock block = good_block();
   const unsigned char expected[] = {
       'O',  'P',  'T',  'I',  'P', 'O', 'D', 0,  // magic
-      1,    0,    1,    0,                       // ABI 1.1
+      1,    0,    2,    0,                       // ABI 1.2
       0x00, 0x08, 0,    0,                       // 2 KiB of header
       0x04, 0x03, 0x02, 0x01,                    // little-endian
       0,    0,    0,    0,                       // flags
@@ -56,7 +56,7 @@ TEST_CASE("golden bytes of a header") {
   CHECK(at<std::uint64_t>(block, 0x20) == block.header.total_bytes);
   CHECK(at<std::uint64_t>(block, 0x28) == 0x1122334455667788);
   CHECK(at<std::uint32_t>(block, 0x38) == 77);
-  CHECK(at<std::uint32_t>(block, 0x3c) == 4);
+  CHECK(at<std::uint32_t>(block, 0x3c) == 5);
   CHECK(at<std::uint32_t>(block, 0x58) == 1'000'000);
   CHECK(at<std::uint64_t>(block, 0x60) == checksum(block));
   // The first section: the node's, right behind the header page.
@@ -68,14 +68,16 @@ TEST_CASE("golden bytes of a header") {
   CHECK(std::strcmp(block.sections[1].name, "containers") == 0);
   CHECK(std::strcmp(block.sections[2].name, "devices") == 0);
   CHECK(std::strcmp(block.sections[3].name, "agent") == 0);
+  CHECK(std::strcmp(block.sections[4].name, "neighbours") == 0);
 }
 
 // A changed number here is a changed ABI: raise kAbiMinor (fields appended) or kAbiMajor.
-TEST_CASE("records have the sizes that ABI 1.1 has") {
-  CHECK(sizeof(NodeRecord) == 1176);
-  CHECK(sizeof(ContainerRecord) == 1712);
+TEST_CASE("records have the sizes that ABI 1.2 has") {
+  CHECK(sizeof(NodeRecord) == 1360);
+  CHECK(sizeof(ContainerRecord) == 1752);
   CHECK(sizeof(DeviceRecord) == 624);
   CHECK(sizeof(AgentRecord) == 3560);
+  CHECK(sizeof(NeighbourRecord) == 56);
 }
 
 TEST_CASE("the hash depends on each field's name, place, size and type") {
@@ -96,7 +98,7 @@ TEST_CASE("the hash depends on each field's name, place, size and type") {
 TEST_CASE("the identity is major.minor.hash.size, and a segment's is that of its program") {
   const HeaderBlock block = good_block();
   CHECK(abi_identity() == abi_identity(block));
-  CHECK(abi_identity().rfind("1.1.", 0) == 0);
+  CHECK(abi_identity().rfind("1.2.", 0) == 0);
   CHECK(abi_identity().size() > 4 + 16 + 1);
 }
 
@@ -109,7 +111,7 @@ TEST_CASE("sections keep four ticks, are powers of two, and do not overlap") {
     CHECK((section->capacity & (section->capacity - 1)) == 0);
     CHECK(block.header.total_bytes <= kMaxSegmentBytes);
   }
-  CHECK(plan_layout(512, 32).header.total_bytes < 4u << 20);
+  CHECK(plan_layout(512, 32).header.total_bytes < 6u << 20);
 }
 
 TEST_CASE("a good header passes, a wrong one is named") {
@@ -161,6 +163,7 @@ TEST_CASE("no section table leads outside the segment") {
       [](HeaderBlock& b) { b.sections[2].offset = b.sections[1].offset + 0x1000; },
       [](HeaderBlock& b) { b.sections[2].kind = b.sections[1].kind; },
       [](HeaderBlock& b) { b.sections[2].kind = 99; },
+      [](HeaderBlock& b) { b.sections[4].kind = 99; },
   };
   for (std::size_t i = 0; i < changes.size(); ++i) {
     INFO("change " << i);
@@ -192,12 +195,26 @@ TEST_CASE("another minor is read if its records could have been appended to") {
           b.sections[0].record_hash ^= 1;
           b.sections[0].record_bytes = 1144;
         }) == AttachState::kAttached);
+  // 1.1: no neighbours. From 1.2 on they must be there.
+  const auto without_neighbours = [](HeaderBlock& b) {
+    b.sections[--b.header.section_count] = {};
+    b.header.abi_hash ^= 1;
+    for (Section& s : b.sections) s.record_hash ^= 1;
+  };
+  CHECK(judge([&](HeaderBlock& b) {
+          without_neighbours(b);
+          b.header.abi_minor = 1;
+        }) == AttachState::kAttached);
+  CHECK(judge([&](HeaderBlock& b) {
+          without_neighbours(b);
+          b.header.abi_minor = kAbiMinor + 1;
+        }) == AttachState::kCorrupt);
   // A kind that this program does not know is passed over, if it lies well.
   CHECK(
       judge([&](HeaderBlock& b) {
         newer(b);
         Section& s = b.sections[b.header.section_count++];
         s = {.kind = 99, .record_bytes = 8, .offset = b.header.total_bytes - 0x1000, .capacity = 2};
-        b.sections[3].capacity /= 2;
+        b.sections[4].capacity /= 2;
       }) == AttachState::kAttached);
 }

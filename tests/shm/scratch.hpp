@@ -92,6 +92,11 @@ inline void make_tick(Tick& tick, std::uint64_t seed, std::size_t containers,
     tick.devices[i].minor = i;
     fill(tick.devices[i].block, seed + i);
   }
+  tick.neighbours.assign(2 * containers, {});
+  for (std::size_t i = 0; i < tick.neighbours.size(); ++i) {
+    tick.neighbours[i].victim_cgroup_id = i / 2;
+    tick.neighbours[i].preemptions = seed + i;
+  }
 }
 
 template <class Record>
@@ -107,6 +112,7 @@ inline bool is_made_tick(const Tick& tick, std::size_t containers, std::size_t d
   if (tick.containers.size() != containers || tick.devices.size() != devices) return false;
   for (auto& c : expected.containers) c.tick = tick.node.tick;
   for (auto& d : expected.devices) d.tick = tick.node.tick;
+  for (auto& n : expected.neighbours) n.tick = tick.node.tick;
   expected.agent.tick = tick.node.tick;
   expected.node.tick = tick.node.tick;
   expected.node.first_container = tick.node.first_container;
@@ -114,9 +120,12 @@ inline bool is_made_tick(const Tick& tick, std::size_t containers, std::size_t d
   expected.node.first_device = tick.node.first_device;
   expected.node.device_count = devices;
   expected.node.agent_index = tick.node.agent_index;
+  expected.node.first_neighbour = tick.node.first_neighbour;
+  expected.node.neighbour_count = expected.neighbours.size();
   return std::memcmp(&expected.node, &tick.node, sizeof(NodeRecord)) == 0 &&
          std::memcmp(&expected.agent, &tick.agent, sizeof(AgentRecord)) == 0 &&
-         same(expected.containers, tick.containers) && same(expected.devices, tick.devices);
+         same(expected.containers, tick.containers) && same(expected.devices, tick.devices) &&
+         same(expected.neighbours, tick.neighbours);
 }
 
 }  // namespace optipod::shm::test

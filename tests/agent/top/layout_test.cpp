@@ -69,8 +69,9 @@ TEST_CASE("every screen has the terminal's size, whatever that is") {
   Ui ui;
   ui.selected = Identity{1, 0};
   ui.message = "something";
-  for (const Screen screen : {Screen::kPods, Screen::kNode, Screen::kDisks, Screen::kAgent,
-                              Screen::kZoom, Screen::kColumns, Screen::kHelp}) {
+  for (const Screen screen :
+       {Screen::kPods, Screen::kNode, Screen::kDisks, Screen::kAgent, Screen::kZoom,
+        Screen::kColumns, Screen::kHelp, Screen::kNeighbours}) {
     ui.screen = screen;
     Scene scene = test::scene(made, ui);
     scene.footer = "one\ntwo";
@@ -137,6 +138,31 @@ TEST_CASE("a zoom has the container's signals, their meaning and its histograms"
             "shop/web-1  container nginx  burstable"));
   ui.selected = Identity{99, 0};
   CHECK(has(screen_text(scene(samples(), ui), ui), "not there at this time"));
+}
+
+TEST_CASE("neighbours have a screen, and a place in the zoom") {
+  auto made = samples(2);
+  Ui ui;
+  ui.screen = Screen::kNeighbours;
+  CHECK(has(screen_text(scene(made), ui), "not known"));
+  for (auto& s : made) s.tick.node.valid |= shm::kValidNeighbours;
+  CHECK(has(screen_text(scene(made), ui), "nobody preempted anybody"));
+  shm::NeighbourRecord pair{};
+  pair.aggressor_cgroup_id = 2;
+  pair.victim_cgroup_id = 1;
+  pair.preemptions = 30;
+  pair.taken_ns = kSecond / 2;
+  made[1].tick.neighbours = {pair};
+  const std::string shown = screen_text(scene(made), ui);
+  CHECK(has(shown, "shop/web-1/nginx"));
+  CHECK(has(shown, "         30       0.50"));
+  ui.screen = Screen::kZoom;
+  ui.selected = Identity{1, 0};
+  const std::string zoomed = screen_text(scene(made, ui), ui, {120, 70});
+  const std::size_t takes = zoomed.find("who takes its CPU");
+  REQUIRE(takes != std::string::npos);
+  CHECK(zoomed.find("shop/web-1/nginx", takes) < zoomed.find("whose CPU it takes"));
+  CHECK(zoomed.find("nobody", takes) > zoomed.find("whose CPU it takes"));
 }
 
 TEST_CASE("the agent's screen says what it costs and what the kernel lacks, that first") {

@@ -144,6 +144,46 @@ TEST_CASE("disks are paired by number, and the node has their sum") {
   CHECK(delta->devices[0].values[reads].value() == Approx(1000));
 }
 
+TEST_CASE("who takes whose CPU is told by name, the worst first") {
+  auto before = sample(1, {container(1, "/noisy"), container(2, "/victim")});
+  auto now = sample(3, before.tick.containers);  // two seconds
+  const auto pair = [](std::uint64_t aggressor, std::uint64_t times, std::uint64_t taken_ns) {
+    shm::NeighbourRecord r{};
+    r.victim_cgroup_id = 2;
+    r.aggressor_cgroup_id = aggressor;
+    r.preemptions = times;
+    r.taken_ns = taken_ns;
+    return r;
+  };
+  before.tick.neighbours = {pair(0, 5, 100), pair(9, 4, 4)};
+  now.tick.neighbours = {pair(0, 7, kSecond / 5 + 100), pair(9, 4, 4), pair(1, 100, kSecond)};
+  CHECK_FALSE(interval_between(shared(before), shared(now))->knows_neighbours);
+  before.tick.node.valid |= shm::kValidNeighbours;
+  now.tick.node.valid |= shm::kValidNeighbours;
+  const auto delta = interval_between(shared(before), shared(now));
+  REQUIRE(delta->knows_neighbours);
+  REQUIRE(delta->neighbours.size() == 2);  // one pair did nothing
+  CHECK(delta->neighbours[0].aggressor_name == "/noisy");
+  CHECK(delta->neighbours[0].victim_name == "/victim");
+  CHECK(delta->neighbours[0].preemptions == Approx(50));
+  CHECK(delta->neighbours[0].taken == Approx(0.5));
+  CHECK(delta->neighbours[1].aggressor_name == "(everything else)");
+  CHECK(delta->neighbours[1].taken == Approx(0.1));
+}
+
+TEST_CASE("what its own limit holds back does not count as hurt") {
+  auto before = sample(1, {container(1, "/limited")});
+  auto now = sample(2, before.tick.containers);
+  now.tick.containers[0].cpu.runqueue_wait.sum_ns = kSecond;
+  now.tick.containers[0].scheduler.throttled_wait_ns = kSecond * 3 / 4;
+  const auto hurt = [&] {
+    return interval_between(shared(before), shared(now))->containers[0].values[signal("hurt")];
+  };
+  CHECK(hurt().value() == Approx(1));  // it is not known
+  for (auto* s : {&before, &now}) s->tick.containers[0].valid |= shm::kValidThrottledWait;
+  CHECK(hurt().value() == Approx(0.25));
+}
+
 TEST_CASE("keys of signals are unique, and their titles fit their columns") {
   const auto check = [](auto signals) {
     std::set<std::string> keys, titles;

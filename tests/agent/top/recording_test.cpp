@@ -46,6 +46,8 @@ Sample sample_of(std::uint64_t i) {
   s.tick.devices.resize(1);
   s.tick.devices[0].tick = i;
   set(s.tick.devices[0].name, "sda");
+  s.tick.neighbours.resize(3);
+  s.tick.neighbours[2].taken_ns = i;
   return s;
 }
 
@@ -75,7 +77,8 @@ bool same(const Sample& a, const Sample& b) {
   };
   return a.epoch == b.epoch && std::memcmp(&a.tick.node, &b.tick.node, sizeof a.tick.node) == 0 &&
          std::memcmp(&a.tick.agent, &b.tick.agent, sizeof a.tick.agent) == 0 &&
-         equal(a.tick.containers, b.tick.containers) && equal(a.tick.devices, b.tick.devices);
+         equal(a.tick.containers, b.tick.containers) && equal(a.tick.devices, b.tick.devices) &&
+         equal(a.tick.neighbours, b.tick.neighbours);
 }
 
 /// Samples that can be read; each must be one that was written.
