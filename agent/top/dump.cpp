@@ -132,7 +132,7 @@ void add_interval(Json& out, const Interval& interval) {
 
 /// Quoted where RFC 4180 wants it.
 std::string csv_field(std::string_view foreign) {
-  const std::string text = printable(foreign, Charset::kUtf8);
+  std::string text = printable(foreign, Charset::kUtf8);
   if (text.find_first_of("\",") == std::string::npos) return text;
   std::string out = "\"";
   for (const char c : text) out += c == '"' ? std::string("\"\"") : std::string(1, c);
