@@ -43,13 +43,13 @@ enum Valid : std::uint64_t {
   kValidVmEvents = 1u << 12,     ///< NodeRecord::page_faults, memory_allocated_bytes
   kValidTcpSegments = 1u << 13,  ///< NodeRecord::tcp_*
   // Since ABI 1.2.
-  kValidThrottledWait = 1u << 14,  ///< SchedulerStats::throttled_*
-  kValidMigrations = 1u << 15,     ///< SchedulerStats::migrations
-  kValidNeighbours = 1u << 16,     ///< NeighbourRecord, NodeRecord::neighbours_untold
-  kValidSoftirq = 1u << 17,        ///< NodeRecord::softirq_ns
-  kValidHardirq = 1u << 18,        ///< NodeRecord::hardirq_ns
-  kValidIrqStolen = 1u << 19,      ///< ContainerRecord::irq_stolen_ns
-  kValidLoad = 1u << 20,           ///< NodeRecord::load_average_milli, tasks_*
+  kValidThrottledWait = 1u << 14,   ///< SchedulerStats::throttled_*
+  kValidMigrations = 1u << 15,      ///< SchedulerStats::migrations
+  kValidNeighbours = 1u << 16,      ///< NeighbourRecord, NodeRecord::neighbours_untold
+  kValidSoftirq = 1u << 17,         ///< NodeRecord::softirq_ns
+  kValidHardirq = 1u << 18,         ///< NodeRecord::hardirq_ns
+  kValidIrqStolen = 1u << 19,       ///< ContainerRecord::irq_stolen_ns
+  kValidLoad = 1u << 20,            ///< NodeRecord::load_average_milli, tasks_*
   kValidReclaimStall = 1u << 24,    ///< MemoryStats::reclaim_stall
   kValidOomKills = 1u << 25,        ///< MemoryStats::oom_kills
   kValidPageFaults = 1u << 26,      ///< MemoryStats::page_faults
@@ -95,7 +95,7 @@ struct SchedulerStats {
   std::uint64_t throttled_waits;     ///< dispatches whose wait had such a part
   std::uint64_t throttled_switches;  ///< put off the CPU by that quota: among
                                      ///< switches[kInvoluntary], but nobody's preemption
-  std::uint64_t migrations;  ///< tasks moved to another CPU
+  std::uint64_t migrations;          ///< tasks moved to another CPU
 };
 
 /// Vectors of the kernel's softirqs, in its order.

@@ -105,6 +105,15 @@ class TickReader {
   /// more often than the bounded retries allow; `out` is as it was.
   bool read(Tick& out);
 
+  /// Copies tick `number` of the life that is attached, if the rings still hold all of it: up to 64
+  /// ticks back where there are few containers, 4 where there are as many as the segment takes.
+  /// False: they do not, or nothing is attached; `out` is as it was. Counts nothing as read or
+  /// lost.
+  bool read_back(std::uint64_t number, Tick& out);
+
+  /// Whether read() may give something new: a newer tick, or another segment at the path. Cheap.
+  [[nodiscard]] bool has_news();
+
   /// Waits until a tick newer than the last one read is there, or the timeout. For live views.
   void wait(std::chrono::milliseconds timeout);
 

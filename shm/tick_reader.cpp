@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "shm/futex.hpp"
+#include "shm/sanitize.hpp"
 #include "shm/segment.hpp"
 #include "shm/sigbus_guard.hpp"
 #include "shm/tick.hpp"
@@ -25,38 +26,6 @@ constexpr std::uint64_t kMaxIndex = 1ull << 62;
 constexpr std::uint64_t kHungIntervals = 3;
 /// How often wait() looks for a segment, when there is none to wait on.
 constexpr std::chrono::milliseconds kLookInterval{50};
-
-template <std::size_t N>
-void terminate(char (&text)[N]) {
-  text[N - 1] = '\0';
-}
-void sanitize(NodeRecord& r) {
-  terminate(r.node_name);
-  terminate(r.kernel_release);
-  terminate(r.cgroup_root);
-}
-void sanitize(ContainerRecord& r) {
-  terminate(r.namespace_);
-  terminate(r.pod);
-  terminate(r.container);
-  terminate(r.pod_uid);
-  terminate(r.container_id);
-  terminate(r.qos);
-}
-void sanitize(DeviceRecord& r) {
-  terminate(r.name);
-}
-void sanitize(AgentRecord& r) {
-  r.program_count = std::min<std::uint64_t>(r.program_count, AgentRecord::kMaxPrograms);
-  r.feature_count = std::min<std::uint64_t>(r.feature_count, AgentRecord::kMaxFeatures);
-  for (auto& p : r.programs) terminate(p.name);
-  for (auto& f : r.features) {
-    terminate(f.name);
-    terminate(f.source);
-  }
-  terminate(r.version);
-}
-void sanitize(NeighbourRecord&) {}  // numbers only
 
 }  // namespace
 
@@ -80,7 +49,9 @@ struct TickReader::Impl {
   bool follow_path();
   void adopt(ReadableSegment&& opened);
   bool read(Tick& out);
+  bool read_back(std::uint64_t number, Tick& out);
   Copy copy_newest(bool last_attempt);
+  Copy copy_tick(std::uint64_t number, bool last_attempt);
   template <class Record>
   Copy copy_range(const RingReader& ring, std::uint64_t first, std::uint64_t count,
                   bool last_attempt, std::vector<Record>& out);
@@ -162,14 +133,34 @@ bool TickReader::Impl::read(Tick& out) {
   return true;
 }
 
+bool TickReader::Impl::read_back(std::uint64_t number, Tick& out) {
+  if (!segment || damaged || !segment->whole()) return false;
+  const SigbusGuard guard(segment->base(), segment->bytes());
+  const std::uint64_t head = nodes.head();
+  if (head > kMaxIndex || number >= head || head - number > nodes.capacity()) return false;
+  // One attempt: what is overwritten now is gone.
+  const std::uint64_t corrupt = counters.corrupt;
+  const bool whole = copy_tick(number, true) == Copy::kDone && counters.corrupt == corrupt;
+  counters.corrupt = corrupt;
+  damaged = guard.faulted();
+  if (!whole || damaged) return false;
+  std::swap(out, scratch);
+  return true;
+}
+
 /// Copies the newest tick into `scratch`.
 TickReader::Impl::Copy TickReader::Impl::copy_newest(bool last_attempt) {
   const std::uint64_t head = nodes.head();
   if (head == 0) return Copy::kNothing;
   if (head > kMaxIndex) return Copy::kCorrupt;
+  return copy_tick(head - 1, last_attempt);
+}
+
+/// Copies a published tick into `scratch`.
+TickReader::Impl::Copy TickReader::Impl::copy_tick(std::uint64_t number, bool last_attempt) {
   NodeRecord& node = scratch.node;
-  if (const Copy c = copy_one(nodes, head - 1, last_attempt, node); c != Copy::kDone) return c;
-  if (node.tick != head - 1) return Copy::kCorrupt;
+  if (const Copy c = copy_one(nodes, number, last_attempt, node); c != Copy::kDone) return c;
+  if (node.tick != number) return Copy::kCorrupt;
 
   // The writer's release of the node record made all that it names visible before it, so an honest
   // segment always passes.
@@ -298,6 +289,14 @@ TickReader::~TickReader() = default;
 
 bool TickReader::read(Tick& out) {
   return impl_->read(out);
+}
+
+bool TickReader::read_back(std::uint64_t number, Tick& out) {
+  return impl_->read_back(number, out);
+}
+
+bool TickReader::has_news() {
+  return !impl_->segment || impl_->damaged || impl_->newer_than_read();
 }
 
 void TickReader::wait(std::chrono::milliseconds timeout) {

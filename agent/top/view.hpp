@@ -1,42 +1,43 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// The two ways to show a source: on a terminal with keys, or as a stream of text.
 #pragma once
 
-#include <algorithm>
-#include <optional>
+#include <chrono>
 #include <string>
 
-#include "agent/top/rates.hpp"
-#include "shm/tick.hpp"
+#include "agent/top/page.hpp"
+#include "agent/top/source.hpp"
+#include "agent/top/ui.hpp"
+#include "common/app/app.hpp"
 
 namespace optipod::top {
 
-struct Screen {
-  unsigned columns = 100;
-  unsigned rows = 0;    ///< lines at most; 0: as many as there are
-  bool colour = false;  ///< ANSI attributes; nothing is said by colour alone
-  std::string footer;   ///< last lines, separated by \n
-
-  [[nodiscard]] unsigned footer_lines() const {
-    if (footer.empty()) return 0;
-    return 2 + static_cast<unsigned>(std::count(footer.begin(), footer.end(), '\n'));
-  }
+struct ViewOptions {
+  Ui ui;  ///< what the command line chose of columns, order and filter
+  Charset charset = Charset::kAscii;
+  bool colour = true;
+  std::chrono::milliseconds interval{1000};
+  std::string footer;
 };
 
-struct State {
-  shm::AttachState attach = shm::AttachState::kNoSegment;
-  shm::WriterState writer = shm::WriterState::kUnknown;
-  std::string detail;               ///< why nothing is attached
-  const shm::Tick* tick = nullptr;  ///< the newest, or none yet
-  std::optional<Delta> delta;       ///< against the tick before; unset on the first
-  double age_seconds = 0;           ///< of the newest tick
+enum class Format { kFrames, kJson, kCsv };
+
+struct StreamOptions {
+  Format format = Format::kFrames;
+  bool once = false;          ///< the newest sample only
+  std::size_t columns = 120;  ///< of frames
+  std::size_t rows = 0;       ///< of frames, at most; 0: as many as there are
 };
 
-/// The whole view as lines ending in \n, each at most `columns` characters wide.
-std::string render(const State& state, const Screen& screen);
+/// Until q, or a stop. An exit status.
+int interact(app::Stop& stop, Source& source, const ViewOptions& options);
 
-/// "1.2k", "34M": at most four characters and a decimal prefix. Bytes take binary prefixes.
-std::string short_count(double value);
-std::string short_bytes(double value);
-std::string short_seconds(double value);  ///< "12µs", "3.4ms", "1.2s"
+/// To standard output, until a stop, the end of a recording, or the end of whoever reads. An exit
+/// status; with `once` a failure unless there was a live agent (or a recording) to show.
+int stream(app::Stop& stop, Source& source, const ViewOptions& view, const StreamOptions& options);
+
+/// The scene that `ui` looks at.
+Scene scene_of(Source& source, const Ui& ui, const std::string& footer);
 
 }  // namespace optipod::top

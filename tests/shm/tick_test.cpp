@@ -225,3 +225,33 @@ TEST_CASE("wait returns at a tick, at a new segment, and at its timeout") {
   REQUIRE(reader.read(out));
   CHECK(reader.counters().attaches == 2);
 }
+
+TEST_CASE("ticks before the newest can be read back while the rings hold all of them") {
+  const ScratchDirectory dir;
+  TickWriter writer = writer_at(options_for(dir.segment(), 8));  // 32 records of containers
+  TickReader reader = reader_at(dir.segment());
+  Tick in, out;
+  CHECK_FALSE(reader.read_back(0, out));
+  for (std::uint64_t t = 0; t < 100; ++t) {
+    make_tick(in, t, 2, 0);
+    writer.publish(in);
+  }
+  CHECK(reader.has_news());
+  REQUIRE(reader.read(out));
+  CHECK_FALSE(reader.has_news());
+  const auto read = reader.counters().ticks_read;
+  for (std::uint64_t t = 99; t > 99 - 16; --t) {  // 16 ticks of two containers
+    REQUIRE(reader.read_back(t, out));
+    REQUIRE(out.node.tick == t);
+    REQUIRE(is_made_tick(out, 2, 0));
+  }
+  for (const std::uint64_t gone : {83u, 40u, 35u, 0u, 100u, 1u << 31}) {
+    CHECK_FALSE(reader.read_back(gone, out));
+    CHECK(out.node.tick == 84);  // as it was
+  }
+  CHECK(reader.counters().ticks_read == read);
+  CHECK(reader.counters().ticks_lost == 0);
+  CHECK(reader.counters().corrupt == 0);
+  writer.publish(in);
+  CHECK(reader.has_news());
+}

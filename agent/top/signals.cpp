@@ -1,0 +1,383 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/top/signals.hpp"
+
+#include <array>
+#include <string_view>
+
+namespace optipod::top {
+namespace {
+
+using shm::kValidBlockIo, shm::kValidCpuTime, shm::kValidPreemptions, shm::kValidRunqueueWait;
+using shm::kValidPressureIrq, shm::kValidVmEvents, shm::kValidTcpSegments;
+using shm::kValidPressureMemory, shm::kValidPressureIo, shm::kValidCpuModes;
+using shm::kValidSwitches, shm::kValidThrottling, shm::kValidMemory, shm::kValidPressureCpu;
+using shm::kValidThrottledWait, shm::kValidMigrations, shm::kValidIrqStolen, shm::kValidLoad;
+
+using C = Between<shm::ContainerRecord>;
+using N = Between<NodeMoment>;
+using D = Between<shm::DeviceRecord>;
+using Value = std::optional<double>;
+
+constexpr double kNs = 1e9;
+
+// ---- What containers and the node have alike. `at` gives the record that holds the fields.
+
+const shm::ContainerRecord& at(const shm::ContainerRecord& record) {
+  return record;
+}
+const shm::NodeRecord& at(const NodeMoment& moment) {
+  return moment.record;
+}
+
+template <class B>
+Value cpus_used(const B& b) {
+  return b.rate(kValidCpuTime, at(b.before).cpu_time.usage_ns, at(b.now).cpu_time.usage_ns, kNs);
+}
+template <class B>
+Value waiting(const B& b) {
+  return b.rate(kValidRunqueueWait, at(b.before).cpu.runqueue_wait.sum_ns,
+                at(b.now).cpu.runqueue_wait.sum_ns, kNs);
+}
+template <int kPercent, class B>
+Value wait(const B& b) {
+  return b.quantile_of(kValidRunqueueWait, at(b.before).cpu.runqueue_wait,
+                       at(b.now).cpu.runqueue_wait, kPercent / 100.0);
+}
+template <shm::PreemptedBy kBy, class B>
+Value preempted(const B& b) {
+  return b.rate(kValidPreemptions, at(b.before).cpu.preemptions[kBy],
+                at(b.now).cpu.preemptions[kBy]);
+}
+template <shm::SwitchKind kKind, class B>
+Value switches(const B& b) {
+  return b.rate(kValidSwitches, at(b.before).cpu.switches[kKind], at(b.now).cpu.switches[kKind]);
+}
+
+constexpr std::array kPressureBits{kValidPressureCpu, kValidPressureMemory, kValidPressureIo};
+
+template <shm::Resource kWhat, class B>
+Value some_stalled(const B& b) {
+  return b.share(kPressureBits[kWhat], at(b.before).pressure.waiting_ns[kWhat],
+                 at(b.now).pressure.waiting_ns[kWhat]);
+}
+template <shm::Resource kWhat, class B>
+Value all_stalled(const B& b) {
+  return b.share(kPressureBits[kWhat], at(b.before).pressure.stalled_ns[kWhat],
+                 at(b.now).pressure.stalled_ns[kWhat]);
+}
+template <class B>
+Value throttled_wait(const B& b) {
+  return b.rate(kValidThrottledWait, at(b.before).scheduler.throttled_wait_ns,
+                at(b.now).scheduler.throttled_wait_ns, kNs);
+}
+template <class B>
+Value migrations(const B& b) {
+  return b.rate(kValidMigrations, at(b.before).scheduler.migrations,
+                at(b.now).scheduler.migrations);
+}
+/// Without the wait that its own quota makes: that is its limit's doing, not contention.
+template <class B>
+Value contended(const B& b) {
+  const Value all = waiting(b);
+  return all ? std::optional(std::max(0.0, *all - throttled_wait(b).value_or(0))) : all;
+}
+/// Tasks waiting for a CPU count as such; a share of time stalled counts as one task stalled.
+template <class B>
+Value hurt(const B& b) {
+  const Value parts[] = {contended(b), some_stalled<shm::kMemory>(b), some_stalled<shm::kIo>(b)};
+  Value total;
+  for (const Value& part : parts) {
+    if (part) total = total.value_or(0) + *part;
+  }
+  return total;
+}
+
+// ---- What everything with block I/O has alike.
+
+template <shm::Operation kOp, class B>
+Value block_bytes(const B& b) {
+  return b.rate(kValidBlockIo, b.before.block.bytes[kOp], b.now.block.bytes[kOp]);
+}
+template <shm::Operation kOp, int kPercent, class B>
+Value block_wait(const B& b) {
+  return b.quantile_of(kValidBlockIo, b.before.block.latency[kOp], b.now.block.latency[kOp],
+                       kPercent / 100.0);
+}
+template <class B>
+Value block_p95(const B& b) {
+  const auto both = [](const shm::BlockStats& s) {
+    return sum(s.latency[shm::kRead], s.latency[shm::kWrite]);
+  };
+  return b.quantile_of(kValidBlockIo, both(b.before.block), both(b.now.block), 0.95);
+}
+template <shm::Operation kOp, class B>
+Value block_requests(const B& b) {
+  if (!b.knows(kValidBlockIo)) return std::nullopt;
+  return events(added(b.before.block.latency[kOp], b.now.block.latency[kOp])) / b.seconds;
+}
+template <class B>
+Value inflight(const B& b) {
+  return b.gauge(kValidBlockIo,
+                 b.now.block.inflight[shm::kRead] + b.now.block.inflight[shm::kWrite]);
+}
+
+template <shm::CpuMode kMode>
+Value mode_share(const N& n) {
+  const auto cpus = static_cast<double>(std::max<std::uint64_t>(1, n.now.record.cpus));
+  return n.rate(kValidCpuModes, n.before.record.cpu_mode_ns[kMode], n.now.record.cpu_mode_ns[kMode],
+                kNs * cpus);
+}
+
+// ---- The tables: key, heading, unit, value, what it means, and from where on it is worth a mark.
+
+constexpr Signal<shm::ContainerRecord> kContainerSignals[] = {
+    {"hurt", "hurt", Unit::kTasks, hurt<C>,
+     "tasks held up: waiting for a CPU (not by their own limit), memory or I/O", 0.25, 1},
+    {"cpus_used", "CPUs", Unit::kCpus, cpus_used<C>, "CPU time used per second"},
+    {"cpu_waiting_tasks", "waiting", Unit::kTasks, waiting<C>,
+     "runnable tasks without a CPU, on average", 0.25, 1},
+    {"cpu_wait_p95_seconds", "wait p95", Unit::kSeconds, wait<95, C>,
+     "95 of 100 waits for a CPU were shorter", 5e-3, 20e-3},
+    {"preempted_by_other_per_second", "by others", Unit::kPerSecond, preempted<shm::kByOther, C>,
+     "times another container took its CPU: a noisy neighbour"},
+    {"cpu_throttled_ratio", "throttled", Unit::kShare,
+     [](const C& c) {
+       return c.rate(kValidThrottling, c.before.cpu_throttled_ns, c.now.cpu_throttled_ns, kNs);
+     },
+     "held back by its own CPU limit, summed over CPUs: not the node's fault", 0.05, 0.5},
+    {"memory_pressure_ratio", "mem psi", Unit::kShare, some_stalled<shm::kMemory, C>,
+     "share of time some task waited for memory (reclaim, refaults)", 0.02, 0.1},
+    {"io_pressure_ratio", "I/O psi", Unit::kShare, some_stalled<shm::kIo, C>,
+     "share of time some task waited for I/O", 0.1, 0.4},
+    {"memory_bytes", "memory", Unit::kBytes,
+     [](const C& c) { return c.gauge(kValidMemory, c.now.memory_current_bytes); },
+     "memory charged to it now, page cache included"},
+    {"read_bytes_per_second", "read/s", Unit::kBytesPerSecond, block_bytes<shm::kRead, C>,
+     "read from disks"},
+    {"write_bytes_per_second", "write/s", Unit::kBytesPerSecond, block_bytes<shm::kWrite, C>,
+     "written to disks"},
+    {"block_p95_seconds", "disk p95", Unit::kSeconds, block_p95<C>,
+     "95 of 100 requests to disks were faster", 20e-3, 100e-3},
+    {"cpu_wait_p50_seconds", "wait p50", Unit::kSeconds, wait<50, C>,
+     "half of the waits for a CPU were shorter", 5e-3, 20e-3, false},
+    {"cpu_wait_p99_seconds", "wait p99", Unit::kSeconds, wait<99, C>,
+     "99 of 100 waits for a CPU were shorter", 10e-3, 50e-3, false},
+    {"preempted_by_self_per_second", "by self", Unit::kPerSecond, preempted<shm::kBySelf, C>,
+     "times another of its own tasks took its CPU: too many threads", 0, 0, false},
+    {"preempted_by_system_per_second", "by system", Unit::kPerSecond, preempted<shm::kBySystem, C>,
+     "times a kernel thread took its CPU", 0, 0, false},
+    {"switches_voluntary_per_second", "vol sw", Unit::kPerSecond, switches<shm::kVoluntary, C>,
+     "times a task gave its CPU away", 0, 0, false},
+    {"switches_involuntary_per_second", "invol sw", Unit::kPerSecond,
+     switches<shm::kInvoluntary, C>, "times a task lost its CPU", 0, 0, false},
+    {"cpu_throttled_periods_ratio", "thr per", Unit::kShare,
+     [](const C& c) -> Value {
+       const auto periods = c.rate(kValidThrottling, c.before.cpu_periods, c.now.cpu_periods);
+       const auto held =
+           c.rate(kValidThrottling, c.before.cpu_throttled_periods, c.now.cpu_throttled_periods);
+       if (!periods || *periods == 0) return std::nullopt;
+       return std::min(1.0, *held / *periods);
+     },
+     "share of its limit's periods in which it ran out of quota", 0.05, 0.5, false},
+    {"cpu_pressure_ratio", "cpu psi", Unit::kShare, some_stalled<shm::kCpu, C>,
+     "share of time some task waited for a CPU; quota throttling is in it", 0, 0, false},
+    {"memory_full_ratio", "mem full", Unit::kShare, all_stalled<shm::kMemory, C>,
+     "share of time all its tasks waited for memory", 0.01, 0.05, false},
+    {"io_full_ratio", "I/O full", Unit::kShare, all_stalled<shm::kIo, C>,
+     "share of time all its tasks waited for I/O", 0.1, 0.4, false},
+    {"reads_per_second", "reads/s", Unit::kPerSecond, block_requests<shm::kRead, C>,
+     "read requests to disks", 0, 0, false},
+    {"writes_per_second", "writes/s", Unit::kPerSecond, block_requests<shm::kWrite, C>,
+     "write requests to disks", 0, 0, false},
+    {"inflight_requests", "in flight", Unit::kCount, inflight<C>,
+     "requests to disks not yet answered", 0, 0, false},
+    {"cpu_throttled_wait_tasks", "thr wait", Unit::kTasks, throttled_wait<C>,
+     "of the waiting tasks, those that its own CPU limit held back", 0, 0, false},
+    {"migrations_per_second", "migr/s", Unit::kPerSecond, migrations<C>,
+     "times a task was moved to another CPU", 0, 0, false},
+    {"irq_stolen_ratio", "irq stole", Unit::kShare,
+     [](const C& c) {
+       return c.rate(kValidIrqStolen, c.before.irq_stolen_ns, c.now.irq_stolen_ns, kNs);
+     },
+     "CPU time that interrupts took from its running tasks", 0.05, 0.2, false},
+};
+
+constexpr Signal<NodeMoment> kNodeSignals[] = {
+    {"hurt", "hurt", Unit::kTasks, hurt<N>,
+     "tasks held up: waiting for a CPU (not by their own limit), memory or I/O"},
+    {"cpus_used", "CPUs", Unit::kCpus, cpus_used<N>, "CPU time used per second"},
+    {"cpu_used_ratio", "used", Unit::kShare,
+     [](const N& n) -> Value {
+       const auto used = cpus_used(n);
+       if (!used || n.now.record.cpus == 0) return std::nullopt;
+       return *used / static_cast<double>(n.now.record.cpus);
+     },
+     "share of the node's CPU time used"},
+    {"cpu_waiting_tasks", "waiting", Unit::kTasks, waiting<N>,
+     "runnable tasks without a CPU, on average"},
+    {"cpu_waiting_per_cpu", "wait/CPU", Unit::kTasks,
+     [](const N& n) -> Value {
+       const auto tasks = waiting(n);
+       if (!tasks || n.now.record.cpus == 0) return std::nullopt;
+       return *tasks / static_cast<double>(n.now.record.cpus);
+     },
+     "the same per CPU: 1 means everybody waits as long as it runs", 0.25, 1},
+    {"cpu_wait_p50_seconds", "wait p50", Unit::kSeconds, wait<50, N>,
+     "half of the waits for a CPU were shorter", 5e-3, 20e-3},
+    {"cpu_wait_p95_seconds", "wait p95", Unit::kSeconds, wait<95, N>,
+     "95 of 100 waits for a CPU were shorter", 5e-3, 20e-3},
+    {"cpu_wait_p99_seconds", "wait p99", Unit::kSeconds, wait<99, N>,
+     "99 of 100 waits for a CPU were shorter", 10e-3, 50e-3},
+    {"preempted_by_other_per_second", "by others", Unit::kPerSecond, preempted<shm::kByOther, N>,
+     "times a task's CPU was taken by another container's"},
+    {"preempted_by_self_per_second", "by self", Unit::kPerSecond, preempted<shm::kBySelf, N>,
+     "times a task's CPU was taken by one of the same container"},
+    {"preempted_by_system_per_second", "by system", Unit::kPerSecond, preempted<shm::kBySystem, N>,
+     "times a task's CPU was taken by a kernel thread"},
+    {"switches_voluntary_per_second", "vol sw", Unit::kPerSecond, switches<shm::kVoluntary, N>,
+     "times a task gave its CPU away"},
+    {"switches_involuntary_per_second", "invol sw", Unit::kPerSecond,
+     switches<shm::kInvoluntary, N>, "times a task lost its CPU"},
+    {"cpu_steal_ratio", "steal", Unit::kShare, mode_share<shm::kSteal>,
+     "share of CPU time that the hypervisor gave to others", 0.02, 0.1},
+    {"cpu_softirq_ratio", "softirq", Unit::kShare, mode_share<shm::kSoftirq>,
+     "share of CPU time in soft interrupts: network, mostly", 0.1, 0.3},
+    {"cpu_irq_ratio", "irq", Unit::kShare, mode_share<shm::kIrq>,
+     "share of CPU time in hard interrupts", 0.05, 0.2},
+    {"cpu_iowait_ratio", "iowait", Unit::kShare, mode_share<shm::kIowait>,
+     "share of CPU time idle while I/O was under way"},
+    {"cpu_pressure_ratio", "cpu psi", Unit::kShare, some_stalled<shm::kCpu, N>,
+     "share of time some task waited for a CPU; quota throttling is in it"},
+    {"memory_pressure_ratio", "mem psi", Unit::kShare, some_stalled<shm::kMemory, N>,
+     "share of time some task waited for memory", 0.02, 0.1},
+    {"memory_full_ratio", "mem full", Unit::kShare, all_stalled<shm::kMemory, N>,
+     "share of time all tasks waited for memory", 0.01, 0.05},
+    {"io_pressure_ratio", "I/O psi", Unit::kShare, some_stalled<shm::kIo, N>,
+     "share of time some task waited for I/O", 0.1, 0.4},
+    {"io_full_ratio", "I/O full", Unit::kShare, all_stalled<shm::kIo, N>,
+     "share of time all tasks waited for I/O", 0.1, 0.4},
+    {"irq_full_ratio", "irq full", Unit::kShare,
+     [](const N& n) {
+       return n.share(kValidPressureIrq, n.before.record.pressure_irq_stalled_ns,
+                      n.now.record.pressure_irq_stalled_ns);
+     },
+     "share of time interrupts held everybody up", 0.05, 0.2},
+    {"memory_used_bytes", "memory", Unit::kBytes,
+     [](const N& n) -> Value {
+       const auto& node = n.now.record;
+       if (!(node.valid & kValidMemory)) return std::nullopt;
+       return static_cast<double>(node.memory_total_bytes) -
+              static_cast<double>(std::min(node.memory_available_bytes, node.memory_total_bytes));
+     },
+     "memory that is not available for new work"},
+    {"memory_used_ratio", "mem used", Unit::kShare,
+     [](const N& n) -> Value {
+       const auto& node = n.now.record;
+       if (!(node.valid & kValidMemory) || node.memory_total_bytes == 0) return std::nullopt;
+       const auto total = static_cast<double>(node.memory_total_bytes);
+       return std::max(0.0, 1 - static_cast<double>(node.memory_available_bytes) / total);
+     },
+     "the same as a share of the node's memory", 0.9, 0.97},
+    {"page_faults_per_second", "faults/s", Unit::kPerSecond,
+     [](const N& n) {
+       return n.rate(kValidVmEvents, n.before.record.page_faults, n.now.record.page_faults);
+     },
+     "page faults, minor and major"},
+    {"allocated_bytes_per_second", "alloc/s", Unit::kBytesPerSecond,
+     [](const N& n) {
+       return n.rate(kValidVmEvents, n.before.record.memory_allocated_bytes,
+                     n.now.record.memory_allocated_bytes);
+     },
+     "memory handed out by the kernel's page allocator"},
+    {"read_bytes_per_second", "read/s", Unit::kBytesPerSecond, block_bytes<shm::kRead, N>,
+     "read from disks"},
+    {"write_bytes_per_second", "write/s", Unit::kBytesPerSecond, block_bytes<shm::kWrite, N>,
+     "written to disks"},
+    {"block_p95_seconds", "disk p95", Unit::kSeconds, block_p95<N>,
+     "95 of 100 requests to disks were faster", 20e-3, 100e-3},
+    {"inflight_requests", "in flight", Unit::kCount, inflight<N>,
+     "requests to disks not yet answered"},
+    {"load_average_1m", "load 1m", Unit::kTasks,
+     [](const N& n) -> Value {
+       const auto load = n.gauge(kValidLoad, n.now.record.load_average_milli[0]);
+       return load ? std::optional(*load / 1000) : load;
+     },
+     "tasks running, ready or waiting for I/O, over a minute"},
+    {"tasks_blocked", "blocked", Unit::kCount,
+     [](const N& n) { return n.gauge(kValidLoad, n.now.record.tasks_blocked); },
+     "tasks that wait for I/O now"},
+    {"cpu_throttled_wait_tasks", "thr wait", Unit::kTasks, throttled_wait<N>,
+     "of the waiting tasks, those that their own CPU limits held back"},
+    {"migrations_per_second", "migr/s", Unit::kPerSecond, migrations<N>,
+     "times a task was moved to another CPU"},
+    {"tcp_segments_per_second", "tcp seg/s", Unit::kPerSecond,
+     [](const N& n) {
+       return n.rate(kValidTcpSegments, n.before.record.tcp_sent_segments,
+                     n.now.record.tcp_sent_segments);
+     },
+     "TCP segments sent"},
+    {"tcp_retransmits_per_second", "tcp re/s", Unit::kPerSecond,
+     [](const N& n) {
+       return n.rate(kValidTcpSegments, n.before.record.tcp_retransmitted_segments,
+                     n.now.record.tcp_retransmitted_segments);
+     },
+     "TCP segments sent again: loss on the way", 10, 100},
+};
+
+constexpr Signal<shm::DeviceRecord> kDeviceSignals[] = {
+    {"reads_per_second", "reads/s", Unit::kPerSecond, block_requests<shm::kRead, D>,
+     "read requests"},
+    {"writes_per_second", "writes/s", Unit::kPerSecond, block_requests<shm::kWrite, D>,
+     "write requests"},
+    {"read_bytes_per_second", "rd B/s", Unit::kBytesPerSecond, block_bytes<shm::kRead, D>,
+     "bytes read"},
+    {"write_bytes_per_second", "wr B/s", Unit::kBytesPerSecond, block_bytes<shm::kWrite, D>,
+     "bytes written"},
+    {"read_p50_seconds", "rd p50", Unit::kSeconds, block_wait<shm::kRead, 50, D>,
+     "half of the reads were faster", 20e-3, 100e-3},
+    {"read_p95_seconds", "rd p95", Unit::kSeconds, block_wait<shm::kRead, 95, D>,
+     "95 of 100 reads were faster", 20e-3, 100e-3},
+    {"write_p50_seconds", "wr p50", Unit::kSeconds, block_wait<shm::kWrite, 50, D>,
+     "half of the writes were faster", 20e-3, 100e-3},
+    {"write_p95_seconds", "wr p95", Unit::kSeconds, block_wait<shm::kWrite, 95, D>,
+     "95 of 100 writes were faster", 20e-3, 100e-3},
+    {"inflight_requests", "queued", Unit::kCount, inflight<D>, "requests not yet answered"},
+};
+
+constexpr std::string_view kAddUp[] = {"cpus_used",
+                                       "cpu_waiting_tasks",
+                                       "preempted_by_other_per_second",
+                                       "preempted_by_self_per_second",
+                                       "preempted_by_system_per_second",
+                                       "switches_voluntary_per_second",
+                                       "switches_involuntary_per_second",
+                                       "migrations_per_second"};
+
+}  // namespace
+
+NodeMoment::NodeMoment(const shm::Tick& tick) : valid(tick.node.valid), record(tick.node), block{} {
+  if (!tick.devices.empty()) valid |= kValidBlockIo;
+  for (const auto& device : tick.devices) {
+    for (std::size_t op = 0; op < shm::kOperations; ++op) {
+      block.latency[op] = sum(block.latency[op], device.block.latency[op]);
+      block.bytes[op] += device.block.bytes[op];
+      block.inflight[op] += device.block.inflight[op];
+    }
+  }
+}
+
+std::span<const Signal<shm::ContainerRecord>> container_signals() {
+  return kContainerSignals;
+}
+std::span<const Signal<NodeMoment>> node_signals() {
+  return kNodeSignals;
+}
+std::span<const Signal<shm::DeviceRecord>> device_signals() {
+  return kDeviceSignals;
+}
+
+bool adds_up(const char* key) {
+  return std::find(std::begin(kAddUp), std::end(kAddUp), key) != std::end(kAddUp);
+}
+
+}  // namespace optipod::top
