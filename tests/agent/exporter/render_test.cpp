@@ -213,6 +213,21 @@ TEST_CASE("each valid bit takes its own families away and nothing else") {
         "optipod_node_network_tcp_sent_bytes_total", "optipod_container_network_tcp_rtt_seconds",
         "optipod_container_network_tcp_received_bytes_total",
         "optipod_container_network_tcp_sent_bytes_total"}},
+      {shm::kValidThrottledWait,
+       {"optipod_node_cpu_throttled_wait_seconds_total", "optipod_node_cpu_throttled_waits_total",
+        "optipod_node_cpu_throttled_switches_total",
+        "optipod_container_cpu_throttled_wait_seconds_total",
+        "optipod_container_cpu_throttled_waits_total",
+        "optipod_container_cpu_throttled_switches_total"}},
+      {shm::kValidMigrations,
+       {"optipod_node_cpu_migrations_total", "optipod_container_cpu_migrations_total"}},
+      {shm::kValidNeighbours, {"optipod_node_cpu_preempted_by_untold_total"}},
+      {shm::kValidSoftirq, {"optipod_node_softirq_seconds_total"}},
+      {shm::kValidHardirq, {"optipod_node_hardirq_seconds_total"}},
+      {shm::kValidIrqStolen, {"optipod_container_irq_stolen_seconds_total"}},
+      {shm::kValidLoad,
+       {"optipod_node_load1", "optipod_node_load5", "optipod_node_load15",
+        "optipod_node_tasks_runnable", "optipod_node_tasks_blocked"}},
   };
   shm::Tick tick = node_tick();
   tick.containers.push_back(container("shop", "cart", "app", 2));

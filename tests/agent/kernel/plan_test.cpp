@@ -210,7 +210,7 @@ TEST_CASE("memory, files and network: each missing ability costs what needs it")
       CHECK(f.name.size() < sizeof(optipod::shm::AgentRecord::Feature::name));
       CHECK(f.source.size() < sizeof(optipod::shm::AgentRecord::Feature::source));
     }
-    CHECK(names.size() == 12);
+    CHECK(names.size() == 16);
   }
 }
 
