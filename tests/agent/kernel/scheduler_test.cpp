@@ -139,9 +139,10 @@ TEST_CASE("put off the CPU by the own quota is nobody's preemption") {
   const std::uint64_t theirs = throttled() - theirs_then;
   REQUIRE(theirs >= 20);
   const std::uint64_t ours = now.scheduler.throttled_switches - then.scheduler.throttled_switches;
-  // Once for each time it was throttled; since Linux 6.18 the kernel lets it go on until it returns
-  // to user mode, so that it may have to make way twice.
-  CHECK(ours + 3 >= theirs);
+  // Once for each time it was throttled, unless it was leaving for another task just then; since
+  // Linux 6.18 the kernel lets it go on until it returns to user mode, so that it may have to make
+  // way twice.
+  CHECK(ours >= theirs / 2);
   CHECK(ours <= 2 * theirs + 3);
   std::uint64_t preemptions = 0;
   for (std::size_t by = 0; by < shm::kPreemptedByCount; ++by)
