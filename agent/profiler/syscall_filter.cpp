@@ -2,7 +2,6 @@
 #include "agent/profiler/syscall_filter.hpp"
 
 #include <fcntl.h>
-#include <linux/bpf.h>
 #include <seccomp.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -10,6 +9,8 @@
 #include <cerrno>
 #include <cstring>
 #include <memory>
+
+#include "agent/profiler/kernel/commands.hpp"
 
 namespace optipod::agent {
 namespace {
@@ -36,11 +37,6 @@ constexpr int kFree[] = {
     SCMP_SYS(getegid), SCMP_SYS(uname), SCMP_SYS(sysinfo), SCMP_SYS(getrusage), SCMP_SYS(getrlimit),
     SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn), SCMP_SYS(exit),
     SCMP_SYS(exit_group)};
-
-/// What held file descriptors are asked. Nothing that makes a map, a program or a link.
-constexpr int kBpfCommands[] = {BPF_MAP_LOOKUP_ELEM,  BPF_MAP_UPDATE_ELEM,  BPF_MAP_DELETE_ELEM,
-                                BPF_MAP_GET_NEXT_KEY, BPF_MAP_LOOKUP_BATCH, BPF_OBJ_GET_INFO_BY_FD,
-                                BPF_ITER_CREATE};
 
 constexpr unsigned kWriting = O_WRONLY | O_RDWR | O_CREAT | O_TRUNC;
 
@@ -73,7 +69,7 @@ class Filter {
 tl::expected<void, std::string> limit_syscalls() {
   Filter filter;
   for (const int syscall : kFree) filter.allow(syscall);
-  for (const int command : kBpfCommands)
+  for (const int command : kernel::steady_commands())
     filter.allow(SCMP_SYS(bpf), SCMP_A0(SCMP_CMP_EQ, static_cast<scmp_datum_t>(command)));
   filter.allow(SCMP_SYS(open), SCMP_A1(SCMP_CMP_MASKED_EQ, kWriting, 0));
   filter.allow(SCMP_SYS(openat), SCMP_A2(SCMP_CMP_MASKED_EQ, kWriting, 0));

@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -96,7 +97,7 @@ def check_headers(args):
     commands = compile_commands(args.build)
     flags = {}
     for path, entry in commands.items():
-        words = [w for w in entry["command"].split() if w.startswith(("-I", "-D", "-std", "-isystem"))]
+        words = [w for w in shlex.split(entry["command"]) if w.startswith(("-I", "-D", "-std", "-isystem"))]
         room = "/".join(path.split("/")[:2]) if path.startswith(("agent", "tests")) else path.split("/")[0]
         flags.setdefault(room, set()).update(words)
         flags.setdefault(path.split("/")[0], set()).update(words)
