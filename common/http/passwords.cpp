@@ -43,7 +43,8 @@ std::optional<std::string> decode_base64(std::string_view text) {
 
 bool matches(const std::string& password, const std::string& hash) {
   const auto data = std::make_unique<crypt_data>();
-  const char* const made = crypt_r(password.c_str(), hash.c_str(), data.get());
+  // Not crypt_r(): sanitizers put their own before it, which makes the linker leave libcrypt out.
+  const char* const made = crypt_rn(password.c_str(), hash.c_str(), data.get(), sizeof *data);
   const bool same = made != nullptr && std::string_view(made).size() == hash.size() &&
                     CRYPTO_memcmp(made, hash.data(), hash.size()) == 0;
   OPENSSL_cleanse(data.get(), sizeof *data);
