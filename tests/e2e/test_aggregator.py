@@ -81,7 +81,9 @@ def test_what_it_federates_is_what_the_exporter_said(stack, cgroup):
     agent = stack.agent("--node-name", "other-name", cgroup=cgroup)
     exporter = stack.exporter(agent.segment)
     address = exporter.url.removeprefix("http://")
-    aggregator = stack.serve("aggregator", "--target", f"{NODE}={address}")
+    # Out of step with the agent's interval: in step, both pages might never be of one sample at one time.
+    aggregator = stack.serve("aggregator", "--target", f"{NODE}={address}", "--scrape-interval", "300ms",
+                             "--scrape-timeout", "250ms")
     busy(stack, work, count=2, cpus={0})
     wait_until(lambda: derived(aggregator, "cpu_runqueue_wait:mean_15s"), "the view is there")
 
