@@ -54,7 +54,7 @@ def contents(build):
 def boot(kernel, directory):
     """Runs the guest to its end. Returns what it reported, a list of dicts."""
     console, report = directory / "console", directory / "report"
-    command = [need("qemu-system-x86_64"), "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1024",
+    command = [need("qemu-system-x86_64"), "-accel", "tcg,thread=single", "-cpu", "max", "-smp", "2", "-m", "1024",
                "-nodefaults", "-display", "none", "-no-reboot", "-kernel", kernel, "-initrd", directory / "initrd",
                "-append", "console=ttyS0 panic=-1 psi=1 loglevel=5", "-serial", f"file:{console}",
                "-serial", f"file:{report}", "-drive", f"file={directory}/disk,if=none,id=disk,format=raw",
