@@ -1,125 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <array>
 #include <nlohmann/json.hpp>
 
-#include "extender/decide/engine.hpp"
-#include "extender/decide/record.hpp"
 #include "extender/policies/registry.hpp"
-#include "extender/policies/template/template.hpp"
-#include "tests/extender/support.hpp"
+#include "tests/extender/decisions.hpp"
 #include "tests/support/catch.hpp"
 
 namespace optipod::extender {
 namespace {
 
-using test::Cluster;
-constexpr std::int64_t kNow = 1'700'000'000'000;
-
-/// Scores what it is told in cpu_utilization_15s, and rejects over 0.9.
-class Told final : public Policy {
- public:
-  std::string_view name() const override { return "told"; }
-  SignalSet needs() const override { return SignalSet(Signal::kCpuUtilization15s); }
-  bool rejects() const override { return true; }
-  std::string_view reject_reason() const override { return "told to"; }
-  void judge(const Question& q, const Prepared*, Judgement& out) const override {
-    for (std::size_t i = 0; i < q.size(); ++i) {
-      out.score[i] = 1 - q.value(Signal::kCpuUtilization15s, i);
-      out.reject[i] = out.score[i] < 0.1 ? 1 : 0;
-    }
-  }
-  std::span<const std::string_view> terms() const override {
-    static constexpr std::array<std::string_view, 1> kTerms{"loss"};
-    return kTerms;
-  }
-  void explain(const Question&, const Prepared*, const Judgement& judged, std::size_t i,
-               std::span<double> values) const override {
-    values[0] = 1 - judged.score[i];
-  }
-};
-
-/// The same, its scores being the answer themselves.
-class Absolute final : public Policy {
- public:
-  std::string_view name() const override { return "absolute"; }
-  SignalSet needs() const override { return SignalSet(Signal::kCpuUtilization15s); }
-  void judge(const Question& q, const Prepared*, Judgement& out) const override {
-    for (std::size_t i = 0; i < q.size(); ++i) {
-      out.score[i] = 1 - q.value(Signal::kCpuUtilization15s, i);
-    }
-  }
-  bool absolute() const override { return true; }
-};
-
-/// Prefers what has more CPUs left, by what Kubernetes says alone.
-class Facts final : public Policy {
- public:
-  std::string_view name() const override { return "facts"; }
-  SignalSet needs() const override { return {}; }
-  void judge(const Question& q, const Prepared*, Judgement& out) const override {
-    for (std::size_t i = 0; i < q.size(); ++i) {
-      const NodeFacts* f = q.facts(i);
-      if (f == nullptr) continue;
-      const double asked = f->requested.cpu() + q.booked(i).requests.cpu();
-      out.score[i] = 1 - std::min(1.0, asked / f->allocatable.cpu());
-    }
-  }
-};
-
-enum : std::size_t { kTold, kTemplate, kAbsolute, kFacts };
-
-std::shared_ptr<const PolicySet> policy_set() {
-  std::vector<std::unique_ptr<const Policy>> all;
-  all.push_back(std::make_unique<Told>());
-  all.push_back(std::make_unique<Template>());
-  all.push_back(std::make_unique<Absolute>());
-  all.push_back(std::make_unique<Facts>());
-  return std::make_shared<const PolicySet>(std::move(all));
-}
-
-const Combination kOnly{{kTold, 1}};
-using Names = std::vector<std::string_view>;
-
-std::shared_ptr<const World> world(std::shared_ptr<const Snapshot> snapshot) {
-  return make_world(std::move(snapshot), policy_set());
-}
-
-/// One request; what it leads to stays alive with it.
-struct Asking {
-  explicit Asking(Names names, std::int64_t now = kNow) : nodes(std::move(names)), now_ms(now) {
-    pod.name = "web";
-    pod.name_space = "shop";
-    pod.uid = "u-1";
-  }
-  [[nodiscard]] Inquiry inquiry() const {
-    return {.pod = pod,
-            .nodes = nodes,
-            .policies = policies,
-            .expected = expected,
-            .sensitivity = {},
-            .now_ms = now_ms,
-            .filter = filter};
-  }
-  const Decision& ask(const World& w, const Ledger& ledger = Ledger()) {
-    decide(w, ledger, inquiry(), options, decision);
-    return decision;
-  }
-
-  Names nodes;
-  std::int64_t now_ms;
-  wire::Pod pod;
-  Combination policies = kOnly;
-  Usage expected{.cpu = 1, .memory = 0};
-  bool filter = false;
-  DecideOptions options;
-  Decision decision;
-};
-
-Cluster losses(const std::map<std::string, double>& told) {
-  Cluster cluster;
-  for (const auto& [node, loss] : told) cluster[node] = {{Signal::kCpuUtilization15s, loss}};
-  return cluster;
-}
+using namespace test;
 
 std::vector<int> scores(const std::shared_ptr<const Snapshot>& s, const Names& names,
                         std::int64_t now = kNow, const DecideOptions& options = {}) {
@@ -431,74 +320,6 @@ TEST_CASE("a pod's annotations: what it minds, which policies; mistakes are name
         "annotation optipod.dev/profile: 'fast' is none of cpu, memory, io, network, none");
   CHECK(wrong.problems[1].find("annotation optipod.dev/policy: there is no policy 'best'") == 0);
   CHECK(wrong.problems[2].find("annotation optipod.dev/profil is unknown") == 0);
-}
-
-TEST_CASE("the record tells each candidate's signals, ages, terms and scores; the best of many") {
-  const auto w = world(test::snapshot(losses({{"a", 0.75}, {"b", 0.25}, {"c", 0.5}}), kNow));
-  Asking asking({"a", "b", "c", "new"}, kNow + 1'500);
-  asking.ask(*w);
-  const auto make = [&](std::string_view verb, std::size_t most) {
-    return make_record(verb, *w, asking.inquiry(), asking.decision, most);
-  };
-  Records records(2);
-  auto record = make("prioritize", 3);
-  record->problems = {"annotation x: bad"};
-  records.add(std::move(record));
-  CHECK(records.find("shop/web", 10).size() == 1);
-  CHECK(records.find("u-1", 10).size() == 1);
-  CHECK(records.find("shop/other", 10).empty());
-  CHECK(records.find("u-2", 10).empty());
-
-  const auto told_now = [&] {
-    return nlohmann::json::parse(explain_json(records.find("", 1)))["decisions"][0];
-  };
-  const auto told = told_now();
-  CHECK(told["pod"]["name"] == "web");
-  CHECK(told["pod"]["expected"]["cpu"] == 1);
-  CHECK(told["problems"][0] == "annotation x: bad");
-  CHECK(told["time"] == "2023-11-14T22:13:21.500Z");
-  CHECK(told["candidates_total"] == 4);
-  CHECK(told["missing"] == 1);
-  CHECK(told["equals"] == 1);
-  CHECK(told["bound"].is_null());
-  REQUIRE(told["candidates"].size() == 3);
-  const auto& best = told["candidates"][0];
-  CHECK(best["node"] == "b");
-  CHECK(best["score"] == 10);
-  CHECK(best["signals"]["cpu_utilization_15s"]["value"] == 0.25);
-  CHECK(best["signals"]["cpu_utilization_15s"]["age_seconds"] == 1.5);
-  CHECK(best["policies"][0]["terms"]["loss"] == 0.25);
-  CHECK(told["candidates"][2]["node"] == "new");
-  CHECK(told["candidates"][2]["age_seconds"].is_null());
-
-  records.bound("u-1", "c", kNow + 2'000);
-  records.bound("u-1", "a", kNow + 3'000);  // a pod is bound once
-  CHECK(told_now()["bound"]["node"] == "c");
-  CHECK(told_now()["bound"]["our_first_choice"] == false);
-
-  for (int i = 0; i < 5; ++i) {
-    asking.pod.uid = i % 2 == 0 ? "even" : "odd";
-    records.add(make("filter", 1));
-  }
-  CHECK(records.find("", 10).size() == 2);  // bounded
-  CHECK(records.find("u-1", 10).empty());
-  CHECK(records.find("", 10)[0].record->uid == "even");  // newest first
-  records.bound("odd", "b", kNow);
-  CHECK(nlohmann::json::parse(explain_json(
-            records.find("odd", 1)))["decisions"][0]["bound"]["our_first_choice"] == true);
-}
-
-TEST_CASE("a hostile pod's names do not fill the memory, and stay JSON") {
-  const auto w = world(test::snapshot({}, kNow));
-  const std::string huge(1'000'000, 'x');
-  Asking asking({huge});
-  asking.pod.name = huge;
-  asking.pod.uid = std::string_view("\xc3\x28", 2);
-  asking.ask(*w);
-  const auto record = make_record("prioritize", *w, asking.inquiry(), asking.decision, 5);
-  CHECK(record->name.size() < 300);
-  CHECK(record->node(0).size() < 300);
-  CHECK(nlohmann::json::accept(explain_json({{record, std::string("\xff"), 1}})));
 }
 
 }  // namespace

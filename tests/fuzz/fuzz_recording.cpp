@@ -17,6 +17,7 @@
 
 #include "agent/top/recording.hpp"
 #include "shm/layout.hpp"
+#include "tests/agent/top/memory_bytes.hpp"
 
 namespace {
 
@@ -26,20 +27,6 @@ using namespace optipod::top;
 void require(bool holds) {
   if (!holds) std::abort();
 }
-
-class Memory final : public Bytes {
- public:
-  explicit Memory(std::string bytes) : bytes_(std::move(bytes)) {}
-  [[nodiscard]] std::uint64_t size() const override { return bytes_.size(); }
-  bool read(std::uint64_t offset, std::span<std::byte> out) override {
-    if (offset > bytes_.size() || out.size() > bytes_.size() - offset) return false;
-    std::memcpy(out.data(), bytes_.data() + offset, out.size());
-    return true;
-  }
-
- private:
-  std::string bytes_;
-};
 
 template <class Head>
 void append_head(std::string& out, Head head) {
@@ -93,7 +80,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (size == 0) return 0;
   const std::string_view rest(reinterpret_cast<const char*>(data) + 1, size - 1);
   auto reader = RecordingReader::parse(
-      std::make_unique<Memory>(data[0] % 2 == 1 ? wrapped(rest) : std::string(rest)), "fuzz");
+      std::make_unique<test::MemoryBytes>(data[0] % 2 == 1 ? wrapped(rest) : std::string(rest)),
+      "fuzz");
   if (!reader) {
     require(!reader.error().empty());
     return 0;

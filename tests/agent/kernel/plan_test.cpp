@@ -35,6 +35,18 @@ std::string source(const Plan& plan, const std::string& name) {
   return "missing";
 }
 
+/// All features, each once, with a reason, in what fits a record.
+void check_features(const Plan& plan) {
+  std::set<std::string> names;
+  for (const FeatureNote& f : plan.features) {
+    CHECK(names.insert(f.name).second);
+    CHECK_FALSE(f.source.empty());
+    CHECK(f.name.size() < sizeof(optipod::shm::AgentRecord::Feature::name));
+    CHECK(f.source.size() < sizeof(optipod::shm::AgentRecord::Feature::source));
+  }
+  CHECK(names.size() == 16);
+}
+
 struct Row {
   const char* without;
   std::function<void(Probes&)> take;
@@ -204,13 +216,7 @@ TEST_CASE("memory, files and network: each missing ability costs what needs it")
     CHECK((row.file_io[0] == '+') == made.task_io);
     CHECK((row.tcp_retransmits[0] == '+') == made.tcp_retransmits);
     CHECK((row.tcp_connections[0] == '+') == made.tcp);
-    std::set<std::string> names;
-    for (const FeatureNote& f : made.features) {
-      CHECK(names.insert(f.name).second);
-      CHECK(f.name.size() < sizeof(optipod::shm::AgentRecord::Feature::name));
-      CHECK(f.source.size() < sizeof(optipod::shm::AgentRecord::Feature::source));
-    }
-    CHECK(names.size() == 16);
+    check_features(made);
   }
 }
 
@@ -219,14 +225,7 @@ TEST_CASE("every plan names the same features once, in what fits a record") {
     INFO("without " << row.without);
     Probes p = full();
     row.take(p);
-    std::set<std::string> names;
-    for (const FeatureNote& f : plan(p).features) {
-      CHECK(names.insert(f.name).second);
-      CHECK_FALSE(f.source.empty());
-      CHECK(f.name.size() < sizeof(optipod::shm::AgentRecord::Feature::name));
-      CHECK(f.source.size() < sizeof(optipod::shm::AgentRecord::Feature::source));
-    }
-    CHECK(names.size() == 16);
+    check_features(plan(p));
   }
 }
 

@@ -33,13 +33,6 @@ Kernel open_kernel(bool raw, std::vector<unsigned> cpus = {}) {
   return std::move(*kernel);
 }
 
-void pin(pid_t pid, int cpu) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(static_cast<unsigned>(cpu), &set);
-  REQUIRE(::sched_setaffinity(pid, sizeof set, &set) == 0);
-}
-
 /// Context switches of all CPUs since boot.
 std::int64_t all_switches() {
   std::istringstream lines(read_file("/proc/stat"));

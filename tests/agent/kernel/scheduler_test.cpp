@@ -65,13 +65,6 @@ std::uint64_t kernels_migrations(pid_t pid) {
   return std::stoull(text.substr(text.find(':', at) + 1));
 }
 
-void pin(pid_t pid, int cpu) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(static_cast<unsigned>(cpu), &set);
-  REQUIRE(::sched_setaffinity(pid, sizeof set, &set) == 0);
-}
-
 std::uint64_t involuntary_switches(pid_t pid) {
   const std::string text = read_file("/proc/" + std::to_string(pid) + "/status");
   const std::string key = "\nnonvoluntary_ctxt_switches:";
@@ -139,14 +132,13 @@ TEST_CASE("put off the CPU by the own quota is nobody's preemption") {
   const std::uint64_t theirs = throttled() - theirs_then;
   REQUIRE(theirs >= 20);
   const std::uint64_t ours = now.scheduler.throttled_switches - then.scheduler.throttled_switches;
-  // Once for each time it was throttled, unless it was leaving for another task just then; since
-  // Linux 6.18 the kernel lets it go on until it returns to user mode, so that it may have to make
-  // way twice.
-  CHECK(ours >= theirs / 2);
-  CHECK(ours <= 2 * theirs + 3);
   std::uint64_t preemptions = 0;
   for (std::size_t by = 0; by < shm::kPreemptedByCount; ++by)
     preemptions += now.cpu.preemptions[by] - then.cpu.preemptions[by];
+  // At most times. Since Linux 6.18 a task goes on until it returns to user mode: it may have to
+  // make way twice for one throttling, or not at all when the quota is refilled before.
+  CHECK(ours >= theirs / 2);
+  CHECK(ours <= 2 * theirs + 3);
   CHECK(now.cpu.switches[shm::kInvoluntary] - then.cpu.switches[shm::kInvoluntary] ==
         preemptions + ours);
 }

@@ -175,6 +175,14 @@ void burn(std::chrono::nanoseconds time) {
   }
 }
 
+void pin(pid_t pid, int cpu) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(static_cast<unsigned>(cpu), &set);
+  if (::sched_setaffinity(pid, sizeof set, &set) != 0)
+    throw std::runtime_error("cannot pin " + std::to_string(pid));
+}
+
 void spin() {
   for (;;) burn(std::chrono::seconds(1));
 }

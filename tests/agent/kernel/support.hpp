@@ -69,6 +69,7 @@ class Worker {
 };
 
 /// Bodies for workers; they never return.
+void pin(pid_t pid, int cpu);              ///< throws std::runtime_error when it cannot
 void spin();                               ///< runs all the time
 void spin_threads(unsigned count);         ///< that many threads do
 void burn(std::chrono::nanoseconds time);  ///< runs that long, and returns

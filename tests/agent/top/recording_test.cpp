@@ -12,6 +12,7 @@
 
 #include "shm/layout.hpp"
 #include "tests/agent/top/fabricate.hpp"
+#include "tests/agent/top/memory_bytes.hpp"
 #include "tests/shm/scratch.hpp"
 #include "tests/support/catch.hpp"
 
@@ -21,22 +22,8 @@ using namespace optipod::top::test;
 
 namespace {
 
-class Memory final : public Bytes {
- public:
-  explicit Memory(std::string bytes) : bytes_(std::move(bytes)) {}
-  [[nodiscard]] std::uint64_t size() const override { return bytes_.size(); }
-  bool read(std::uint64_t offset, std::span<std::byte> out) override {
-    if (offset > bytes_.size() || out.size() > bytes_.size() - offset) return false;
-    std::memcpy(out.data(), bytes_.data() + offset, out.size());
-    return true;
-  }
-
- private:
-  std::string bytes_;
-};
-
 auto parse(std::string bytes) {
-  return RecordingReader::parse(std::make_unique<Memory>(std::move(bytes)), "file");
+  return RecordingReader::parse(std::make_unique<MemoryBytes>(std::move(bytes)), "file");
 }
 
 Sample sample_of(std::uint64_t i) {

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is remembered of a decision, and told by /explain.
+#include "extender/decide/record.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include "tests/extender/decisions.hpp"
+#include "tests/support/catch.hpp"
+
+namespace optipod::extender {
+namespace {
+
+using namespace test;
+
+TEST_CASE("the record tells each candidate's signals, ages, terms and scores; the best of many") {
+  const auto w = world(test::snapshot(losses({{"a", 0.75}, {"b", 0.25}, {"c", 0.5}}), kNow));
+  Asking asking({"a", "b", "c", "new"}, kNow + 1'500);
+  asking.ask(*w);
+  const auto make = [&](std::string_view verb, std::size_t most) {
+    return make_record(verb, *w, asking.inquiry(), asking.decision, most);
+  };
+  Records records(2);
+  auto record = make("prioritize", 3);
+  record->problems = {"annotation x: bad"};
+  records.add(std::move(record));
+  CHECK(records.find("shop/web", 10).size() == 1);
+  CHECK(records.find("u-1", 10).size() == 1);
+  CHECK(records.find("shop/other", 10).empty());
+  CHECK(records.find("u-2", 10).empty());
+
+  const auto told_now = [&] {
+    return nlohmann::json::parse(explain_json(records.find("", 1)))["decisions"][0];
+  };
+  const auto told = told_now();
+  CHECK(told["pod"]["name"] == "web");
+  CHECK(told["pod"]["expected"]["cpu"] == 1);
+  CHECK(told["problems"][0] == "annotation x: bad");
+  CHECK(told["time"] == "2023-11-14T22:13:21.500Z");
+  CHECK(told["candidates_total"] == 4);
+  CHECK(told["missing"] == 1);
+  CHECK(told["equals"] == 1);
+  CHECK(told["bound"].is_null());
+  REQUIRE(told["candidates"].size() == 3);
+  const auto& best = told["candidates"][0];
+  CHECK(best["node"] == "b");
+  CHECK(best["score"] == 10);
+  CHECK(best["signals"]["cpu_utilization_15s"]["value"] == 0.25);
+  CHECK(best["signals"]["cpu_utilization_15s"]["age_seconds"] == 1.5);
+  CHECK(best["policies"][0]["terms"]["loss"] == 0.25);
+  CHECK(told["candidates"][2]["node"] == "new");
+  CHECK(told["candidates"][2]["age_seconds"].is_null());
+
+  records.bound("u-1", "c", kNow + 2'000);
+  records.bound("u-1", "a", kNow + 3'000);  // a pod is bound once
+  CHECK(told_now()["bound"]["node"] == "c");
+  CHECK(told_now()["bound"]["our_first_choice"] == false);
+
+  for (int i = 0; i < 5; ++i) {
+    asking.pod.uid = i % 2 == 0 ? "even" : "odd";
+    records.add(make("filter", 1));
+  }
+  CHECK(records.find("", 10).size() == 2);  // bounded
+  CHECK(records.find("u-1", 10).empty());
+  CHECK(records.find("", 10)[0].record->uid == "even");  // newest first
+  records.bound("odd", "b", kNow);
+  CHECK(nlohmann::json::parse(explain_json(
+            records.find("odd", 1)))["decisions"][0]["bound"]["our_first_choice"] == true);
+}
+
+TEST_CASE("a hostile pod's names do not fill the memory, and stay JSON") {
+  const auto w = world(test::snapshot({}, kNow));
+  const std::string huge(1'000'000, 'x');
+  Asking asking({huge});
+  asking.pod.name = huge;
+  asking.pod.uid = std::string_view("\xc3\x28", 2);
+  asking.ask(*w);
+  const auto record = make_record("prioritize", *w, asking.inquiry(), asking.decision, 5);
+  CHECK(record->name.size() < 300);
+  CHECK(record->node(0).size() < 300);
+  CHECK(nlohmann::json::accept(explain_json({{record, std::string("\xff"), 1}})));
+}
+
+}  // namespace
+}  // namespace optipod::extender
