@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <span>
 #include <string>
 #include <string_view>
@@ -38,10 +39,26 @@ class NodeTable {
 
   /// Row or kUnknown. `hint`, a row that it probably is, is tried first.
   [[nodiscard]] std::uint32_t find(std::string_view wanted, std::uint32_t hint = kUnknown) const {
-    return hint < rows_.size() && name(hint) == wanted ? hint : look_up(wanted);
+    return hint < rows_.size() && same(name(hint), wanted) ? hint : look_up(wanted);
   }
 
  private:
+  /// a == b, inline: of thousands of short names in a request most are compared once.
+  static bool same(std::string_view a, std::string_view b) {
+    if (a.size() != b.size()) return false;
+    if (a.size() < kWord) return a == b;
+    std::size_t at = 0;
+    for (const std::size_t last = a.size() - kWord; at < last; at += kWord) {
+      if (word(a, at) != word(b, at)) return false;
+    }
+    return word(a, a.size() - kWord) == word(b, b.size() - kWord);  // overlaps the one before
+  }
+  static constexpr std::size_t kWord = sizeof(std::uint64_t);
+  static std::uint64_t word(std::string_view text, std::size_t at) {
+    std::uint64_t w = 0;
+    std::memcpy(&w, text.data() + at, kWord);
+    return w;
+  }
   [[nodiscard]] std::uint32_t look_up(std::string_view wanted) const;
 
   struct Row {

@@ -2,6 +2,7 @@
 #include "extender/decide/engine.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <functional>
 #include <limits>
@@ -148,28 +149,35 @@ void yield_to_less_booked(const World& world, const Inquiry& inquiry, Decision& 
 }
 
 /// A number that looks random, always the same for one pod and candidate.
-std::size_t lot(std::string_view uid, std::uint32_t candidate) {
-  std::uint64_t x = std::hash<std::string_view>{}(uid) ^ (candidate * 0x9e3779b97f4a7c15ULL);
+std::uint64_t lot(std::uint64_t pod, std::uint32_t candidate) {
+  std::uint64_t x = pod ^ (candidate * 0x9e3779b97f4a7c15ULL);
   x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;  // the finalizer of splitmix64
   return x ^ (x >> 31);
 }
 
 /// Leaves a score to the best `most_hosts` only; by lot among equals, so that over many pods each
-/// has its turn.
+/// has its turn. A look at how many have each score leaves only the last of these to be sorted.
 void keep_best(const Inquiry& inquiry, const DecideOptions& options, Decision& out) {
-  std::vector<std::uint32_t> scored;
+  std::array<std::size_t, 11> with{};  // [score]
+  for (const std::uint8_t score : out.score) ++with[score];
+  if (out.score.size() - with[0] <= options.most_hosts) return;
+  std::size_t room = options.most_hosts;
+  std::uint8_t last = 10;  // the best score that not all can keep
+  for (; with[last] <= room; --last) room -= with[last];
+  std::vector<std::uint32_t> rivals;
+  rivals.reserve(with[last]);
   for (std::uint32_t i = 0; i < out.score.size(); ++i) {
-    if (out.score[i] != 0) scored.push_back(i);
+    if (out.score[i] == last) rivals.push_back(i);
+    if (out.score[i] < last) out.score[i] = 0;
   }
-  if (scored.size() <= options.most_hosts) return;
+  const std::uint64_t pod = std::hash<std::string_view>{}(inquiry.pod.uid);
   const auto better = [&](std::uint32_t a, std::uint32_t b) {
-    if (out.score[a] != out.score[b]) return out.score[a] > out.score[b];
     if (out.combined[a] != out.combined[b]) return out.combined[a] > out.combined[b];
-    return lot(inquiry.pod.uid, a) < lot(inquiry.pod.uid, b);
+    return lot(pod, a) < lot(pod, b);
   };
-  const auto last = scored.begin() + static_cast<std::ptrdiff_t>(options.most_hosts);
-  std::ranges::nth_element(scored, last, better);
-  for (auto at = last; at != scored.end(); ++at) out.score[*at] = 0;
+  const auto first_out = rivals.begin() + static_cast<std::ptrdiff_t>(room);
+  std::ranges::nth_element(rivals, first_out, better);
+  for (auto at = first_out; at != rivals.end(); ++at) out.score[*at] = 0;
 }
 
 /// The reason to reject candidate `i`, "" if there is none. Old measurements reject nobody.

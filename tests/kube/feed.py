@@ -10,6 +10,7 @@ Series are named as in docs/metrics.md §2. The page is what Prometheus' own fed
 """
 
 import http.server
+import sys
 import threading
 import time
 
@@ -76,7 +77,12 @@ class Feed:
             def log_message(self, *_args):
                 pass
 
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
+        class Server(http.server.ThreadingHTTPServer):
+            def handle_error(self, request, client_address):
+                if not isinstance(sys.exc_info()[1], ConnectionError):   # one that went away is its own affair
+                    super().handle_error(request, client_address)
+
+        self._server = Server(("127.0.0.1", 0), Page)
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         self.url = f"http://127.0.0.1:{self._server.server_port}"
