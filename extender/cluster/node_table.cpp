@@ -13,22 +13,23 @@ namespace optipod::extender {
 NodeTable::NodeTable(std::span<const std::string> names) {
   static std::atomic<std::uint64_t> made{0};
   id_ = made.fetch_add(1, std::memory_order_relaxed) + 1;
-  rows_.reserve(names.size());
+  names_.reserve(names.size());
+  pieces_.reserve(names.size());
+  const auto place = [](std::size_t from, const std::string& text) {
+    return Place{static_cast<std::uint32_t>(from), static_cast<std::uint32_t>(text.size() - from)};
+  };
   for (const std::string& name : names) {
-    Row row{};
-    row.name = static_cast<std::uint32_t>(text_.size());
-    row.name_size = static_cast<std::uint32_t>(name.size());
-    text_ += name;
-    row.piece = static_cast<std::uint32_t>(text_.size());
-    text_ += R"({"Host":)";
-    wire::append_string(text_, name);
-    text_ += R"(,"Score":)";
-    row.piece_size = static_cast<std::uint32_t>(text_.size() - row.piece);
-    rows_.push_back(row);
+    const std::size_t name_at = name_text_.size(), piece_at = piece_text_.size();
+    name_text_ += name;
+    names_.push_back(place(name_at, name_text_));
+    piece_text_ += R"({"Host":)";
+    wire::append_string(piece_text_, name);
+    piece_text_ += R"(,"Score":)";
+    pieces_.push_back(place(piece_at, piece_text_));
   }
   slots_.resize(std::bit_ceil(names.size() * 2 + 1));
   mask_ = slots_.size() - 1;
-  for (std::uint32_t row = 0; row < rows_.size(); ++row) {
+  for (std::uint32_t row = 0; row < names_.size(); ++row) {
     const std::size_t hash = std::hash<std::string_view>{}(name(row));
     std::size_t at = hash & mask_;
     while (slots_[at].row != kUnknown) at = (at + 1) & mask_;
