@@ -325,14 +325,15 @@ class Parser {
       p_ = start;
       return fail(fmt::format("\"{}\" is not a number", shown(token)));
     }
-    Sample sample{resolve(name), &labels_, *value, std::nullopt};
+    Sample sample{.name = resolve(name), .labels = &labels_, .value = *value, .value_text = token};
     skip_blanks();
     if (p_ != end_ && *p_ >= '0' && *p_ <= '9') {
       std::int64_t timestamp = 0;
       const auto [next, error] = std::from_chars(p_, end_, timestamp);
       if (error != std::errc()) return fail("timestamp does not fit 64 bits");
-      p_ = next;
+      sample.timestamp_text = {p_, static_cast<std::size_t>(next - p_)};
       sample.timestamp_ms = timestamp;
+      p_ = next;
       if (!end_of_line("the end of the line after the timestamp")) return false;
     } else if (!end_of_line("a timestamp in digits or the end of the line")) {
       return false;
