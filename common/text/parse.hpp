@@ -33,7 +33,7 @@ struct Sample {
 };
 
 struct ParseError {
-  std::size_t line = 0;  ///< 1-based
+  std::size_t line = 0, column = 0;  ///< 1-based; the column counts bytes
   std::string what;
 };
 

@@ -3,7 +3,6 @@
 // Reading a page again by its skeleton gives what reading it anew gives, or nothing.
 #include "common/text/skeleton.hpp"
 
-#include <cmath>
 #include <memory>
 #include <string>
 #include <vector>
@@ -16,6 +15,7 @@ namespace {
 
 using namespace std::string_literals;
 using test::Keep;
+using test::replayed_as_parsed;
 
 std::shared_ptr<const Skeleton> learnt(const std::string& body) {
   Keep keep;
@@ -26,43 +26,16 @@ std::shared_ptr<const Skeleton> learnt(const std::string& body) {
   return *made;
 }
 
-struct Columns {
-  std::vector<double> values;
-  std::vector<std::int64_t> timestamps;
-};
-
-bool replayed(const Skeleton& skeleton, const std::string& body, Columns& columns) {
-  columns.values.assign(skeleton.samples(), 0);
-  columns.timestamps.assign(skeleton.samples(), 0);
-  return skeleton.replay(body, columns.values, columns.timestamps);
-}
-
-/// Whether `skeleton` takes `body`; when it does, its numbers must be the parser's.
-bool takes(const Skeleton& skeleton, const std::string& body) {
-  INFO(body);
-  Columns columns;
-  if (!replayed(skeleton, body, columns)) return false;
-  Keep keep;
-  REQUIRE(parse(body, keep).has_value());
-  REQUIRE(keep.samples.size() == columns.values.size());
-  for (std::size_t i = 0; i < keep.samples.size(); ++i) {
-    const double wanted = keep.samples[i].value;
-    CHECK((columns.values[i] == wanted || (std::isnan(columns.values[i]) && std::isnan(wanted))));
-    CHECK(std::signbit(columns.values[i]) == std::signbit(wanted));
-    CHECK(columns.timestamps[i] == keep.samples[i].timestamp_ms.value_or(kNoTimestamp));
-  }
-  return true;
-}
-
 TEST_CASE("a page with other values is replayed") {
   const auto skeleton = learnt(
       "# HELP a Help with 1 number.\n# TYPE a gauge\na{b=\"1\",c=\"x\"} 1\n\na 2 1700000000000 \n"
       "# comment 5\nb\t3\nc{d=\"4\"}5");
   CHECK(skeleton->samples() == 4);
   CHECK(skeleton->has_timestamps());
-  CHECK(takes(*skeleton,
-              "# HELP a Help with 1 number.\n# TYPE a gauge\na{b=\"1\",c=\"x\"} -1.5e-3\n\n"
-              "a +Inf 0 \n# comment 5\nb\t0.30000000000000004\nc{d=\"4\"}NaN"));
+  CHECK(replayed_as_parsed(
+      *skeleton,
+      "# HELP a Help with 1 number.\n# TYPE a gauge\na{b=\"1\",c=\"x\"} -1.5e-3\n\n"
+      "a +Inf 0 \n# comment 5\nb\t0.30000000000000004\nc{d=\"4\"}NaN"));
 }
 
 TEST_CASE("a page with other bytes between, or no numbers, is not replayed") {
@@ -90,7 +63,7 @@ TEST_CASE("a page with other bytes between, or no numbers, is not replayed") {
                            "a{b=\"c\"} 1e400\nd 2 3\n"s,
                            "a{b=\"c\"}  1\nd 2 3\n"s}) {
     INFO(body);
-    CHECK_FALSE(takes(*skeleton, body));
+    CHECK_FALSE(replayed_as_parsed(*skeleton, body));
   }
 }
 
@@ -107,10 +80,10 @@ TEST_CASE("cut anywhere, a page is not replayed and nothing behind it is read") 
 }
 
 TEST_CASE("empty pages and pages of comments have skeletons") {
-  CHECK(takes(*learnt(""), ""));
-  CHECK_FALSE(takes(*learnt(""), "\n"));
-  CHECK(takes(*learnt("# nothing\n"), "# nothing\n"));
-  CHECK_FALSE(takes(*learnt("# nothing\n"), "# nothinG\n"));
+  CHECK(replayed_as_parsed(*learnt(""), ""));
+  CHECK_FALSE(replayed_as_parsed(*learnt(""), "\n"));
+  CHECK(replayed_as_parsed(*learnt("# nothing\n"), "# nothing\n"));
+  CHECK_FALSE(replayed_as_parsed(*learnt("# nothing\n"), "# nothinG\n"));
 }
 
 TEST_CASE("spans of another size are refused") {
