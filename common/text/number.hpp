@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string_view>
 
@@ -10,5 +11,17 @@ namespace optipod::text {
 /// infinity in any case with optional sign, nan in any case without. No hex, no underscores,
 /// nothing that overflows; what underflows is 0.
 std::optional<double> parse_number(std::string_view s);
+
+/// What ends a value in a line of the text format, besides the end of the body.
+inline bool ends_value(char c) {
+  return c == '\n' || c == ' ' || c == '\t' || c == '{';
+}
+
+/// Reads the value at `p`, up to what ends it. Returns where it ends, or null when parse_number()
+/// refuses it.
+const char* take_number(const char* p, const char* end, double& value);
+
+/// Reads a timestamp: digits that fit 64 bits. Returns where they end, or null.
+const char* take_timestamp(const char* p, const char* end, std::int64_t& timestamp_ms);
 
 }  // namespace optipod::text

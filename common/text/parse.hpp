@@ -27,12 +27,13 @@ struct Sample {
   const std::vector<Label>* labels = nullptr;  ///< in order of appearance, values unescaped
   double value = 0;
   std::optional<std::int64_t> timestamp_ms;
+  std::string_view value_text, timestamp_text;  ///< as they stand in the body
 
   [[nodiscard]] std::string_view label(std::string_view label_name) const;  ///< "" when absent
 };
 
 struct ParseError {
-  std::size_t line = 0;  ///< 1-based
+  std::size_t line = 0, column = 0;  ///< 1-based; the column counts bytes
   std::string what;
 };
 

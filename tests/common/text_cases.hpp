@@ -5,8 +5,10 @@
 
 #include <sys/wait.h>
 
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <optional>
@@ -15,7 +17,11 @@
 #include <utility>
 #include <vector>
 
+#include <fmt/format.h>
+
 #include "common/text/parse.hpp"
+#include "common/text/skeleton.hpp"
+#include "tests/support/catch.hpp"
 
 namespace optipod::text::test {
 
@@ -43,6 +49,52 @@ struct Keep final : ParseSink {
     samples.push_back(std::move(kept));
   }
 };
+
+/// All that a parser told, and its verdict, as text to compare.
+struct Transcript final : ParseSink {
+  std::string text;
+
+  void type(std::string_view family, MetricType type) override {
+    fmt::format_to(std::back_inserter(text), "type {} {}\n", family, to_string(type));
+  }
+  void help(std::string_view family, std::string_view help) override {
+    fmt::format_to(std::back_inserter(text), "help {} {}\n", family, help);
+  }
+  void sample(const Sample& s) override {
+    fmt::format_to(std::back_inserter(text), "{}", s.name);
+    for (const Label& label : *s.labels) {
+      fmt::format_to(std::back_inserter(text), " {}={}", label.name, label.value);
+    }
+    fmt::format_to(std::back_inserter(text), " {} '{}' {} '{}'\n", s.value, s.value_text,
+                   s.timestamp_ms.value_or(-1), s.timestamp_text);
+  }
+  void of(const tl::expected<std::size_t, ParseError>& result) {
+    if (result) {
+      fmt::format_to(std::back_inserter(text), "{} samples\n", *result);
+    } else {
+      const ParseError& error = result.error();
+      fmt::format_to(std::back_inserter(text), "{}:{}: {}\n", error.line, error.column, error.what);
+    }
+  }
+};
+
+/// Whether `skeleton` takes `body`; when it does, its numbers must be the parser's.
+inline bool replayed_as_parsed(const Skeleton& skeleton, const std::string& body) {
+  std::vector<double> values(skeleton.samples());
+  std::vector<std::int64_t> timestamps(skeleton.samples());
+  if (!skeleton.replay(body, values, timestamps)) return false;
+  INFO(body);
+  Keep keep;
+  REQUIRE(parse(body, keep).has_value());
+  REQUIRE(keep.samples.size() == values.size());
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const double wanted = keep.samples[i].value;
+    CHECK((values[i] == wanted || (std::isnan(values[i]) && std::isnan(wanted))));
+    CHECK(std::signbit(values[i]) == std::signbit(wanted));
+    CHECK(timestamps[i] == keep.samples[i].timestamp_ms.value_or(kNoTimestamp));
+  }
+  return true;
+}
 
 /// What `promtool check metrics` says about `body`: its exit status and everything it printed.
 struct Verdict {
