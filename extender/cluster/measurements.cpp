@@ -55,10 +55,18 @@ std::shared_ptr<Measurements> pick(const Measurements& source, std::span<const s
   return out;
 }
 
+bool has_expired(const Measurements& measured, std::int64_t limit_ms) {
+  return std::ranges::any_of(measured.oldest_ms, [limit_ms](std::int64_t oldest) {
+    return oldest != 0 && oldest < limit_ms;
+  });
+}
+
+}  // namespace
+
 /// Columns under construction: the rows of `before` first, then nodes seen for the first time.
-class Sink final : public text::ParseSink {
+class MeasurementsReader::Columns {
  public:
-  Sink(const Measurements& before, std::int64_t now_ms, std::int64_t keep_ms)
+  Columns(const Measurements& before, std::int64_t now_ms, std::int64_t keep_ms)
       : before_(before), now_ms_(now_ms), keep_ms_(keep_ms), told_(before.size(), 0) {
     for (std::size_t s = 0; s < kSignals; ++s) {
       made.value[s].resize(before.size(), kMissing);
@@ -66,35 +74,45 @@ class Sink final : public text::ParseSink {
     }
   }
 
-  void sample(const text::Sample& sample) override {
-    if (sample.name != series_) {  // series of one name come together
-      series_ = sample.name;
-      signal_ = signal_of(series_);
-    }
-    if (!signal_) {
+  void take(Place place, double value, std::int64_t time_ms) {
+    if (place.signal == Place::kForeign) {
       ++counts.foreign;
       return;
     }
-    const std::string_view node = sample.label("node");
-    if (node.empty()) {
+    if (place.signal == Place::kNameless) {
       ++counts.nameless;
       return;
     }
-    const std::int64_t at = sample.timestamp_ms.value_or(now_ms_);
-    if (at > now_ms_ + keep_ms_) {
+    if (from_future(time_ms)) {
       ++counts.from_future;
       return;
     }
-    if (!std::isfinite(sample.value) || sample.value < 0) {
+    if (!usable(value)) {
       ++counts.bad_value;
       return;
     }
     ++counts.samples;
-    const std::uint32_t row = row_of(node);
-    told_[row] = 1;
+    const std::int64_t at = time_ms == text::kNoTimestamp ? now_ms_ : time_ms;
+    told_[place.row] = 1;
     if (at + keep_ms_ < now_ms_) return;  // too old to be of use; the node has told all the same
-    made.value[index(*signal_)][row] = sample.value;
-    made.measured_ms[index(*signal_)][row] = at;
+    made.value[place.signal][place.row] = value;
+    made.measured_ms[place.signal][place.row] = at;
+  }
+
+  /// A row for the node; a new one only when there is something to put into it, else kUnknown.
+  std::uint32_t row_of(std::string_view node, double value, std::int64_t time_ms) {
+    std::uint32_t row = before_.nodes->find(node, last_row_ + 1);
+    if (row == NodeTable::kUnknown) {
+      const auto known = new_rows_.find(std::string(node));
+      if (known != new_rows_.end()) {
+        row = known->second;
+      } else if (usable(value) && !from_future(time_ms)) {
+        row = add_row(node);
+      } else {
+        return row;
+      }
+    }
+    return last_row_ = row;
   }
 
   /// Rows that were not told keep what they had, while it is young enough.
@@ -119,22 +137,21 @@ class Sink final : public text::ParseSink {
   Built counts;
 
  private:
-  std::uint32_t row_of(std::string_view node) {
-    std::uint32_t row = before_.nodes->find(node, last_row_ + 1);
-    if (row == NodeTable::kUnknown) {
-      const auto [at, fresh] =
-          new_rows_.try_emplace(std::string(node), static_cast<std::uint32_t>(told_.size()));
-      row = at->second;
-      if (fresh) {
-        new_names_.push_back(&at->first);  // an unordered_map's keys stay where they are
-        told_.push_back(0);
-        for (std::size_t s = 0; s < kSignals; ++s) {
-          made.value[s].push_back(kMissing);
-          made.measured_ms[s].push_back(0);
-        }
-      }
+  [[nodiscard]] bool from_future(std::int64_t time_ms) const {
+    return time_ms > now_ms_ + keep_ms_;
+  }
+  static bool usable(double value) { return std::isfinite(value) && value >= 0; }
+
+  std::uint32_t add_row(std::string_view node) {
+    const auto row = static_cast<std::uint32_t>(told_.size());
+    const auto at = new_rows_.try_emplace(std::string(node), row).first;
+    new_names_.push_back(&at->first);  // an unordered_map's keys stay where they are
+    told_.push_back(0);
+    for (std::size_t s = 0; s < kSignals; ++s) {
+      made.value[s].push_back(kMissing);
+      made.measured_ms[s].push_back(0);
     }
-    return last_row_ = row;
+    return row;
   }
 
   const Measurements& before_;
@@ -142,44 +159,86 @@ class Sink final : public text::ParseSink {
   std::vector<std::uint8_t> told_;
   std::unordered_map<std::string, std::uint32_t> new_rows_;
   std::vector<const std::string*> new_names_;
-  std::string series_;
-  std::optional<Signal> signal_;
   std::uint32_t last_row_ = NodeTable::kUnknown;
 };
 
-bool has_expired(const Measurements& measured, std::int64_t limit_ms) {
-  return std::ranges::any_of(measured.oldest_ms, [limit_ms](std::int64_t oldest) {
-    return oldest != 0 && oldest < limit_ms;
-  });
+/// Finds out where each sample belongs, and takes it there.
+class MeasurementsReader::Sink final : public text::ParseSink {
+ public:
+  Sink(Columns& columns, std::vector<Place>& places) : columns_(columns), places_(places) {}
+
+  void sample(const text::Sample& sample) override {
+    if (sample.name != series_) {  // series of one name come together
+      series_ = sample.name;
+      signal_ = signal_of(series_);
+    }
+    Place place;
+    if (signal_) {
+      const std::string_view node = sample.label("node");
+      place.signal = node.empty() ? Place::kNameless : static_cast<std::uint8_t>(*signal_);
+      const std::int64_t time_ms = sample.timestamp_ms.value_or(text::kNoTimestamp);
+      if (!node.empty()) place.row = columns_.row_of(node, sample.value, time_ms);
+      if (place.row == NodeTable::kUnknown) places_all_ = false;
+    }
+    places_.push_back(place);
+    columns_.take(place, sample.value, sample.timestamp_ms.value_or(text::kNoTimestamp));
+  }
+
+  /// Every sample has a place, which it keeps.
+  [[nodiscard]] bool places_all() const { return places_all_ && columns_.same_nodes(); }
+
+ private:
+  bool places_all_ = true;
+  Columns& columns_;
+  std::vector<Place>& places_;
+  std::string series_;
+  std::optional<Signal> signal_;
+};
+
+tl::expected<void, std::string> MeasurementsReader::learn(std::string_view text, Columns& columns) {
+  skeleton_.reset();
+  places_.clear();
+  Sink sink(columns, places_);
+  auto learnt = text::Skeleton::learn(text, sink);
+  if (!learnt) {
+    return tl::unexpected(fmt::format("line {}: {}", learnt.error().line, learnt.error().what));
+  }
+  if (sink.places_all()) skeleton_ = std::move(*learnt);
+  return {};
 }
 
-}  // namespace
-
-tl::expected<Built, std::string> build_measurements(std::string_view text,
-                                                    const Measurements& before, std::int64_t now_ms,
-                                                    std::int64_t keep_ms) {
-  Sink sink(before, now_ms, keep_ms);
-  const auto parsed = text::parse(text, sink);
-  if (!parsed) {
-    return tl::unexpected(fmt::format("line {}: {}", parsed.error().line, parsed.error().what));
+tl::expected<Built, std::string> MeasurementsReader::read(std::string_view text,
+                                                          const Measurements& before,
+                                                          std::int64_t now_ms,
+                                                          std::int64_t keep_ms) {
+  Columns columns(before, now_ms, keep_ms);
+  values_.resize(places_.size());
+  times_ms_.resize(places_.size());
+  if (skeleton_ && table_ == before.nodes->id() && skeleton_->replay(text, values_, times_ms_)) {
+    for (std::size_t i = 0; i < places_.size(); ++i) {
+      columns.take(places_[i], values_[i], times_ms_[i]);
+    }
+  } else {
+    if (auto learnt = learn(text, columns); !learnt) return tl::unexpected(learnt.error());
+    table_ = before.nodes->id();
   }
-  sink.keep_untold();
-  Built built = std::move(sink.counts);
-  if (sink.same_nodes()) {
-    sink.made.nodes = before.nodes;
-    sink.made.received_ms = now_ms;
-    summarize_ages(sink.made);
-    built.measured = std::make_shared<const Measurements>(std::move(sink.made));
+  columns.keep_untold();
+  Built built = std::move(columns.counts);
+  if (columns.same_nodes()) {
+    columns.made.nodes = before.nodes;
+    columns.made.received_ms = now_ms;
+    summarize_ages(columns.made);
+    built.measured = std::make_shared<const Measurements>(std::move(columns.made));
     return built;
   }
-  std::vector<std::uint32_t> rows(sink.rows());
+  std::vector<std::uint32_t> rows(columns.rows());
   for (std::uint32_t row = 0; row < rows.size(); ++row) rows[row] = row;
-  std::ranges::sort(rows, {}, [&sink](std::uint32_t row) { return sink.name(row); });
+  std::ranges::sort(rows, {}, [&columns](std::uint32_t row) { return columns.name(row); });
   std::vector<std::string> names;
   names.reserve(rows.size());
-  for (const std::uint32_t row : rows) names.emplace_back(sink.name(row));
-  sink.made.received_ms = now_ms;
-  built.measured = pick(sink.made, names, rows);
+  for (const std::uint32_t row : rows) names.emplace_back(columns.name(row));
+  columns.made.received_ms = now_ms;
+  built.measured = pick(columns.made, names, rows);
   return built;
 }
 

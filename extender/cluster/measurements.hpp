@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// From the text of a /federate answer and the measurements before it to the next. Pure functions.
+// From the text of a /federate answer and the measurements before it to the next.
 #pragma once
 
 #include <cstdint>
@@ -8,9 +8,11 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <tl/expected.hpp>
 
+#include "common/text/skeleton.hpp"
 #include "extender/cluster/snapshot.hpp"
 
 namespace optipod::extender {
@@ -24,14 +26,36 @@ struct Built {
   std::size_t from_future = 0;  ///< measured later than now + keep_ms: a wrong clock; skipped
 };
 
-/// `now_ms` stands for the time of samples that carry none. A node in `text` gets exactly the
-/// values told there (what a node does not tell any more is missing); a node absent from it keeps
-/// its last values at their true age. What is older than `keep_ms` is missing. Rows are those of
-/// `before`, or, when there are new nodes, all of both in order of name. The error says what is
-/// wrong on which line; nothing is built then.
-tl::expected<Built, std::string> build_measurements(std::string_view text,
-                                                    const Measurements& before, std::int64_t now_ms,
-                                                    std::int64_t keep_ms);
+/// Reads one answer after the other. What one is good for depends on its arguments alone; what is
+/// remembered, where each sample belongs, only makes the next cheaper when nothing but values and
+/// times has moved. Not thread-safe.
+class MeasurementsReader {
+ public:
+  /// `now_ms` stands for the time of samples that carry none. A node in `text` gets exactly the
+  /// values told there (what a node does not tell any more is missing); a node absent from it keeps
+  /// its last values at their true age. What is older than `keep_ms` is missing. Rows are those of
+  /// `before`, or, when there are new nodes, all of both in order of name. The error says what is
+  /// wrong on which line; nothing is built then.
+  tl::expected<Built, std::string> read(std::string_view text, const Measurements& before,
+                                        std::int64_t now_ms, std::int64_t keep_ms);
+
+ private:
+  /// Of a sample: the signal and the row, or why it is skipped.
+  struct Place {
+    static constexpr std::uint8_t kForeign = kSignals, kNameless = kSignals + 1;
+    std::uint8_t signal = kForeign;
+    std::uint32_t row = 0;
+  };
+  class Columns;
+  class Sink;
+  tl::expected<void, std::string> learn(std::string_view text, Columns& columns);
+
+  std::shared_ptr<const text::Skeleton> skeleton_;  ///< null: nothing is remembered
+  std::uint64_t table_ = 0;                         ///< the rows are those of this NodeTable
+  std::vector<Place> places_;                       ///< [sample]
+  std::vector<double> values_;
+  std::vector<std::int64_t> times_ms_;
+};
 
 /// Without values older than `keep_ms`; `measured` itself when it has none.
 std::shared_ptr<const Measurements> without_expired(std::shared_ptr<const Measurements> measured,

@@ -13,7 +13,7 @@ Publisher::Publisher(std::int64_t keep_ms, CurrentWorld& current, Ledger& ledger
 
 tl::expected<Built, std::string> Publisher::take(std::string_view text, std::int64_t now_ms) {
   const std::lock_guard lock(mutex_);
-  auto built = build_measurements(text, *measured_, now_ms, keep_ms_);
+  auto built = reader_.read(text, *measured_, now_ms, keep_ms_);
   if (!built) return built;
   measured_ = built->measured;
   publish(now_ms);

@@ -42,7 +42,8 @@ class Publisher {
   Ledger& ledger_;
   const ClusterState* const state_;
 
-  std::mutex mutex_;
+  std::mutex mutex_;  // of all below
+  MeasurementsReader reader_;
   std::shared_ptr<const Measurements> measured_ = std::make_shared<const Measurements>();
   std::shared_ptr<const PolicySet> policies_;
   std::uint64_t bindings_ = 0;     // of the ledger in the last world

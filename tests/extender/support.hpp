@@ -46,7 +46,10 @@ inline std::string federate(const Cluster& cluster, std::int64_t at_ms) {
 
 inline std::shared_ptr<const Measurements> measurements(const Cluster& cluster, std::int64_t at_ms,
                                                         const Measurements& before = {}) {
-  return build_measurements(federate(cluster, at_ms), before, at_ms, 30'000).value().measured;
+  return MeasurementsReader()
+      .read(federate(cluster, at_ms), before, at_ms, 30'000)
+      .value()
+      .measured;
 }
 
 /// Measured as told; Kubernetes knows nobody.

@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "extender/cluster/measurements.hpp"
+
+#include <random>
+#include <tuple>
+
+#include <fmt/core.h>
+
 #include "tests/extender/support.hpp"
 #include "tests/support/catch.hpp"
 
@@ -48,7 +54,7 @@ TEST_CASE("a federate answer becomes columns, each value with its own time") {
       "optipod:node_something_new:last{node=\"a\"} 1 1700000000000\n"
       "optipod:node_cpus:last{node=\"f\"} 1 1800000000000\n"  // a clock far ahead
       "optipod:node_up:last{node=\"a\"} 0 1700000005000\n";
-  const auto built = build_measurements(text, Measurements{}, kNow, 30'000);
+  const auto built = MeasurementsReader().read(text, Measurements{}, kNow, 30'000);
   REQUIRE(built);
   CHECK(built->samples == 5);
   CHECK(built->foreign == 1);
@@ -120,9 +126,51 @@ TEST_CASE("a row for each node that Kubernetes has, none for others without a va
   CHECK(expired->nodes->find("b") == NodeTable::kUnknown);
 }
 
+TEST_CASE("what a reader remembers changes nothing but the time it takes") {
+  std::mt19937 random(7);
+  const auto one_in = [&random](unsigned n) { return random() % n == 0; };
+  MeasurementsReader reader;
+  std::shared_ptr<const Measurements> before = std::make_shared<const Measurements>();
+  for (int round = 0; round < 200; ++round) {
+    const std::int64_t now = kNow + round * 1'000;
+    const unsigned nodes = 3 + static_cast<unsigned>(round) / 50;  // some join
+    std::string text;
+    for (const char* series : {"cpus:last", "io_stall:mean_15s", "unheard_of:last", "up:last"}) {
+      for (unsigned node = 0; node < nodes; ++node) {
+        if (one_in(100)) continue;
+        const std::int64_t at = one_in(50) ? now + 60'000 : now - random() % 40'000;
+        text += fmt::format(
+            "optipod:node_{}{{{}}} {}{}\n", series,
+            node == 2 ? std::string() : fmt::format("node=\"n-{}\"", node),
+            one_in(50) ? "NaN" : fmt::format("{}", static_cast<double>(random() % 1000) * 0.25),
+            node == 1 ? std::string() : fmt::format(" {}", at));
+      }
+    }
+    const auto own = reader.read(text, *before, now, 30'000).value();
+    const auto fresh = MeasurementsReader().read(text, *before, now, 30'000).value();
+    CAPTURE(round, text);
+    CHECK(
+        std::tie(own.samples, own.foreign, own.nameless, own.bad_value, own.from_future) ==
+        std::tie(fresh.samples, fresh.foreign, fresh.nameless, fresh.bad_value, fresh.from_future));
+    REQUIRE(own.measured->size() == fresh.measured->size());
+    CHECK(own.measured->oldest_ms == fresh.measured->oldest_ms);
+    CHECK(own.measured->newest_ms == fresh.measured->newest_ms);
+    for (std::size_t s = 0; s < kSignals; ++s) {
+      for (std::uint32_t row = 0; row < own.measured->size(); ++row) {
+        CHECK(own.measured->nodes->name(row) == fresh.measured->nodes->name(row));
+        const double value = own.measured->value[s][row];
+        CHECK((value == fresh.measured->value[s][row] ||
+               (std::isnan(value) && std::isnan(fresh.measured->value[s][row]))));
+        CHECK(own.measured->measured_ms[s][row] == fresh.measured->measured_ms[s][row]);
+      }
+    }
+    before = own.measured;
+  }
+}
+
 TEST_CASE("broken text builds nothing and says where") {
   const auto built =
-      build_measurements("optipod:node_cpus:last{node=\"a\"} 4\nbroken{\n", {}, kNow, 1);
+      MeasurementsReader().read("optipod:node_cpus:last{node=\"a\"} 4\nbroken{\n", {}, kNow, 1);
   REQUIRE_FALSE(built);
   CHECK(built.error().find("line 2") != std::string::npos);
 }
