@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "aggregator/check_metrics.hpp"
 #include "aggregator/discovery.hpp"
 #include "aggregator/scrape.hpp"
 #include "aggregator/self.hpp"
@@ -184,12 +185,18 @@ int run(app::Stop& stop, const Options& o) {
 int main(int argc, char** argv) {
   using namespace optipod;
   aggregator::Options options;
+  aggregator::CheckMetrics check;
   return app::run(
       argc, argv,
       {.name = "optipod-aggregator",
        .description = "Scrapes every node's optipod-exporter, derives the scheduling view of each "
                       "node, and serves the cluster's latest: /federate for the extender and for "
                       "Prometheus, /nodes for people, /metrics about itself."},
-      [&](CLI::App& cli) { aggregator::declare(cli, options); },
-      [&](app::Stop& stop) { return aggregator::run(stop, options); });
+      [&](CLI::App& cli) {
+        aggregator::declare(cli, options);
+        check.declare(cli);
+      },
+      [&](app::Stop& stop) {
+        return check.wanted() ? check.run() : aggregator::run(stop, options);
+      });
 }

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "common/text/number.hpp"
+#include "common/text/printable.hpp"
 #include "common/text/utf8.hpp"
 
 namespace optipod::text {
@@ -34,21 +35,6 @@ constexpr std::array<std::uint8_t, 256> kClasses = make_classes();
 
 bool is(char c, std::uint8_t wanted) {
   return (kClasses[static_cast<unsigned char>(c)] & wanted) != 0;
-}
-
-/// For messages: short, printable.
-std::string shown(std::string_view s) {
-  constexpr std::size_t kMost = 40;
-  std::string out;
-  for (const char c : s.substr(0, kMost)) {
-    const auto u = static_cast<unsigned char>(c);
-    if (u < 0x20 || u >= 0x7F) {
-      fmt::format_to(std::back_inserter(out), "\\x{:02x}", u);
-    } else {
-      out.push_back(c);
-    }
-  }
-  return s.size() > kMost ? out + "..." : out;
 }
 
 /// `\\` and `\n`, and `\"` when `quote`; any other backslash stays, as the server keeps it.
@@ -89,7 +75,7 @@ bool PlainParser::fail(std::string what) {
 bool PlainParser::expected(std::string_view what) {
   if (p_ == end_) return fail(fmt::format("expected {}, got the end of the body", what));
   if (*p_ == '\n') return fail(fmt::format("expected {}, got the end of the line", what));
-  return fail(fmt::format("expected {}, got '{}'", what, shown({p_, 1})));
+  return fail(fmt::format("expected {}, got '{}'", what, printable({p_, 1})));
 }
 
 void PlainParser::skip_blanks() {
@@ -183,13 +169,13 @@ bool PlainParser::type_text(std::string_view name, std::string_view text, const 
   return fail(
       fmt::format("invalid metric type \"{}\" for {}: must be counter, gauge, histogram, "
                   "summary or untyped",
-                  shown(text), shown(name)));
+                  printable(text), printable(name)));
 }
 
 bool PlainParser::help_text(std::string_view name, std::string_view text, const char* at) {
   if (!utf8_valid(text)) {
     p_ = at;
-    return fail(fmt::format("help text of {} is not valid UTF-8", shown(name)));
+    return fail(fmt::format("help text of {} is not valid UTF-8", printable(name)));
   }
   if (text.find('\\') == std::string_view::npos) {
     sink_.help(name, text);
@@ -228,7 +214,7 @@ bool PlainParser::take_quoted(Quoted& out) {
   }
   out.raw = {start, static_cast<std::size_t>(p_ - start)};
   if ((seen & 0x80) != 0 && !utf8_valid(out.raw)) {
-    return fail(fmt::format("\"{}\" is not valid UTF-8", shown(out.raw)));
+    return fail(fmt::format("\"{}\" is not valid UTF-8", printable(out.raw)));
   }
   ++p_;
   out.escaped = escaped;
@@ -305,7 +291,7 @@ bool PlainParser::unique_labels() {
                            [](const Label* a, const Label* b) { return a->name == b->name; });
     if (found != sorted_.end()) twice = *found;
   }
-  if (twice != nullptr) return fail(fmt::format("label {} is there twice", shown(twice->name)));
+  if (twice != nullptr) return fail(fmt::format("label {} is there twice", printable(twice->name)));
   for (const Label& label : labels_) {
     if (label.name == "__name__") return fail("label __name__ is reserved");
   }
@@ -321,7 +307,7 @@ bool PlainParser::value_and_time(const Quoted& name) {
   const std::optional<double> value = parse_number(token);
   if (!value) {
     p_ = start;
-    return fail(fmt::format("\"{}\" is not a number", shown(token)));
+    return fail(fmt::format("\"{}\" is not a number", printable(token)));
   }
   Sample sample{.name = resolve(name), .labels = &labels_, .value = *value, .value_text = token};
   skip_blanks();

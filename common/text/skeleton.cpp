@@ -45,11 +45,10 @@ class Watch final : public ParseSink {
 tl::expected<std::shared_ptr<const Skeleton>, ParseError> Skeleton::learn(std::string_view body,
                                                                           ParseSink& sink) {
   if (body.size() >= kTimestamp) {
-    return tl::unexpected(
-        ParseError{.line = 1,
-                   .column = 1,
-                   .what = fmt::format("a body of {} bytes; at most {} are taken", body.size(),
-                                       kTimestamp - 1)});
+    return tl::unexpected(ParseError{.line = 1,
+                                     .column = 1,
+                                     .what = fmt::format("a body of {} bytes; at most {} are taken",
+                                                         body.size(), kTimestamp - 1)});
   }
   Watch watch(sink);
   if (auto parsed = parse(body, watch); !parsed) return tl::unexpected(std::move(parsed.error()));

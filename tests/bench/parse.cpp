@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Parsing pages, anew and by their skeleton.
+// Parsing pages, anew and by their skeleton, beside the parsers of Prometheus and VictoriaMetrics
+// on the same pages.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <exception>
 #include <limits>
+#include <stdexcept>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "common/text/parse.hpp"
 #include "common/text/plain_parser.hpp"
 #include "common/text/skeleton.hpp"
 #include "tests/bench/parse_pages.hpp"
+#include "tests/bench/parse_peers.hpp"
 #include "tests/support/bench.hpp"
 
 namespace optipod::bench {
@@ -20,11 +23,11 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-/// GB/s of the fastest of many passes over `bytes`.
+/// GB/s of the fastest of many passes over `bytes`: what it costs when nobody else has the CPU.
 template <class Pass>
 double fastest(std::size_t bytes, const Pass& pass) {
   double best = std::numeric_limits<double>::infinity();
-  const auto until = Clock::now() + std::chrono::milliseconds(400);
+  const auto until = Clock::now() + std::chrono::seconds(1);
   do {
     const auto begin = Clock::now();
     pass();
@@ -43,24 +46,72 @@ struct Consume final : text::ParseSink {
   }
 };
 
+struct Ours {
+  double plain = 0, cold = 0, repeated = 0;  ///< GB/s
+  std::size_t samples = 0, skeleton_bytes = 0;
+};
+
+/// Of a page and of its next scrape, whose values moved.
+Ours measure(const Page& page) {
+  Ours ours;
+  Consume sink;
+  bool good = true;
+  ours.plain = fastest(page.first.size(),
+                       [&] { good = good && text::parse_plain(page.first, sink).has_value(); });
+  ours.cold =
+      fastest(page.first.size(), [&] { good = good && text::parse(page.first, sink).has_value(); });
+  const auto skeleton = text::Skeleton::learn(page.first, sink);
+  if (!good || !skeleton) throw std::runtime_error(page.name + " is not a good page");
+  ours.samples = (*skeleton)->samples();
+  ours.skeleton_bytes = (*skeleton)->bytes();
+  std::vector<double> values(ours.samples);
+  std::vector<std::int64_t> timestamps(ours.samples);
+  ours.repeated = fastest(page.second.size(), [&] {
+    good = good && (*skeleton)->replay(page.second, values, timestamps);
+  });
+  if (!good) throw std::runtime_error(page.name + " could not be replayed");
+  return ours;
+}
+
+void compare(Report& report, const Page& page, const GoParsers& peers) {
+  const Ours ours = measure(page);
+  const auto add = [&](const std::string& what, double value, const std::string& unit,
+                       const std::string& peer = {}, double peer_value = 0) {
+    report.add({.bench = "parse",
+                .name = page.name + " " + what,
+                .value = value,
+                .unit = unit,
+                .peer = peer,
+                .peer_value = peer_value,
+                .lower_is_better = false});
+  };
+  add("samples", static_cast<double>(ours.samples), "samples");
+  add("page", static_cast<double>(page.first.size()), "B");
+  add("skeleton", static_cast<double>(ours.skeleton_bytes), "B");
+  const auto speeds = peers.parse(page.first);
+  if (speeds.empty()) {
+    add("cold", ours.cold, "GB/s");
+    add("repeated", ours.repeated, "GB/s");
+  }
+  for (const auto& [peer, speed] : speeds) {
+    if (speed.samples != ours.samples) throw std::runtime_error(peer + " saw other samples");
+    add("cold", ours.cold, "GB/s", peer, speed.gigabytes_per_second);
+    add("repeated", ours.repeated, "GB/s", peer, speed.gigabytes_per_second);
+  }
+  add("cold", ours.cold, "GB/s", "our plain parser", ours.plain);
+}
+
 int run(int argc, char** argv) {
-  Report report(argc, argv);
-  for (const Page& page : parse_pages()) {
-    Consume sink;
-    const double plain = fastest(page.first.size(), [&] { text::parse_plain(page.first, sink); });
-    const double cold = fastest(page.first.size(), [&] { text::parse(page.first, sink); });
-    const auto skeleton = text::Skeleton::learn(page.first, sink);
-    if (!skeleton) return 1;
-    std::vector<double> values((*skeleton)->samples());
-    std::vector<std::int64_t> timestamps((*skeleton)->samples());
-    bool good = true;
-    const double hot = fastest(page.second.size(), [&] {
-      good = good && (*skeleton)->replay(page.second, values, timestamps);
-    });
-    if (!good) return 1;
-    std::printf("%s %zu bytes %zu samples, skeleton %zu: plain %.2f cold %.2f hot %.2f GB/s\n",
-                page.name.c_str(), page.first.size(), values.size(), (*skeleton)->bytes(), plain,
-                cold, hot);
+  try {
+    Report report(argc, argv);
+    const GoParsers peers(OPTIPOD_GO_PARSE);
+    if (!peers.missing().empty()) {
+      std::fprintf(stderr, "bench parse: without peers: %s\n", peers.missing().c_str());
+    }
+    for (const Page& page : parse_pages()) compare(report, page, peers);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "bench parse: %s\n", error.what());
+    return 1;
   }
   return 0;
 }
