@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "common/http/gzip_writer.hpp"
+
 namespace optipod::http {
 namespace {
 
@@ -17,49 +19,6 @@ Bytef* bytes(const char* p) {
   // zlib promises not to write through next_in, but does not say so in its type.
   return reinterpret_cast<Bytef*>(const_cast<char*>(p));  // NOLINT(*-const-cast)
 }
-
-/// A deflate state costs 256 KiB to make, so that each thread keeps one.
-class Deflater {
- public:
-  Deflater() {
-    ready_ = deflateInit2(&stream_, Z_BEST_SPEED, Z_DEFLATED, kGzipWindow, 8, Z_DEFAULT_STRATEGY) ==
-             Z_OK;
-  }
-  ~Deflater() {
-    if (ready_) deflateEnd(&stream_);
-  }
-  Deflater(const Deflater&) = delete;
-  Deflater& operator=(const Deflater&) = delete;
-
-  bool run(std::string_view input, std::string& out) {
-    if (!ready_ || deflateReset(&stream_) != Z_OK) return false;
-    // An eighth is generous for metric text; it grows when the text compresses worse.
-    out.resize(std::max<std::size_t>(input.size() / 8, 1024));
-    std::size_t written = 0;
-    int status = Z_OK;
-    while (status == Z_OK) {
-      if (stream_.avail_in == 0) {
-        const std::size_t n = std::min(input.size(), kMostAtOnce);
-        stream_.next_in = bytes(input.data());
-        stream_.avail_in = static_cast<uInt>(n);
-        input.remove_prefix(n);
-      }
-      if (written == out.size()) out.resize(out.size() * 2);
-      const std::size_t room = std::min(out.size() - written, kMostAtOnce);
-      stream_.next_out = bytes(out.data() + written);
-      stream_.avail_out = static_cast<uInt>(room);
-      status = deflate(&stream_, input.empty() ? Z_FINISH : Z_NO_FLUSH);
-      written += room - stream_.avail_out;
-    }
-    stream_.avail_in = 0;
-    out.resize(written);
-    return status == Z_STREAM_END;
-  }
-
- private:
-  z_stream stream_{};
-  bool ready_ = false;
-};
 
 struct Inflater {
   Inflater() { ready = inflateInit2(&stream, kGzipWindow) == Z_OK; }
@@ -75,8 +34,11 @@ struct Inflater {
 }  // namespace
 
 bool gzip_compress(std::string_view input, std::string& out) {
-  thread_local Deflater deflater;
-  return deflater.run(input, out);
+  out.clear();
+  GzipWriter writer(out);
+  if (!writer.add(input)) return false;
+  writer.finish();
+  return true;
 }
 
 tl::expected<std::string, std::string> gzip_decompress(std::string_view input, std::size_t max) {
