@@ -57,7 +57,13 @@ void serve_page(exporter::Collector& collector, exporter::Buckets buckets,
   if (format == text::Format::kOpenMetrics) response.content_type = text::kOpenMetricsContentType;
   if (format == text::Format::kProtobuf) response.content_type = text::kProtobufContentType;
   response.headers.emplace_back("Vary", "Accept");
-  collector.scrape({.format = format, .selection = *selection, .buckets = buckets}, response.body);
+  const exporter::View view{.format = format, .selection = *selection, .buckets = buckets};
+  if (format != text::Format::kProtobuf && http::accepts_gzip(request.header("Accept-Encoding"))) {
+    response.gzipped = collector.scrape_gzip(view, response.body);
+    if (response.gzipped) return;
+    response.body.clear();
+  }
+  collector.scrape(view, response.body);
 }
 
 int serve(app::Stop& stop, const Options& options) {
