@@ -94,12 +94,15 @@ void Collector::begin_page(const View& view, std::string& out) {
 
 void Collector::scrape(const View& view, std::string& out) {
   const std::lock_guard lock(mutex_);
+  out.reserve(out.size() + expected_size_);
+  const std::size_t before = out.size();
   begin_page(view, out);
   if (up_) {
     const Timer timer(render_ns_);
     hidden_ = renderer_.render(tick_, view, out);
   }
   end_page(view, out);
+  expected_size_ = (out.size() - before) / 16 * 17;
 }
 
 bool Collector::scrape_gzip(const View& view, std::string& out) {

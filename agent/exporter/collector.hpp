@@ -23,8 +23,7 @@ class Collector {
 
   /// Appends the whole page: node, containers, agent, exporter.
   void scrape(const View& view, std::string& out);
-  /// The same as one gzip member, of which what a call before found too is kept: a page each second
-  /// costs less than half of one now and then. Not of Protobuf. False leaves `out` unspecified.
+  /// The same as one gzip member, of which what a call before found too is kept (CompressedPage). Not of Protobuf. False leaves `out` unspecified.
   bool scrape_gzip(const View& view, std::string& out);
   /// True once a tick was ever read. Looks at the segment while that is not so.
   bool ready();
@@ -53,6 +52,7 @@ class Collector {
   Renderer renderer_;
   std::list<Compressed> compressed_;  ///< of the views asked for last
   std::string text_;                  ///< what compressed_ has not
+  std::size_t expected_size_ = 0;     ///< of the next page of text, if it is like the last
   bool up_ = false;
   std::string logged_;  ///< the state that was logged last
   std::uint64_t scrapes_ = 0, render_ns_ = 0;
