@@ -23,7 +23,8 @@ class Collector {
 
   /// Appends the whole page: node, containers, agent, exporter.
   void scrape(const View& view, std::string& out);
-  /// The same as one gzip member, of which what a call before found too is kept (CompressedPage). Not of Protobuf. False leaves `out` unspecified.
+  /// The same as one gzip member, of which what a call before found too is kept (CompressedPage).
+  /// Not of Protobuf. False leaves `out` unspecified.
   bool scrape_gzip(const View& view, std::string& out);
   /// True once a tick was ever read. Looks at the segment while that is not so.
   bool ready();

@@ -13,7 +13,7 @@ namespace optipod::http {
 /// False (never seen: ISA-L refused it) leaves `out` unspecified.
 bool gzip_compress(std::string_view input, std::string& out);
 
-/// Decompresses, with zlib, all gzip members of `input`; an error when it is broken or would pass
+/// Decompresses all gzip members of `input`; an error when it is broken or would pass
 /// `max` bytes.
 tl::expected<std::string, std::string> gzip_decompress(std::string_view input, std::size_t max);
 

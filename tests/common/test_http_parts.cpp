@@ -283,6 +283,33 @@ TEST_CASE("gzip: round trip, bombs, garbage") {
   REQUIRE(gzip_compress("text", packed));
   CHECK(gzip_decompress(packed, std::numeric_limits<std::size_t>::max()).has_value());
   CHECK_FALSE(gzip_decompress(packed + "garbage", 100).has_value());
+
+  SECTION("the last of many members says little of the size of all") {
+    const std::string large(300'000, 'x');
+    std::string many;
+    REQUIRE(gzip_compress(large, many));
+    many.append(packed);
+    const auto back = gzip_decompress(many, large.size() + 4);
+    REQUIRE(back.has_value());
+    CHECK(*back == large + "text");
+    CHECK_FALSE(gzip_decompress(many, large.size() + 3).has_value());
+  }
+  SECTION("a size that is a lie") {
+    for (const char lie : {'\0', '\x7f', '\xff'}) {
+      std::string liar = packed;
+      std::fill(liar.end() - 4, liar.end(), lie);
+      CHECK_FALSE(gzip_decompress(liar, 1'000'000).has_value());
+    }
+  }
+  SECTION("members without anything in them") {
+    std::string nothing, many;
+    REQUIRE(gzip_compress("", nothing));
+    for (int i = 0; i < 10'000; ++i) many.append(nothing);
+    const auto back = gzip_decompress(many + packed, 4);
+    REQUIRE(back.has_value());
+    CHECK(*back == "text");
+    CHECK(gzip_decompress(many, 0).value() == "");
+  }
 }
 
 TEST_CASE("gzip of pieces is one member, whatever their order") {
