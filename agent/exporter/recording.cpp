@@ -33,6 +33,7 @@ bool Recording::end() {
 }
 
 void Recording::put(const void* data, std::size_t size) {
+  if (size == 0) return;  // labels may be at no address
   if (!differs_) {
     if (size <= bytes_.size() - at_ && std::memcmp(bytes_.data() + at_, data, size) == 0) {
       at_ += size;
