@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // optipod-exporter: an agent's segment as Prometheus text.
+#include <malloc.h>
 #include <pwd.h>
 #include <spdlog/spdlog.h>
 
@@ -57,7 +58,20 @@ void serve_page(exporter::Collector& collector, exporter::Buckets buckets,
   if (format == text::Format::kOpenMetrics) response.content_type = text::kOpenMetricsContentType;
   if (format == text::Format::kProtobuf) response.content_type = text::kProtobufContentType;
   response.headers.emplace_back("Vary", "Accept");
-  collector.scrape({.format = format, .selection = *selection, .buckets = buckets}, response.body);
+  const exporter::View view{.format = format, .selection = *selection, .buckets = buckets};
+  if (format != text::Format::kProtobuf && http::accepts_gzip(request.header("Accept-Encoding"))) {
+    response.gzipped = collector.scrape_gzip(view, response.body);
+    if (response.gzipped) return;
+    response.body.clear();
+  }
+  collector.scrape(view, response.body);
+}
+
+/// A page of text is large, and rare where scrapers take gzip: its memory goes back at once. What
+/// the C library does by itself is to keep as much from the first one on.
+void keep_no_pages() {
+  constexpr int kLarge = 1024 * 1024;
+  mallopt(M_MMAP_THRESHOLD, kLarge);
 }
 
 int serve(app::Stop& stop, const Options& options) {
@@ -74,6 +88,7 @@ int serve(app::Stop& stop, const Options& options) {
     if (const auto closed = exporter::forbid_syscalls(); !closed)
       spdlog::warn("no system call filter: {}", closed.error());
   }
+  keep_no_pages();
   exporter::Collector collector(std::move(reader));
   http::Server server;
   http::add_standard_routes(

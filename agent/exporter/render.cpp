@@ -186,8 +186,11 @@ void write_self(Page& page, const View& view, const text::SelfMetrics& self) {
 }  // namespace
 
 std::size_t Renderer::render(const shm::Tick& tick, const View& view, std::string& out) {
-  const auto made = make_page(out, view.format, view.buckets);
-  Page& page = *made;
+  const auto page = make_page(out, view.format, view.buckets);
+  return render(tick, view, *page);
+}
+
+std::size_t Renderer::render(const shm::Tick& tick, const View& view, Page& page) {
   std::size_t hidden = 0;
   write_one(page, view, node_info_families(), tick);
   write_one(page, view, node_families(), tick.node);

@@ -32,6 +32,8 @@ class Renderer {
   /// are absent. Of records whose labels are equal (a container restarted while its old cgroup
   /// lingers) the one counted since the later tick is shown. Returns how many records that hid.
   std::size_t render(const shm::Tick& tick, const View& view, std::string& out);
+  /// The same to a page of the view's format and buckets.
+  std::size_t render(const shm::Tick& tick, const View& view, Page& page);
 
  private:
   std::vector<Row<shm::ContainerRecord>> containers_;

@@ -58,12 +58,17 @@ void append_seconds(std::string& out, std::uint64_t ns) {
 
 void TextPage::family(const Metric& metric) {
   metric_ = &metric;
+  name_.assign(prefix(metric.subject)).append(metric.name);
   begun_ = false;
+}
+
+void TextPage::resume(const Metric& metric) {
+  family(metric);
+  begun_ = true;
 }
 
 void TextPage::begin_family() {
   if (begun_) return;
-  name_.assign(prefix(metric_->subject)).append(metric_->name);
   exposition_.family(name_, metric_->type, metric_->help, metric_->unit);
   begun_ = true;
 }

@@ -24,6 +24,8 @@ class TextPage : public Page {
       : out_(out), exposition_(out, format), buckets_(shown_buckets(buckets)) {}
 
   void family(const Metric& metric) override;
+  /// Goes on with a family whose header stands already.
+  void resume(const Metric& metric);
   void sample(std::string_view labels, const Label* more, std::uint64_t value) override;
   void sample_number(std::string_view labels, double value) override;
   void sample_seconds(std::string_view labels, const Label* more, std::uint64_t ns) override;

@@ -9,11 +9,12 @@
 
 namespace optipod::http {
 
-/// Replaces `out` by `input` as one gzip member, compressed fast; keeps its state per thread.
-/// False (out of memory) leaves `out` unspecified.
+/// Replaces `out` by `input` as one gzip member, compressed fast (gzip_writer.hpp).
+/// False (never seen: ISA-L refused it) leaves `out` unspecified.
 bool gzip_compress(std::string_view input, std::string& out);
 
-/// Decompresses all gzip members of `input`; an error when it is broken or would pass `max` bytes.
+/// Decompresses all gzip members of `input`; an error when it is broken or would pass
+/// `max` bytes.
 tl::expected<std::string, std::string> gzip_decompress(std::string_view input, std::size_t max);
 
 }  // namespace optipod::http

@@ -36,6 +36,8 @@ struct Response {
   std::vector<std::pair<std::string, std::string>> headers;
   /// Compress when the client accepts gzip and the body is large enough to be worth it.
   bool gzip = false;
+  /// The body is gzip already, and the request's Accept-Encoding takes it.
+  bool gzipped = false;
 };
 
 /// Runs on a server thread; must not block, unless its route is slow. Handlers run at the same time

@@ -102,10 +102,9 @@ void append_header(std::string& out, std::string_view name, std::string_view val
 }  // namespace
 
 void Reply::render(const Response& response, const Terms& terms) {
-  const bool compressed = response.gzip && response.body.size() >= kWorthGzip &&
-                          accepts_gzip(terms.accept_encoding) &&
-                          gzip_compress(response.body, gzip_);
-  body_ = compressed ? std::string_view(gzip_) : std::string_view(response.body);
+  const bool compress = response.gzip && !response.gzipped && response.body.size() >= kWorthGzip &&
+                        accepts_gzip(terms.accept_encoding) && gzip_compress(response.body, gzip_);
+  body_ = compress ? std::string_view(gzip_) : std::string_view(response.body);
   head_.clear();
   head_.append("HTTP/1.1 ");
   append_decimal(head_, response.status);
@@ -118,8 +117,8 @@ void Reply::render(const Response& response, const Terms& terms) {
     append_header(head_, "Content-Type", response.content_type);
   }
   for (const auto& [name, value] : response.headers) append_header(head_, name, value);
-  if (response.gzip) head_.append("Vary: Accept-Encoding\r\n");
-  if (compressed) head_.append("Content-Encoding: gzip\r\n");
+  if (response.gzip || response.gzipped) head_.append("Vary: Accept-Encoding\r\n");
+  if (compress || response.gzipped) head_.append("Content-Encoding: gzip\r\n");
   if (!terms.keep_alive) {
     head_.append("Connection: close\r\n");
   } else if (terms.version == 10) {

@@ -32,7 +32,7 @@ void Session::reset_response(unsigned status) {
   response_.content_type = "text/plain; charset=utf-8";
   response_.body.clear();
   response_.headers.clear();
-  response_.gzip = false;
+  response_.gzip = response_.gzipped = false;
 }
 
 /// The request is whole. Until its reply is written no operation is pending on the strand, and what

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """./dev bench agent: what the node pays. 250 live containers, agent and exporter at their defaults, scraped once
 a second with gzip, as Prometheus does; beside Debian's node exporter, which knows no containers, and its process
-exporter, which groups what it finds by cgroup. All are scraped in the same seconds.
+exporter, which groups what it finds by cgroup. All are scraped in the same seconds. Then the same without gzip.
 
 CPU time is the kernel's own, of all their threads; what eBPF programs take of others' time is `./dev bench switch`.
 """
@@ -88,30 +88,38 @@ def megabytes(pid):
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
+class Cost:
+    """Of all processes of a target, and of each: CPU in % of a core, memory in MB."""
+
+    def __init__(self, cpu_of_each, memory_of_each):
+        self.cpu_of_each, self.memory_of_each = cpu_of_each, memory_of_each
+        self.cpu, self.memory = sum(cpu_of_each), sum(memory_of_each)
+
+
 class Target:
     """Something scraped over one connection that stays; `pids` are what it costs."""
 
     def __init__(self, name, pids, port):
         self.name, self.pids = name, pids
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-        self.each, self.memory_of_each = [], []
-        self.used = self.memory = 0.0
+        self.before = []
 
-    def scrape(self):
-        self.connection.request("GET", "/metrics", headers={"Accept-Encoding": "gzip"})
+    def scrape(self, encoding):
+        self.connection.request("GET", "/metrics", headers={"Accept-Encoding": encoding})
         reply = self.connection.getresponse()
         reply.read()
         if reply.status != 200:
             raise stack.Failed(f"{self.name} answers {reply.status}")
+        if reply.getheader("Content-Encoding", "identity") != encoding:
+            raise stack.Failed(f"{self.name} does not answer in {encoding}")
 
     def begin(self):
-        self.each = list(map(cpu_seconds, self.pids))
+        self.before = list(map(cpu_seconds, self.pids))
 
     def end(self, seconds):
-        """used: % of a core; memory: MB. Of all pids, and of each."""
-        self.each = [(cpu_seconds(pid) - before) / seconds * 100 for pid, before in zip(self.pids, self.each)]
-        self.memory_of_each = list(map(megabytes, self.pids))
-        self.used, self.memory = sum(self.each), sum(self.memory_of_each)
+        """What it has cost since begin()."""
+        return Cost([(cpu_seconds(pid) - before) / seconds * 100 for pid, before in zip(self.pids, self.before)],
+                    list(map(megabytes, self.pids)))
 
 
 def start_peer(programs, command, port):
@@ -156,37 +164,55 @@ def start_peers(programs):
                                 "-gather-smaps=false", "-web.listen-address", f"127.0.0.1:{port}"], port)
 
 
+def scrape_each_second(targets, encoding, seconds):
+    """What each of them costs meanwhile."""
+    due = time.monotonic()
+    begun = 0.0
+    for second in range(SETTLE_SECONDS + seconds):
+        if second == SETTLE_SECONDS:
+            begun = time.monotonic()
+            for target in targets:
+                target.begin()
+        for target in targets:
+            target.scrape(encoding)
+        due += 1
+        time.sleep(max(0.0, due - time.monotonic()))
+    elapsed = time.monotonic() - begun
+    return [target.end(elapsed) for target in targets]
+
+
 def measure(build, seconds):
+    """What each costs, by name, ours first; and what ours costs without gzip."""
     with stack.Stack(build, ["agent", "exporter"]) as programs, Containers(programs.directory / "logs") as containers:
         targets = [start_ours(programs, containers), *(p for p in start_peers(programs) if p)]
-        due = time.monotonic()
-        begun = 0.0
-        for second in range(SETTLE_SECONDS + seconds + 1):
-            if second == SETTLE_SECONDS:
-                begun = time.monotonic()
-                for target in targets:
-                    target.begin()
-            for target in targets:
-                target.scrape()
-            due += 1
-            time.sleep(max(0.0, due - time.monotonic()))
-        elapsed = time.monotonic() - begun
-        for target in targets:
-            target.end(elapsed)
+        costs = scrape_each_second(targets, "gzip", seconds)
+        plain = scrape_each_second(targets[:1], "identity", max(seconds // 2, 1))
         programs.check()
-        return targets
+        return dict(zip((target.name for target in targets), costs)), plain[0]
 
 
-def report(case, unit, value, peer, peer_value, as_json):
+def report(case, unit, value, peer=None, peer_value=None, as_json=False):
     if as_json:
         print(json.dumps({"bench": "agent", "case": case, "value": round(value, 4), "unit": unit, "peer": peer,
                           "peer_value": peer_value and round(peer_value, 4),
                           "ratio": peer_value and round(peer_value / value, 3)}), flush=True)
-    elif peer is None:
-        print(f"agent      {case:<24} {value:8.3f} {unit}", flush=True)
-    else:
-        print(f"agent      {case:<24} {value:8.3f} {unit:<14} {peer:<28} {peer_value:8.3f} {peer_value / value:7.2f}x",
-              flush=True)
+        return
+    beside = f"{peer:<28} {peer_value:8.3f} {peer_value / value:7.2f}x" if peer else ""
+    print(f"agent      {case:<24} {value:8.3f} {unit:<14} {beside}".rstrip(), flush=True)
+
+
+def report_all(costs, plain, as_json):
+    names = list(costs)
+    ours = costs[names[0]]
+    for peer in names[1:] or [None]:
+        cost = peer and costs[peer]
+        report("cpu_250_containers", "% of a core", ours.cpu, peer, cost and cost.cpu, as_json)
+        report("memory_250_containers", "MB resident", ours.memory, peer, cost and cost.memory, as_json)
+    for number, program in enumerate(("agent", "exporter")):
+        report(f"cpu_{program}", "% of a core", ours.cpu_of_each[number], as_json=as_json)
+        report(f"memory_{program}", "MB resident", ours.memory_of_each[number], as_json=as_json)
+    report("cpu_without_gzip", "% of a core", plain.cpu, as_json=as_json)
+    report("memory_without_gzip", "MB resident", plain.memory, as_json=as_json)
 
 
 def main():
@@ -196,18 +222,13 @@ def main():
     parser.add_argument("--seconds", type=int, default=30)
     args = parser.parse_args()
     try:
-        ours, *peers = measure(args.build, args.seconds)
+        costs, plain = measure(args.build, args.seconds)
     except stack.Failed as error:
         print(f"bench agent: {error}", file=sys.stderr)
         return 1
-    for peer in peers or [None]:
-        name = peer and peer.name
-        report("cpu_250_containers", "% of a core", ours.used, name, peer and peer.used, args.json)
-        report("memory_250_containers", "MB resident", ours.memory, name, peer and peer.memory, args.json)
-    for number, program in enumerate(("agent", "exporter")):
-        report(f"cpu_{program}", "% of a core", ours.each[number], None, None, args.json)
-        report(f"memory_{program}", "MB resident", ours.memory_of_each[number], None, None, args.json)
-    over = ours.used > GOAL_PERCENT or ours.memory > GOAL_MEGABYTES
+    report_all(costs, plain, args.json)
+    ours = next(iter(costs.values()))
+    over = ours.cpu > GOAL_PERCENT or ours.memory > GOAL_MEGABYTES
     if over:
         print(f"bench agent: the goals are {GOAL_PERCENT} % and {GOAL_MEGABYTES:g} MB", file=sys.stderr)
     return 1 if over else 0

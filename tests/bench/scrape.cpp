@@ -92,16 +92,19 @@ std::size_t compare_rendering(Report& report, const shm::Tick& tick) {
   return series;
 }
 
-/// A new tick out of the segment, rendered, with all that belongs to the page.
-double collect_time(exporter::Collector& collector, shm::TickWriter& agent, shm::Tick& tick,
-                    const exporter::View& view) {
+/// A new tick out of the segment, made a page with all that belongs to it by `scrape`. In each,
+/// `awake` containers have waited since the last.
+template <class Scrape>
+double collect_time(shm::TickWriter& agent, shm::Tick& tick, std::size_t awake,
+                    const Scrape& scrape) {
   std::string page;
   double best = std::numeric_limits<double>::infinity();
   for (int i = 0; i < kRounds; ++i) {
+    for (std::size_t c = 0; c < awake; ++c) ++tick.containers[c].cpu.runqueue_wait.bucket[14];
     agent.publish(tick);
     page.clear();
     const auto begin = Clock::now();
-    collector.scrape(view, page);
+    scrape(page);
     best = std::min(best, std::chrono::duration<double, std::milli>(Clock::now() - begin).count());
   }
   return best;
@@ -136,9 +139,19 @@ bool measure_scrapes(Report& report, const std::string& segment, shm::Tick& tick
   const auto add = [&report](const char* name, double ms) {
     report.add({.bench = "scrape", .name = name, .value = ms, .unit = "ms"});
   };
-  add("scrape_of_a_new_tick", collect_time(collector, *agent, tick, {}));
-  add("open_metrics",
-      collect_time(collector, *agent, tick, {.format = text::Format::kOpenMetrics}));
+  const exporter::View open_metrics{.format = text::Format::kOpenMetrics};
+  add("scrape_of_a_new_tick",
+      collect_time(*agent, tick, 250, [&](std::string& page) { collector.scrape({}, page); }));
+  add("open_metrics", collect_time(*agent, tick, 250, [&](std::string& page) {
+        collector.scrape(open_metrics, page);
+      }));
+  const auto gzip = [&collector](std::string& page) { collector.scrape_gzip({}, page); };
+  add("gzip_25_awake", collect_time(*agent, tick, 25, gzip));
+  add("gzip_250_awake", collect_time(*agent, tick, 250, gzip));
+  add("gzip_nothing_kept", collect_time(*agent, tick, 0, [&](std::string& page) {
+        exporter::Collector fresh({.path = segment});
+        fresh.scrape_gzip({}, page);
+      }));
   const double through_http = http_time(collector, *agent, tick);
   add("over_http", through_http);
   return through_http > 0;

@@ -9,6 +9,7 @@
 #include "common/http/accept.hpp"
 #include "common/http/chunked.hpp"
 #include "common/http/gzip.hpp"
+#include "common/http/gzip_writer.hpp"
 #include "common/http/head.hpp"
 #include "common/http/message.hpp"
 #include "common/http/percent.hpp"
@@ -245,6 +246,11 @@ TEST_CASE("a reply's bytes") {
   CHECK(reply.head().find("\r\nContent-Encoding: gzip\r\n") != std::string_view::npos);
   CHECK(reply.head().find("\r\nContent-Length: 10000\r\n") == std::string_view::npos);
   CHECK(reply.body().empty());
+  response.gzipped = true;  // by the handler
+  reply.render(response, {.accept_encoding = "gzip"});
+  CHECK(reply.head().find("\r\nContent-Encoding: gzip\r\n") != std::string_view::npos);
+  CHECK(reply.head().find("\r\nVary: Accept-Encoding\r\n") != std::string_view::npos);
+  CHECK(reply.body() == response.body);
 }
 
 TEST_CASE("gzip: round trip, bombs, garbage") {
@@ -277,6 +283,64 @@ TEST_CASE("gzip: round trip, bombs, garbage") {
   REQUIRE(gzip_compress("text", packed));
   CHECK(gzip_decompress(packed, std::numeric_limits<std::size_t>::max()).has_value());
   CHECK_FALSE(gzip_decompress(packed + "garbage", 100).has_value());
+
+  SECTION("the last of many members says little of the size of all") {
+    const std::string large(300'000, 'x');
+    std::string many;
+    REQUIRE(gzip_compress(large, many));
+    many.append(packed);
+    const auto back = gzip_decompress(many, large.size() + 4);
+    REQUIRE(back.has_value());
+    CHECK(*back == large + "text");
+    CHECK_FALSE(gzip_decompress(many, large.size() + 3).has_value());
+  }
+  SECTION("a size that is a lie") {
+    for (const char lie : {'\0', '\x7f', '\xff'}) {
+      std::string liar = packed;
+      std::fill(liar.end() - 4, liar.end(), lie);
+      CHECK_FALSE(gzip_decompress(liar, 1'000'000).has_value());
+    }
+  }
+  SECTION("members without anything in them") {
+    std::string nothing, many;
+    REQUIRE(gzip_compress("", nothing));
+    for (int i = 0; i < 10'000; ++i) many.append(nothing);
+    const auto back = gzip_decompress(many + packed, 4);
+    REQUIRE(back.has_value());
+    CHECK(*back == "text");
+    CHECK(gzip_decompress(many, 0).value().empty());
+  }
+}
+
+TEST_CASE("gzip of pieces is one member, whatever their order") {
+  std::mt19937 random(5);
+  std::vector<std::string> texts;
+  std::vector<GzipPiece> pieces;
+  for (const std::size_t size : {0UL, 1UL, 60'000UL, 131'072UL, 131'073UL, 400'000UL}) {
+    for (const unsigned letters : {1U, 20U, 256U}) {
+      std::string& text = texts.emplace_back(size, 'x');
+      for (char& c : text) c = static_cast<char>(random() % letters);
+      REQUIRE(pieces.emplace_back().assign(text));
+    }
+  }
+  for (int round = 0; round < 20; ++round) {
+    std::string packed = "before", whole;
+    GzipWriter writer(packed);
+    for (int i = 0; i < 10; ++i) {
+      const std::size_t which = random() % texts.size();
+      whole.append(texts[which]);
+      if (random() % 2 == 0) {
+        REQUIRE(writer.add(texts[which]));
+      } else {
+        writer.add(pieces[which]);
+      }
+    }
+    writer.finish();
+    REQUIRE(packed.starts_with("before"));
+    const auto back = gzip_decompress(std::string_view(packed).substr(6), whole.size());
+    REQUIRE(back.has_value());
+    CHECK(*back == whole);
+  }
 }
 
 TEST_CASE("Accept-Encoding") {

@@ -72,7 +72,7 @@ constexpr auto kOwn = std::to_array<Family<ExporterState>>({
      0,
      [](Series& s, const ExporterState& e) { s.value(e.scrapes); }},
     {{kExporter, kSelf, "render_seconds_total", kCounter, "seconds", "", "the exporter's clock",
-      "Time spent turning ticks into text.", ""},
+      "Time spent turning ticks into pages, compressed ones included.", ""},
      0,
      [](Series& s, const ExporterState& e) { s.seconds(e.render_ns); }},
 });

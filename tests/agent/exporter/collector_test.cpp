@@ -8,8 +8,10 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 #include <thread>
 
+#include "common/http/gzip.hpp"
 #include "tests/agent/exporter/fabricate.hpp"
 #include "tests/agent/exporter/scraped.hpp"
 #include "tests/support/catch.hpp"
@@ -56,6 +58,25 @@ Scraped scrape(Collector& collector) {
   std::string page;
   collector.scrape({}, page);
   return Scraped(page);
+}
+
+/// A page without the exporter's own values, which each scrape changes.
+std::string without_own(const std::string& page) {
+  std::istringstream lines(page);
+  std::string kept;
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with("optipod_exporter_") || line.starts_with("process_")) continue;
+    kept.append(line).push_back('\n');
+  }
+  return kept;
+}
+
+std::string unpacked(Collector& collector, const View& view) {
+  std::string packed;
+  REQUIRE(collector.scrape_gzip(view, packed));
+  const auto page = http::gzip_decompress(packed, 10'000'000);
+  if (!page) FAIL(page.error());
+  return *page;
 }
 
 /// The one state that is 1.
@@ -247,21 +268,62 @@ TEST_CASE("what is no segment is named, costs nothing, and does not stay in the 
   }
 }
 
+TEST_CASE("a compressed page is the page, whatever became of the agent") {
+  const Directory directory;
+  Collector collector({.path = directory.segment()});
+  std::string text;
+  const auto check_same = [&](const View& view) {
+    text.clear();
+    collector.scrape(view, text);
+    CHECK(without_own(unpacked(collector, view)) == without_own(text));
+  };
+  const std::vector<View> views = {
+      {},
+      {.format = text::Format::kOpenMetrics},
+      {.buckets = Buckets::kCompact},
+      {.selection = Selection::parse(std::vector<std::string>{"node"}).value()},
+      {.selection =
+           Selection::parse(std::vector<std::string>{"pressure"}).value()}};  // one too many
+  const auto check_all = [&] {
+    for (const View& view : views) check_same(view);
+  };
+  check_all();
+  {
+    shm::TickWriter agent = writer(directory.segment());
+    for (std::uint64_t i = 1; i <= 3; ++i) {
+      shm::Tick tick = tick_of(i);
+      agent.publish(tick);
+      check_all();
+      check_same({});  // the tick again
+      CHECK(Scraped(text).at("optipod_node_cpu_usage_seconds_total{}") == static_cast<double>(i));
+    }
+  }
+  check_all();
+  CHECK(Scraped(text).at("optipod_agent_up{}") == 0);
+  shm::TickWriter agent = writer(directory.segment());
+  shm::Tick tick = tick_of(7);
+  agent.publish(tick);
+  check_all();
+}
+
 TEST_CASE("scrapes at once take turns") {
   const Directory directory;
   shm::TickWriter agent = writer(directory.segment());
   shm::Tick tick = tick_of(1);
   agent.publish(tick);
   Collector collector({.path = directory.segment()});
-  std::vector<std::string> pages(4);
+  std::vector<std::string> pages(4), packed_pages(4);
   {
     std::vector<std::thread> scrapers;
     scrapers.reserve(pages.size());
-    for (auto& page : pages) {
-      scrapers.emplace_back([&collector, &page] {
-        for (int i = 0; i < 50; ++i) {
+    for (std::size_t own = 0; own < pages.size(); ++own) {
+      std::string &page = pages[own], &packed = packed_pages[own];
+      scrapers.emplace_back([&collector, &page, &packed] {
+        for (int i = 0; i < 25; ++i) {
           page.clear();
           collector.scrape({}, page);
+          packed.clear();
+          collector.scrape_gzip({}, packed);
         }
       });
     }
@@ -272,6 +334,11 @@ TEST_CASE("scrapes at once take turns") {
     for (auto& scraper : scrapers) scraper.join();
   }
   for (const auto& page : pages) CHECK(Scraped(page).at("optipod_agent_up{}") == 1);
+  for (const auto& packed : packed_pages) {
+    const auto page = http::gzip_decompress(packed, 10'000'000);
+    REQUIRE(page.has_value());
+    CHECK(Scraped(*page).at("optipod_agent_up{}") == 1);
+  }
   CHECK(scrape(collector).at("optipod_node_cpu_usage_seconds_total{}") == 50);
   CHECK(scrape(collector).at("optipod_exporter_scrapes_total{}") == 202);
 }
