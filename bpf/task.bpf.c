@@ -25,21 +25,22 @@ struct {
   __type(value, struct TaskSlot);
 } task_slots SEC(".maps");
 
-extern int bpf_iter_task_new(struct bpf_iter_task* it, struct task_struct* task,
-                             unsigned int flags) __weak __ksym;
-extern struct task_struct* bpf_iter_task_next(struct bpf_iter_task* it) __weak __ksym;
-extern void bpf_iter_task_destroy(struct bpf_iter_task* it) __weak __ksym;
-#define BPF_TASK_ITER_ALL_THREADS 1
-
 /// The counters a task's cgroup is charged to. Not static, so that the verifier goes through its
 /// loop once, and not once per state of the loop over tasks.
 __noinline __u32 slot_at(__u64 cgroup) {
   return charged_to((void*)cgroup);
 }
 
+/// Not static, likewise: in the loop over tasks 6.12 finds its jumps too many.
+__noinline int add_words(struct TaskSeen* now, struct TaskSeen* seen, struct TaskSlot* slot) {
+  if (!now || !seen || !slot) return 0;
+  for (__u32 i = 0; i < kTaskWords; i++) add_since(&seen->words[i], now->words[i], &slot->words[i]);
+  return 0;
+}
+
 static __always_inline void take_up(struct task_struct* task) {
-  const struct TaskSeen now = {.words = {task->ioac.syscr, task->ioac.syscw, task->ioac.rchar,
-                                         task->ioac.wchar, task->min_flt, task->maj_flt}};
+  struct TaskSeen now = {.words = {task->ioac.syscr, task->ioac.syscw, task->ioac.rchar,
+                                   task->ioac.wchar, task->min_flt, task->maj_flt}};
   struct TaskSeen* seen = bpf_task_storage_get(&seen_tasks, task, NULL, 0);
   if (!seen) {
     struct TaskSeen base = {};
@@ -53,13 +54,16 @@ static __always_inline void take_up(struct task_struct* task) {
   const __u32 index = slot_at((__u64)BPF_CORE_READ(task, cgroups, dfl_cgrp));
   struct TaskSlot* slot = bpf_map_lookup_elem(&task_slots, &index);
   if (!slot) return;
-  for (__u32 i = 0; i < kTaskWords; i++) add_since(&seen->words[i], now.words[i], &slot->words[i]);
+  add_words(&now, seen, slot);
 }
 
+// Built twice (task_all.bpf.c), because what walk_tasks() calls there is not in older kernels, and
+// libbpf would look for a weak symbol in every module, which takes CAP_SYS_ADMIN.
+#ifdef OPTIPOD_WALK_ALL
 /// Over all tasks of the machine, whatever the agent's pid namespace. Attached for one task: its
 /// own.
 SEC("iter/task")
-int walk_all(struct bpf_iter__task* ctx) {
+int walk_tasks(struct bpf_iter__task* ctx) {
   if (!ctx->task) return 0;
   struct bpf_iter_task it;
   struct task_struct* task;
@@ -68,14 +72,15 @@ int walk_all(struct bpf_iter__task* ctx) {
   bpf_iter_task_destroy(&it);
   return 0;
 }
-
-/// Before Linux 6.7: the kernel comes with each task of the agent's pid namespace.
+#else
+/// The kernel comes with each task of the agent's pid namespace.
 SEC("iter/task")
-int walk_each(struct bpf_iter__task* ctx) {
+int walk_tasks(struct bpf_iter__task* ctx) {
   struct task_struct* task = ctx->task;
   if (task) take_up(task);
   return 0;
 }
+#endif
 
 SEC("tp_btf/sched_process_exit")
 int task_exit(__u64* ctx) {

@@ -2,8 +2,10 @@
 #include <bpf/bpf.h>
 #include <linux/bpf.h>
 #include <task.skel.h>
+#include <task_all.skel.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <ctime>
 
 #include "agent/profiler/kernel/object.hpp"
@@ -32,25 +34,35 @@ std::uint64_t monotonic_ns() {
          static_cast<std::uint64_t>(now.tv_nsec);
 }
 
+using TaskObject = Object<task_bpf, task_bpf__destroy>;
+
+/// The build of task.bpf.c for this way of walking; both have the same maps and programs. nullptr,
+/// with errno, when libbpf cannot open it.
+TaskObject open_built_for(Plan::TaskWalk walk) {
+  TaskObject object(static_cast<task_bpf*>(std::calloc(1, sizeof(task_bpf))));
+  if (object == nullptr || task_bpf__create_skeleton(object.get()) != 0) return nullptr;
+  bpf_object_skeleton& skeleton = *object->skeleton;
+  if (walk == Plan::TaskWalk::kAll) skeleton.data = task_all_bpf__elf_bytes(&skeleton.data_sz);
+  if (bpf_object__open_skeleton(&skeleton, nullptr) != 0) return nullptr;
+  return object;
+}
+
 }  // namespace
 
 struct TaskPrograms::State {
-  Object<task_bpf, task_bpf__destroy> object;
+  TaskObject object;
   SlotWords<bpf::TaskSlot> slots;
-  bpf_link* walk = nullptr;  ///< of the object
 };
 
 tl::expected<TaskPrograms, std::string> TaskPrograms::load(const Plan& plan, const Layout& layout) {
   auto state = std::make_unique<State>();
-  state->object.reset(task_bpf__open());
+  state->object = open_built_for(plan.tasks);
   task_bpf* object = state->object.get();
   if (object == nullptr) return tl::unexpected(error("opening task.bpf.o"));
   set_layout(*object->rodata, layout);
   object->rodata->counting_since = monotonic_ns();
   const bool by_program = plan.tasks == Plan::TaskWalk::kAll;
-  bpf_program__set_autoload(object->progs.walk_all, by_program);
-  bpf_program__set_autoload(object->progs.walk_each, !by_program);
-  bpf_program__set_autoattach(object->progs.walk_all, false);
+  bpf_program__set_autoattach(object->progs.walk_tasks, !by_program);
   bpf_map__set_max_entries(object->maps.task_slots, layout.slots);
   bpf_map__set_max_entries(object->maps.slot_table, 1u << layout.table_bits);
   if (bpf_map__reuse_fd(object->maps.slot_table, layout.table_fd) != 0)
@@ -67,12 +79,11 @@ tl::expected<TaskPrograms, std::string> TaskPrograms::load(const Plan& plan, con
     options.sz = sizeof options;
     options.link_info = &where;
     options.link_info_len = sizeof where;
-    object->links.walk_all = bpf_program__attach_iter(object->progs.walk_all, &options);
-    if (object->links.walk_all == nullptr)
+    object->links.walk_tasks = bpf_program__attach_iter(object->progs.walk_tasks, &options);
+    if (object->links.walk_tasks == nullptr)
       return tl::unexpected(error("attaching the walk over tasks"));
   }
   if (task_bpf__attach(object) != 0) return tl::unexpected(error("attaching task.bpf.o"));
-  state->walk = by_program ? object->links.walk_all : object->links.walk_each;
   TaskPrograms programs(std::move(state));
   programs.walk();  // tasks there before count from here on
   return programs;
@@ -84,7 +95,7 @@ TaskPrograms& TaskPrograms::operator=(TaskPrograms&&) noexcept = default;
 TaskPrograms::~TaskPrograms() = default;
 
 bool TaskPrograms::walk() {
-  return run_walk(state_->walk);
+  return run_walk(state_->object->links.walk_tasks);
 }
 
 void TaskPrograms::add(Slot slot, shm::FileStats& files, shm::MemoryStats& memory) const {
