@@ -2,14 +2,13 @@
 #include "aggregator/federate.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <memory>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
 
+#include "aggregator/federate_writer.hpp"
 #include "aggregator/selection.hpp"
-#include "common/text/exposition.hpp"
 
 namespace optipod::aggregator {
 namespace {
@@ -19,46 +18,10 @@ const LabelSet& no_labels() {
   return kNone;
 }
 
-/// Decimal digits of a time with the newline behind it: most samples of a set share it.
-class TimeText {
- public:
-  explicit TimeText(std::int64_t ms) : ms_(ms) {
-    char* end = std::to_chars(text_, text_ + sizeof text_ - 1, ms).ptr;
-    *end++ = '\n';
-    size_ = static_cast<std::uint8_t>(end - text_);
-  }
-  [[nodiscard]] std::int64_t ms() const { return ms_; }
-  [[nodiscard]] std::string_view text() const { return {text_, size_}; }
-
- private:
-  std::int64_t ms_;
-  char text_[23];
-  std::uint8_t size_ = 0;
-};
-
-/// A set that has something to serve, with what every line of it needs close together.
-struct Source {
-  const SeriesSet* set;
-  const double* values;
-  const LabelSet* labels;
-  std::string_view label_text;
-  TimeText scraped, measured;
-  std::uint32_t at;  ///< its place among all sets
-
-  Source(const SeriesSet& of, const LabelSet& own, std::uint32_t place)
-      : set(&of),
-        values(of.values.data()),
-        labels(&own),
-        label_text(own.text()),
-        scraped(of.scraped_ms),
-        measured(of.measured_ms),
-        at(place) {}
-};
-
 /// Sets that share a selection, in their order.
 struct Group {
   Selection selection;
-  std::vector<Source> sources;
+  std::vector<FederatedSet> sources;
 };
 
 /// Sorts sets into groups. Each question is asked once: a name's of the selectors once a schema, a
@@ -131,76 +94,23 @@ struct Part {
   const Selection::Run* run;
 };
 
-/// Lines of one answer.
-class Writer {
- public:
-  Writer(std::int64_t now_ms, std::int64_t lookback_ms, std::string& out)
-      : now_ms_(now_ms), lookback_ms_(lookback_ms), out_(out) {}
-
-  void family(std::string_view name) { name_ = name; }
-  [[nodiscard]] std::size_t written() const { return written_; }
-
-  void write(const Selection& selection, const Selection::Run& run, const Source& source) {
-    for (const auto& line : selection.lines().subspan(run.begin, run.end - run.begin)) {
-      const double value = source.values[line.series];
-      if (is_stale(value)) continue;
-      const SeriesSet& set = *source.set;
-      const TimeText* time = set.schema->measured(line.series) ? &source.measured : &source.scraped;
-      if (!set.own_ms.empty() && set.own_ms[line.series] != kNoTime) {
-        own_ = TimeText(set.own_ms[line.series]);
-        time = &own_;
-      }
-      std::int64_t age = lookback_ms_;
-      if (!set.max_age_ms.empty()) age = std::min(age, set.max_age_ms[line.series]);
-      if (time->ms() < now_ms_ - age) continue;
-      head();
-      labels(selection, line, source);
-      text::append_number(out_, value);
-      out_.push_back(' ');
-      out_.append(time->text());
-      ++written_;
-    }
-  }
-
- private:
-  /// A family without samples has no head.
-  void head() {
-    if (name_.empty()) return;
-    out_.append("# TYPE ").append(name_).append(" untyped\n");
-    name_ = {};
-  }
-
-  void labels(const Selection& selection, const Selection::Line& line, const Source& source) {
-    for (const Selection::Piece& piece : selection.pieces(line)) {
-      out_.append(selection.text(piece));
-      if (piece.to == piece.from) continue;
-      const bool all = piece.to - piece.from == static_cast<int>(source.labels->labels().size());
-      out_.append(all ? source.label_text : source.labels->text(piece.from, piece.to));
-    }
-  }
-
-  const std::int64_t now_ms_, lookback_ms_;
-  std::string& out_;
-  std::string_view name_;  ///< of a family whose head is not written
-  TimeText own_{0};
-  std::size_t written_ = 0;
-};
-
 /// One family: set by set, whatever group they are in.
-void write_family(std::span<const Part> parts, Writer& writer) {
-  writer.family(parts[0].run->name);
+void write_family(std::span<const Part> parts, FederateWriter& writer) {
+  writer.begin(parts[0].run->name);
   if (parts.size() == 1) {
-    for (const Source& source : parts[0].group->sources)
+    for (const FederatedSet& source : parts[0].group->sources)
       writer.write(parts[0].group->selection, *parts[0].run, source);
-    return;
+  } else {
+    std::vector<std::pair<const FederatedSet*, const Part*>> all;
+    for (const Part& part : parts) {
+      for (const FederatedSet& source : part.group->sources) all.emplace_back(&source, &part);
+    }
+    std::sort(all.begin(), all.end(),
+              [](const auto& a, const auto& b) { return a.first->at < b.first->at; });
+    for (const auto& [source, part] : all)
+      writer.write(part->group->selection, *part->run, *source);
   }
-  std::vector<std::pair<const Source*, const Part*>> all;
-  for (const Part& part : parts) {
-    for (const Source& source : part.group->sources) all.emplace_back(&source, &part);
-  }
-  std::sort(all.begin(), all.end(),
-            [](const auto& a, const auto& b) { return a.first->at < b.first->at; });
-  for (const auto& [source, part] : all) writer.write(part->group->selection, *part->run, *source);
+  writer.end();
 }
 
 /// External labels, and instance="" where these have no instance.
@@ -229,7 +139,7 @@ std::size_t federate(std::span<const SeriesSet* const> sets, std::span<const Sel
     for (const Selection::Run& run : group->selection.runs()) {
       by_name[run.name].push_back({group.get(), &run});
     }
-    for (const Source& source : group->sources) {
+    for (const FederatedSet& source : group->sources) {
       bytes += group->selection.bytes(source.label_text.size()) +
                group->selection.lines().size() * kValueAndTime;
     }
@@ -242,19 +152,22 @@ std::size_t federate(std::span<const SeriesSet* const> sets, std::span<const Sel
   });
 
   out.reserve(out.size() + bytes);
-  Writer writer(now_ms, options.lookback_ms, out);
-  for (const auto* parts : families) write_family(*parts, writer);
-  return writer.written();
+  const auto writer =
+      FederateWriter::make(options.format, {now_ms, options.lookback_ms}, gaps, out);
+  for (const auto* parts : families) write_family(*parts, *writer);
+  return writer->written();
 }
 
-std::size_t federate(const Views& views, std::span<const Selector> selectors, std::int64_t now_ms,
+std::size_t federate(const Views& views, std::span<const SeriesSet> more,
+                     std::span<const Selector> selectors, std::int64_t now_ms,
                      const FederateOptions& options, std::string& out) {
   std::vector<const SeriesSet*> sets;
-  sets.reserve(views.size() * 4);
+  sets.reserve(views.size() * 4 + more.size());
   for (const auto& view : views) {
     for (const SeriesSet* set : {&view->scraped, &view->report, &view->derived, &view->pods})
       sets.push_back(set);
   }
+  for (const SeriesSet& set : more) sets.push_back(&set);
   return federate(sets, selectors, now_ms, options, out);
 }
 
