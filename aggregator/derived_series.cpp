@@ -132,19 +132,30 @@ constexpr std::array kQuantities{
 };
 constexpr std::string_view kUpName = "optipod:node_up:last";
 
+std::shared_ptr<const Schema> make_schema() {
+  SchemaBuilder builder;
+  for (const Quantity& quantity : kQuantities) builder.add(quantity.name, {}, true);
+  builder.add(kUpName, {}, true);
+  return builder.finish().value_or(nullptr);  // cannot fail: the names above differ
+}
+
 }  // namespace
 
-DerivedSeries::DerivedSeries(std::string_view node) {
-  SchemaBuilder builder;
-  const std::vector<text::Label> labels{{.name = "node", .value = node}};
-  for (const Quantity& quantity : kQuantities) builder.add(quantity.name, labels, true);
-  builder.add(kUpName, labels, true);
-  schema_ = builder.finish().value_or(nullptr);  // cannot fail: the names above differ
-}
+DerivedSeries::DerivedSeries(std::string_view node)
+    : labels_(LabelSet::of({{"node", std::string(node)}})) {}
 
 SeriesSet DerivedSeries::make(const Derived& derived, bool up, std::int64_t measured_ms,
                               std::int64_t scraped_ms) const {
-  SeriesSet set{.schema = schema_, .scraped_ms = scraped_ms, .measured_ms = measured_ms};
+  static const std::shared_ptr<const Schema> kSchema = make_schema();
+  SeriesSet set{.schema = kSchema,
+                .values = {},
+                .scraped_ms = scraped_ms,
+                .measured_ms = measured_ms,
+                .own_ms = {},
+                .max_age_ms = {},
+                .labels = labels_};
+  set.values.reserve(kSchema->size());
+  set.max_age_ms.reserve(kSchema->size());
   for (const Quantity& quantity : kQuantities) {
     const std::optional<double> value = quantity.value(derived);
     set.values.push_back(value && std::isfinite(*value) ? *value : stale());

@@ -15,7 +15,7 @@ namespace optipod::aggregator {
 
 /// The view as series with label `node`, stamped `measured_ms`; a value is served until the window
 /// it speaks for (15 s for :last) no longer reaches back to it. `optipod:node_up:last` is stamped
-/// `scraped_ms` when the node is down. One schema a node.
+/// `scraped_ms` when the node is down. All nodes share a schema.
 class DerivedSeries {
  public:
   explicit DerivedSeries(std::string_view node);
@@ -23,7 +23,7 @@ class DerivedSeries {
                                std::int64_t scraped_ms) const;
 
  private:
-  std::shared_ptr<const Schema> schema_;
+  std::shared_ptr<const LabelSet> labels_;
 };
 
 }  // namespace optipod::aggregator

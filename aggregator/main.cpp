@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstdlib>
 #include <set>
 #include <string>
 #include <utility>
@@ -26,7 +27,7 @@ namespace optipod::aggregator {
 namespace {
 
 struct Options {
-  std::string listen = ":5000", web_config;
+  std::string listen = ":5000", web_config, prometheus_url;
   std::vector<std::string> targets, files, external_labels;
   std::chrono::milliseconds lookback{300'000};
   ScrapeOptions scrape;
@@ -66,6 +67,9 @@ void declare(CLI::App& cli, Options& o) {
       ->check(CLI::Range(1, 64))
       ->capture_default_str();
   app::add_duration(cli, "--lookback", o.lookback, "Samples older than this are not served");
+  cli.add_option("--prometheus-url", o.prometheus_url,
+                 "Prometheus that answers /query, which is about the past")
+      ->type_name("http[s]://HOST[:PORT][/PREFIX]");
   cli.add_option("--external-label", o.external_labels,
                  "Label added to every series of /federate that lacks it. Repeatable")
       ->type_name("NAME=VALUE")
@@ -121,9 +125,10 @@ void log_problems(const std::vector<std::string>& problems, std::set<std::string
 }
 
 int serve(app::Stop& stop, const Options& o, Discovery& discovery,
-          const FederateOptions& federation) {
+          const FederateOptions& federation, QueryProxy& query) {
   Store store;
   Self self;
+  Pushed pushed;
   std::set<std::string> known_problems;
   discovery.refresh(std::chrono::steady_clock::now());
   log_problems(discovery.problems(), known_problems);
@@ -139,7 +144,7 @@ int serve(app::Stop& stop, const Options& o, Discovery& discovery,
   };
 
   http::Server server({.max_head_bytes = 64 * 1024}, 2);  // many match[] make a long line
-  add_routes(server, store, self, federation, ready);
+  add_routes(server, {store, self, pushed, query, federation, ready});
   if (const auto listening = server.listen(o.listen, o.web_config); !listening) {
     spdlog::critical("{}", listening.error());
     return app::kFailure;
@@ -156,15 +161,18 @@ int serve(app::Stop& stop, const Options& o, Discovery& discovery,
     log_problems(discovery.problems(), known_problems);
     self.discovered(discovery);
   }
-  server.stop();
+  query.stop();
+  if (server.stop() > 0) std::quick_exit(app::kOk);  // a handler that hangs still uses what is here
   return app::kOk;
 }
 
 int run(app::Stop& stop, const Options& o) {
   auto fixed = fixed_targets(o);
   auto labels = external_labels(o);
+  auto query = QueryProxy::make(o.prometheus_url);
   for (const std::string& wrong :
        {fixed ? std::string() : fixed.error(), labels ? std::string() : labels.error(),
+        query ? std::string() : query.error(),
         o.scrape.timeout < o.scrape.interval && o.scrape.timeout.count() > 0
             ? std::string()
             : std::string("--scrape-timeout must be above 0 and below "
@@ -176,7 +184,7 @@ int run(app::Stop& stop, const Options& o) {
   Discovery discovery(std::move(*fixed), o.files);
   const FederateOptions federation{.lookback_ms = o.lookback.count(),
                                    .external_labels = std::move(*labels)};
-  return serve(stop, o, discovery, federation);
+  return serve(stop, o, discovery, federation, **query);
 }
 
 }  // namespace

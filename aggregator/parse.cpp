@@ -3,9 +3,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <deque>
-#include <limits>
+#include <functional>
 #include <utility>
 
 #include <fmt/format.h>
@@ -48,36 +47,74 @@ double value_of(const SeriesSet& set, std::string_view name) {
   return set.values[set.schema->order()[run->begin]];
 }
 
-/// Collects values and a flat copy of names and labels: for each sample the number of labels, then
-/// each string behind its length. Equal copies mean equal series in equal order.
+struct SharedPages::Page {
+  std::shared_ptr<const text::Skeleton> skeleton;
+  std::string label_names;
+  std::shared_ptr<const Schema> schema;
+  std::shared_ptr<std::atomic<std::size_t>> total;  ///< bytes of all skeletons
+
+  Page(std::shared_ptr<const text::Skeleton> of, std::string names,
+       std::shared_ptr<const Schema> says, std::shared_ptr<std::atomic<std::size_t>> bytes)
+      : skeleton(std::move(of)),
+        label_names(std::move(names)),
+        schema(std::move(says)),
+        total(std::move(bytes)) {
+    *total += skeleton->bytes();
+  }
+  ~Page() { *total -= skeleton->bytes(); }
+  Page(const Page&) = delete;
+  Page& operator=(const Page&) = delete;
+
+  [[nodiscard]] std::uint64_t hash() const {
+    return skeleton->hash() ^ std::hash<std::string>()(label_names);
+  }
+  friend bool operator==(const Page& a, const Page& b) {
+    return *a.skeleton == *b.skeleton && a.label_names == b.label_names && a.schema == b.schema;
+  }
+};
+
+SharedPages::Stats SharedPages::stats() const {
+  return {.schemas = schemas_.size(),
+          .label_sets = labels_.size(),
+          .skeletons = pages_.size(),
+          .skeleton_bytes = *skeleton_bytes_};
+}
+
+std::shared_ptr<const SharedPages::Page> SharedPages::keep(
+    std::shared_ptr<const text::Skeleton> skeleton, const std::string& label_names,
+    std::shared_ptr<const Schema> schema) {
+  auto page = pages_.intern(std::make_shared<const Page>(std::move(skeleton), label_names,
+                                                         std::move(schema), skeleton_bytes_));
+  // Others may be ahead between both lines; then one page more is left out, which is no harm.
+  if (*skeleton_bytes_ > max_skeleton_bytes_ && page.use_count() == 1) return nullptr;
+  return page;
+}
+
+/// Collects values, and names and labels as the schema has them.
 class BodyParser::Sink final : public text::ParseSink {
  public:
-  Sink(LabelPairs labels, ParseLimits limits) : limits_(limits), labels_(std::move(labels)) {}
-
-  void start() {
-    key_.clear();
+  explicit Sink(BodyParser& parser)
+      : limits_(parser.limits_),
+        ours_(parser.labels_->labels()),
+        values_(parser.values_),
+        own_ms_(parser.own_ms_),
+        builder_(&parser.shared_->labels_) {
     values_.clear();
     own_ms_.clear();
-    limit_.clear();
   }
 
   void sample(const text::Sample& sample) override {
     if (!limit_.empty()) return;  // void already: the rest is only checked for syntax
-    if (values_.size() >= limits_.max_samples) {
-      limit_ = fmt::format("more than {} samples", limits_.max_samples);
-      return;
-    }
-    if (sample.labels->size() > limits_.max_labels) {
-      limit_ =
-          fmt::format("{} has more than {} labels", sample.name.substr(0, 100), limits_.max_labels);
-      return;
-    }
-    put_number(static_cast<std::uint32_t>(sample.labels->size()));
-    put(sample.name);
+    check(sample);
+    if (!limit_.empty()) return;
+    made_.clear();
+    labels_.clear();
+    const std::string_view name = plain_name(sample.name, true, made_);
     for (const text::Label& label : *sample.labels) {
-      put(label.name);
-      put(label.value);
+      labels_.push_back({.name = plain_name(label.name, false, made_), .value = label.value});
     }
+    make_way();
+    builder_.add(name, labels_, is_measured(name));
     values_.push_back(sample.value);
     if (sample.timestamp_ms && own_ms_.empty()) own_ms_.assign(values_.size() - 1, kNoTime);
     if (sample.timestamp_ms || !own_ms_.empty()) {
@@ -85,127 +122,113 @@ class BodyParser::Sink final : public text::ParseSink {
     }
   }
 
-  tl::expected<SeriesSet, BodyError> finish(std::int64_t scraped_ms, std::int64_t received_ms) {
+  tl::expected<std::shared_ptr<const Schema>, BodyError> finish() {
     if (!limit_.empty()) return tl::unexpected(BodyError{BodyError::Kind::kLimit, limit_});
-    if (!schema_ || key_ != schema_key_) {
-      auto schema = build();
-      if (!schema) {
-        return tl::unexpected(BodyError{BodyError::Kind::kDuplicate, std::move(schema.error())});
-      }
-      schema_ = std::move(*schema);
-      schema_key_ = key_;
-    }
-    for (std::int64_t& time : own_ms_) {
-      if (time > received_ms) time = scraped_ms;
-    }
-    SeriesSet set{.schema = schema_,
-                  .values = values_,
-                  .scraped_ms = scraped_ms,
-                  .measured_ms = scraped_ms,
-                  .own_ms = own_ms_};
-    const double measured = value_of(set, "optipod_sample_timestamp_seconds") * 1e3;
-    if (value_of(set, "optipod_agent_up") != 0 && measured >= 0 &&
-        measured <= static_cast<double>(received_ms)) {
-      set.measured_ms = std::llround(measured);
-    }
-    return set;
+    auto schema = builder_.finish();
+    if (schema) return std::move(*schema);
+    return tl::unexpected(BodyError{BodyError::Kind::kDuplicate, std::move(schema.error())});
   }
 
  private:
-  void put_number(std::uint32_t number) {
-    char bytes[sizeof number];
-    std::memcpy(bytes, &number, sizeof number);
-    key_.append(bytes, sizeof number);
-  }
-  void put(std::string_view text) {
-    if (text.size() > limits_.max_label_bytes && limit_.empty()) {
-      limit_ = fmt::format("a name or label value of {} bytes; at most {} are taken", text.size(),
-                           limits_.max_label_bytes);
+  void check(const text::Sample& sample) {
+    if (values_.size() >= limits_.max_samples) {
+      limit_ = fmt::format("more than {} samples", limits_.max_samples);
+    } else if (sample.labels->size() + ours_.size() + 1 > limits_.max_labels) {
+      limit_ =
+          fmt::format("{} has more than {} labels", sample.name.substr(0, 100), limits_.max_labels);
     }
-    if (!limit_.empty()) return;
-    put_number(static_cast<std::uint32_t>(text.size()));
-    key_ += text;
-  }
-
-  std::uint32_t get_number(std::size_t& at) const {
-    std::uint32_t number = 0;
-    std::memcpy(&number, key_.data() + at, sizeof number);
-    at += sizeof number;
-    return number;
-  }
-  std::string_view get(std::size_t& at) const {
-    const std::uint32_t size = get_number(at);
-    const std::string_view text = std::string_view(key_).substr(at, size);
-    at += size;
-    return text;
-  }
-
-  tl::expected<std::shared_ptr<const Schema>, std::string> build() const {
-    SchemaBuilder builder;
-    std::deque<std::string> made;  // renamed labels of one series
-    std::vector<text::Label> labels;
-    for (std::size_t at = 0; at < key_.size();) {
-      const std::uint32_t count = get_number(at);
-      made.clear();
-      labels.clear();
-      const std::string_view name = plain_name(get(at), true, made);
-      for (std::uint32_t i = 0; i < count; ++i) {
-        const std::string_view label = plain_name(get(at), false, made);
-        labels.push_back({.name = label, .value = get(at)});
-      }
-      add_ours(labels, made);
-      builder.add(name, labels, is_measured(name));
+    check(sample.name, limits_.max_label_value_bytes);
+    for (const text::Label& label : *sample.labels) {
+      check(label.name, limits_.max_label_name_bytes);
+      check(label.value, limits_.max_label_value_bytes);
     }
-    return builder.finish();
+  }
+  void check(std::string_view text, std::size_t most) {
+    if (text.size() <= most || !limit_.empty()) return;
+    limit_ =
+        fmt::format("a name or label value of {} bytes; at most {} are taken", text.size(), most);
   }
 
-  /// The target's labels; exposed ones in their way are renamed.
-  void add_ours(std::vector<text::Label>& labels, std::deque<std::string>& made) const {
-    const std::size_t exposed = labels.size();
-    const auto taken = [&](std::string_view name) {
-      const auto same = [&](const auto& label) { return std::get<0>(label) == name; };
-      return std::any_of(labels_.begin(), labels_.end(), same) ||
-             std::any_of(labels.begin(), labels.begin() + static_cast<std::ptrdiff_t>(exposed),
+  /// Renames exposed labels that are in the way of ours.
+  void make_way() {
+    const auto has = [](std::span<const text::Label> labels, std::string_view name) {
+      return std::any_of(labels.begin(), labels.end(),
                          [&](const text::Label& label) { return label.name == name; });
     };
-    for (std::size_t i = 0; i < exposed; ++i) {
-      const bool clash = std::any_of(labels_.begin(), labels_.end(), [&](const auto& ours) {
-        return ours.first == labels[i].name;
-      });
+    for (text::Label& label : labels_) {
       // An exposed label without a value is no label.
-      if (!clash || labels[i].value.empty()) continue;
-      std::string renamed = "exported_" + std::string(labels[i].name);
-      while (taken(renamed)) renamed.insert(0, "exported_");
-      labels[i].name = made.emplace_back(std::move(renamed));
+      if (label.value.empty() || !has(ours_, label.name)) continue;
+      std::string renamed = "exported_" + std::string(label.name);
+      while (has(ours_, renamed) || has(labels_, renamed)) renamed.insert(0, "exported_");
+      label.name = made_.emplace_back(std::move(renamed));
     }
-    std::erase_if(labels, [](const text::Label& label) { return label.value.empty(); });
-    for (const auto& [name, value] : labels_) labels.push_back({.name = name, .value = value});
   }
 
-  ParseLimits limits_;
-  LabelPairs labels_;
-  std::string key_, schema_key_;
-  std::shared_ptr<const Schema> schema_;
-  std::vector<double> values_;
-  std::vector<std::int64_t> own_ms_;
+  const ParseLimits& limits_;
+  std::span<const text::Label> ours_;
+  std::vector<double>& values_;
+  std::vector<std::int64_t>& own_ms_;
+  SchemaBuilder builder_;
+  std::deque<std::string> made_;  ///< renamed labels of one series
+  std::vector<text::Label> labels_;
   std::string limit_;
 };
 
-BodyParser::BodyParser(LabelPairs labels, ParseLimits limits)
-    : sink_(std::make_unique<Sink>(std::move(labels), limits)) {}
+BodyParser::BodyParser(LabelPairs labels, ParseLimits limits, std::shared_ptr<SharedPages> shared)
+    : limits_(limits),
+      shared_(shared ? std::move(shared) : std::make_shared<SharedPages>()),
+      labels_(LabelSet::of(labels)) {
+  for (const text::Label& label : labels_->labels()) label_names_.append(label.name).append(",");
+}
 BodyParser::~BodyParser() = default;
 BodyParser::BodyParser(BodyParser&&) noexcept = default;
 BodyParser& BodyParser::operator=(BodyParser&&) noexcept = default;
 
-tl::expected<SeriesSet, BodyError> BodyParser::parse(std::string_view body, std::int64_t scraped_ms,
-                                                     std::int64_t received_ms) {
-  sink_->start();
-  if (const auto parsed = text::parse(body, *sink_); !parsed) {
+/// Reads in full. A body that fails leaves what is known of the last good one.
+tl::expected<void, BodyError> BodyParser::learn(std::string_view body) {
+  Sink sink(*this);
+  auto skeleton = text::Skeleton::learn(body, sink);
+  if (!skeleton) {
     return tl::unexpected(
         BodyError{BodyError::Kind::kSyntax,
-                  fmt::format("line {}: {}", parsed.error().line, parsed.error().what)});
+                  fmt::format("line {}: {}", skeleton.error().line, skeleton.error().what)});
   }
-  return sink_->finish(scraped_ms, received_ms);
+  auto schema = sink.finish();
+  if (!schema) return tl::unexpected(std::move(schema.error()));
+  schema_ = shared_->schemas_.intern(std::move(*schema));
+  page_.reset();  // makes its place
+  page_ = shared_->keep(std::move(*skeleton), label_names_, schema_);
+  return {};
+}
+
+tl::expected<SeriesSet, BodyError> BodyParser::parse(std::string_view body, std::int64_t scraped_ms,
+                                                     std::int64_t received_ms) {
+  bool known = page_ != nullptr;
+  if (known) {
+    values_.resize(page_->skeleton->samples());
+    own_ms_.resize(page_->skeleton->has_timestamps() ? values_.size() : 0);
+    known = page_->skeleton->replay(body, values_, own_ms_);
+  }
+  if (!known) {
+    if (auto learnt = learn(body); !learnt) return tl::unexpected(std::move(learnt.error()));
+  }
+  for (std::int64_t& time : own_ms_) {
+    if (time > received_ms) time = scraped_ms;
+  }
+  SeriesSet set{.schema = schema_,
+                .values = std::exchange(values_, {}),
+                .scraped_ms = scraped_ms,
+                .measured_ms = scraped_ms,
+                .own_ms = std::exchange(own_ms_, {}),
+                .max_age_ms = {},
+                .labels = labels_};
+  set.values.shrink_to_fit();
+  const double measured = value_of(set, "optipod_sample_timestamp_seconds") * 1e3;
+  if (value_of(set, "optipod_agent_up") != 0 && measured >= 0 &&
+      measured <= static_cast<double>(received_ms)) {
+    set.measured_ms = std::llround(measured);
+  }
+  return set;
 }
 
 }  // namespace optipod::aggregator

@@ -4,6 +4,7 @@
 // anywhere, over a limit, or shows a series twice gives no series at all.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -13,14 +14,48 @@
 
 #include <tl/expected.hpp>
 
+#include "aggregator/intern.hpp"
 #include "aggregator/series.hpp"
+#include "common/text/skeleton.hpp"
 
 namespace optipod::aggregator {
 
 struct ParseLimits {
-  std::size_t max_samples = 100'000;       ///< a body with more fails
-  std::size_t max_label_bytes = 8 * 1024;  ///< of a metric's name, a label's name, a label's value
-  std::size_t max_labels = 64;             ///< of one series, as exposed
+  std::size_t max_samples = 100'000;  ///< a body with more fails
+  // As Prometheus counts them: with the target's labels, and the metric's name as a label's value.
+  std::size_t max_labels = 64;                   ///< of one series
+  std::size_t max_label_name_bytes = 8 * 1024;   ///< of one label's name
+  std::size_t max_label_value_bytes = 8 * 1024;  ///< of one label's value
+};
+
+/// What bodies have in common, so that it is held once for all targets. Thread-safe; what it gave
+/// out may outlive it.
+class SharedPages {
+ public:
+  /// `max_skeleton_bytes`: of the bytes between the values, of all different pages together. A
+  /// page that finds no place is read in full each time: slower, never wrong.
+  explicit SharedPages(std::size_t max_skeleton_bytes = std::size_t{64} << 20)
+      : max_skeleton_bytes_(max_skeleton_bytes) {}
+
+  struct Stats {
+    std::size_t schemas = 0, label_sets = 0, skeletons = 0, skeleton_bytes = 0;
+  };
+  [[nodiscard]] Stats stats() const;
+
+ private:
+  friend class BodyParser;
+  /// A page's bytes, and what they say to a target whose labels have these names.
+  struct Page;
+  std::shared_ptr<const Page> keep(std::shared_ptr<const text::Skeleton> skeleton,
+                                   const std::string& label_names,
+                                   std::shared_ptr<const Schema> schema);
+
+  const std::size_t max_skeleton_bytes_;
+  std::shared_ptr<std::atomic<std::size_t>> skeleton_bytes_ =
+      std::make_shared<std::atomic<std::size_t>>(0);
+  LabelPool labels_;
+  SchemaPool schemas_;
+  InternPool<Page> pages_;
 };
 
 struct BodyError {
@@ -29,14 +64,14 @@ struct BodyError {
   std::string what;
 };
 
-/// Remembers the last body's names and labels: a body that repeats them costs a comparison, and
+/// Remembers the last body: one that differs in values only costs a comparison and its numbers, and
 /// shares the schema. Not thread-safe; one a target.
 class BodyParser {
  public:
   /// `labels` (sorted) go onto every series; an exposed label of the same name becomes
   /// exported_<name>, with the prefix repeated until it is free. Exposed labels never win: the
-  /// scheduler trusts ours.
-  BodyParser(LabelPairs labels, ParseLimits limits);
+  /// scheduler trusts ours. `shared`: with whom pages are shared; null: with nobody.
+  BodyParser(LabelPairs labels, ParseLimits limits, std::shared_ptr<SharedPages> shared = nullptr);
   ~BodyParser();
   BodyParser(BodyParser&&) noexcept;
   BodyParser& operator=(BodyParser&&) noexcept;
@@ -50,7 +85,17 @@ class BodyParser {
 
  private:
   class Sink;
-  std::unique_ptr<Sink> sink_;
+  tl::expected<void, BodyError> learn(std::string_view body);
+
+  ParseLimits limits_;
+  std::shared_ptr<SharedPages> shared_;
+  std::shared_ptr<const LabelSet> labels_;
+  std::string label_names_;                        ///< of labels_: all that a schema depends on
+  std::shared_ptr<const SharedPages::Page> page_;  ///< of the last body that was read in full
+  // What is being read:
+  std::shared_ptr<const Schema> schema_;
+  std::vector<double> values_;
+  std::vector<std::int64_t> own_ms_;
 };
 
 /// Whether a metric of the exporter's page was read by the agent rather than made by the exporter.

@@ -72,29 +72,32 @@ Outcome kind_of(BodyError::Kind kind) {
 /// up and its companions, as Prometheus makes them.
 class Report {
  public:
-  explicit Report(const Target& target) {
-    std::vector<text::Label> labels;
-    labels.reserve(target.labels.size());
-    for (const auto& [name, value] : target.labels)
-      labels.push_back({.name = name, .value = value});
-    SchemaBuilder builder;
-    for (const char* name : {"up", "scrape_duration_seconds", "scrape_samples_scraped",
-                             "scrape_samples_post_metric_relabeling", "scrape_series_added"}) {
-      builder.add(name, labels);
-    }
-    schema_ = builder.finish().value_or(nullptr);  // cannot fail: names differ, labels are a map's
-  }
+  explicit Report(const Target& target) : labels_(LabelSet::of(target.labels)) {}
 
   [[nodiscard]] SeriesSet make(const TargetView& view, std::size_t added) const {
+    static const std::shared_ptr<const Schema> kSchema = make_schema();
     const auto samples = static_cast<double>(view.samples);
-    return {.schema = schema_,
+    return {.schema = kSchema,
             .values = {view.up ? 1.0 : 0.0, view.duration_seconds, samples, samples,
                        static_cast<double>(added)},
-            .scraped_ms = view.scraped_ms};
+            .scraped_ms = view.scraped_ms,
+            .measured_ms = 0,
+            .own_ms = {},
+            .max_age_ms = {},
+            .labels = labels_};
   }
 
  private:
-  std::shared_ptr<const Schema> schema_;
+  static std::shared_ptr<const Schema> make_schema() {
+    SchemaBuilder builder;
+    for (const char* name : {"up", "scrape_duration_seconds", "scrape_samples_scraped",
+                             "scrape_samples_post_metric_relabeling", "scrape_series_added"}) {
+      builder.add(name, {});
+    }
+    return builder.finish().value_or(nullptr);  // cannot fail: names differ
+  }
+
+  std::shared_ptr<const LabelSet> labels_;
 };
 
 }  // namespace
@@ -102,10 +105,10 @@ class Report {
 /// One target. `under_way` makes its members one thread's at a time.
 class Scraper::Work {
  public:
-  Work(const Target& target, const ScrapeOptions& options)
+  Work(const Target& target, const ScrapeOptions& options, std::shared_ptr<SharedPages> pages)
       : target_(std::make_shared<const Target>(target)),
         url_(target.url()),
-        parser_(target.labels, options.limits),
+        parser_(target.labels, options.limits, std::move(pages)),
         report_(target),
         derived_(target.node),
         pods_(target.node, target.labels) {
@@ -230,9 +233,9 @@ class Scraper::Work {
 
   /// Series of `schema` that the last scrape did not show.
   [[nodiscard]] std::size_t count_new(const Schema& schema) const {
-    if (!shown_) return schema.series().size();
+    if (!shown_) return schema.size();
     const auto less = [](const Schema& a, std::uint32_t i, const Schema& b, std::uint32_t k) {
-      const auto &x = a.series()[i], &y = b.series()[k];
+      const auto x = a.at(i), y = b.at(k);
       return x.name != y.name ? x.name < y.name : x.text < y.text;
     };
     std::size_t added = 0, k = 0;
@@ -314,7 +317,7 @@ void Scraper::set_targets(const std::vector<Target>& targets) {
       const auto known = works_.find(target.node);
       works[target.node] = known != works_.end() && known->second->target() == target
                                ? known->second
-                               : std::make_shared<Work>(target, options_);
+                               : std::make_shared<Work>(target, options_, pages_);
     }
     for (const auto& [node, work] : works_) {
       const auto kept = works.find(node);

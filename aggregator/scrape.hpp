@@ -60,6 +60,7 @@ class Scraper {
   const ScrapeOptions options_;
   Store& store_;
   Self& self_;
+  const std::shared_ptr<SharedPages> pages_ = std::make_shared<SharedPages>();
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   bool stopping_ = false;

@@ -298,6 +298,15 @@ bool Selector::matches_name(std::string_view name) const {
   return std::all_of(name_.begin(), name_.end(), [&](const Matcher& m) { return m.matches(name); });
 }
 
+bool Selector::matches_labels(const LabelSet& series, const LabelSet& target,
+                              bool of_target) const {
+  return std::all_of(labels_.begin(), labels_.end(), [&](const Matcher& m) {
+    const std::string_view value = target.value(m.label);
+    if (value.empty() == of_target) return true;
+    return m.matches(of_target ? value : series.value(m.label));
+  });
+}
+
 bool Selector::matches_labels(const Schema::Series& series) const {
   return std::all_of(labels_.begin(), labels_.end(),
                      [&](const Matcher& m) { return m.matches(series.label(m.label)); });

@@ -38,7 +38,10 @@ class Selector {
 
   /// Matchers of the metric's name; most selections end here.
   [[nodiscard]] bool matches_name(std::string_view name) const;
-  /// The other matchers.
+  /// Of the other matchers those that are about a label of `target` or, with `of_target` false, all
+  /// others. Both together say whether a series with the labels of both matches.
+  [[nodiscard]] bool matches_labels(const LabelSet& series, const LabelSet& target,
+                                    bool of_target) const;
   [[nodiscard]] bool matches_labels(const Schema::Series& series) const;
   [[nodiscard]] bool matches(const Schema::Series& series) const {
     return matches_name(series.name) && matches_labels(series);

@@ -2,83 +2,203 @@
 #include "aggregator/series.hpp"
 
 #include <algorithm>
+#include <functional>
+#include <numeric>
 
 #include <fmt/format.h>
 
 namespace optipod::aggregator {
+namespace {
 
-std::string_view Schema::Series::label(std::string_view label_name) const {
-  if (label_name == "__name__") return name;
+std::string_view find(std::span<const text::Label> labels, std::string_view name) {
   const auto at = std::lower_bound(
-      labels.begin(), labels.end(), label_name,
+      labels.begin(), labels.end(), name,
       [](const text::Label& label, std::string_view wanted) { return label.name < wanted; });
-  return at != labels.end() && at->name == label_name ? at->value : std::string_view{};
+  return at != labels.end() && at->name == name ? at->value : std::string_view{};
 }
 
-SchemaBuilder::Piece SchemaBuilder::keep(std::string_view text) {
-  const Piece piece{schema_->arena_.size(), text.size()};
-  schema_->arena_ += text;
-  return piece;
+std::uint64_t mix(std::uint64_t hash, std::uint64_t more) {
+  return (hash ^ more) * 0x9e3779b97f4a7c15 ^ hash >> 32;
+}
+
+}  // namespace
+
+LabelSet::LabelSet(std::span<const text::Label> labels) {
+  struct Piece {
+    std::size_t name, name_size, value, value_size;
+  };
+  std::vector<Piece> pieces;
+  std::vector<std::size_t> escaped;  // which of `labels`
+  std::vector<std::size_t> escaped_piece;
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    const auto& [name, value] = labels[i];
+    if (value.empty()) continue;
+    const std::size_t begin = arena_.size() + (arena_.empty() ? 0 : 1);
+    text::append_label(arena_, name, value);
+    const std::size_t at = begin + name.size() + 2;  // behind ="
+    if (std::string_view(arena_).substr(at, arena_.size() - at - 1) != value) {
+      escaped.push_back(i);
+      escaped_piece.push_back(pieces.size());
+    }
+    pieces.push_back({begin, name.size(), at, value.size()});
+  }
+  text_size_ = arena_.size();
+  for (std::size_t k = 0; k < escaped.size(); ++k) {
+    pieces[escaped_piece[k]].value = arena_.size();
+    arena_ += labels[escaped[k]].value;
+  }
+  arena_.shrink_to_fit();  // last: from here on views point into it
+  labels_.reserve(pieces.size());
+  const std::string_view all = arena_;
+  for (const Piece& p : pieces) {
+    labels_.push_back(
+        {.name = all.substr(p.name, p.name_size), .value = all.substr(p.value, p.value_size)});
+  }
+  hash_ = std::hash<std::string_view>()(all);
+}
+
+std::shared_ptr<const LabelSet> LabelSet::of(const LabelPairs& sorted) {
+  std::vector<text::Label> labels;
+  labels.reserve(sorted.size());
+  for (const auto& [name, value] : sorted) labels.push_back({.name = name, .value = value});
+  return std::make_shared<const LabelSet>(labels);
+}
+
+std::string_view LabelSet::text(std::size_t from, std::size_t to) const {
+  const auto begin_of = [this](std::size_t i) {
+    return static_cast<std::size_t>(labels_[i].name.data() - arena_.data());
+  };
+  const std::size_t begin = begin_of(from);
+  const std::size_t end = to < labels_.size() ? begin_of(to) - 1 : text_size_;
+  return std::string_view(arena_).substr(begin, end - begin);
+}
+
+std::string_view LabelSet::value(std::string_view name) const {
+  return find(labels_, name);
+}
+
+void append_merged(const LabelSet& a, const LabelSet& b, std::string& out) {
+  auto append = [&out, first = true](std::string_view text) mutable {
+    if (!first) out.push_back(',');
+    first = false;
+    out.append(text);
+  };
+  std::size_t i = 0, k = 0;
+  while (i < a.labels().size() || k < b.labels().size()) {
+    const bool from_b = i == a.labels().size() ||
+                        (k < b.labels().size() && b.labels()[k].name < a.labels()[i].name);
+    if (from_b) {
+      append(b.text(k, k + 1));
+      ++k;
+    } else {
+      append(a.text(i, i + 1));
+      ++i;
+    }
+  }
+}
+
+std::string_view Schema::Series::label(std::string_view label_name) const {
+  return label_name == "__name__" ? name : find(labels, label_name);
+}
+
+bool operator==(const Schema& a, const Schema& b) {
+  if (a.hash_ != b.hash_ || a.entries_.size() != b.entries_.size() || a.names_ != b.names_) {
+    return false;
+  }
+  for (std::size_t i = 0; i < a.entries_.size(); ++i) {
+    if (a.entries_[i].run != b.entries_[i].run || a.measured(i) != b.measured(i)) return false;
+    const LabelSet &x = a.label_set(i), &y = b.label_set(i);
+    if (&x != &y && !(x == y)) return false;
+  }
+  return std::equal(a.runs_.begin(), a.runs_.end(), b.runs_.begin(), b.runs_.end(),
+                    [](const auto& x, const auto& y) { return x.name == y.name; });
+}
+
+std::uint32_t SchemaBuilder::name_index(std::string_view name) {
+  if (last_name_ < names_.size() && names_[last_name_] == name) return last_name_;
+  const auto [at, fresh] =
+      name_indices_.try_emplace(std::string(name), static_cast<std::uint32_t>(names_.size()));
+  if (fresh) names_.emplace_back(name);
+  return last_name_ = at->second;
 }
 
 void SchemaBuilder::add(std::string_view name, std::vector<text::Label> labels, bool measured) {
-  std::erase_if(labels, [](const text::Label& label) { return label.value.empty(); });
   std::sort(labels.begin(), labels.end(),
             [](const text::Label& a, const text::Label& b) { return a.name < b.name; });
+  std::erase_if(labels, [](const text::Label& label) { return label.value.empty(); });
   const auto twice = std::adjacent_find(
       labels.begin(), labels.end(),
       [](const text::Label& a, const text::Label& b) { return a.name == b.name; });
   if (twice != labels.end() && duplicate_label_.empty()) {
     duplicate_label_ = fmt::format("{}: label {} is given twice", name, twice->name);
   }
-  Pending series{.name = keep(name),
-                 .first_label = labels_.size(),
-                 .labels = labels.size(),
-                 .measured = measured};
-  std::string rendered;
-  for (const text::Label& label : labels) {
-    text::append_label(rendered, label.name, label.value);
-    const Piece label_name = keep(label.name);
-    labels_.emplace_back(label_name, keep(label.value));
+  auto set = pool_->intern(std::make_shared<const LabelSet>(labels));
+  const auto [at, fresh] =
+      set_indices_.try_emplace(set.get(), static_cast<std::uint32_t>(schema_->sets_.size()));
+  if (fresh) schema_->sets_.push_back(std::move(set));
+  schema_->entries_.push_back(
+      {.run = name_index(name), .set = at->second & 0x7fffffffU, .measured = measured ? 1U : 0U});
+}
+
+/// Makes the runs by name; returns the run of each name index.
+std::vector<std::uint32_t> SchemaBuilder::sort_names() {
+  std::vector<std::uint32_t> by_name(names_.size()), run_of(names_.size());
+  std::iota(by_name.begin(), by_name.end(), 0U);
+  std::sort(by_name.begin(), by_name.end(),
+            [this](std::uint32_t a, std::uint32_t b) { return names_[a] < names_[b]; });
+  for (const std::uint32_t name : by_name) schema_->names_ += names_[name];
+  schema_->names_.shrink_to_fit();  // last: from here on views point into it
+  std::size_t at = 0;
+  for (std::uint32_t r = 0; r < by_name.size(); ++r) {
+    run_of[by_name[r]] = r;
+    const std::size_t size = names_[by_name[r]].size();
+    schema_->runs_.push_back({.name = std::string_view(schema_->names_).substr(at, size)});
+    at += size;
   }
-  series.text = keep(rendered);
-  pending_.push_back(series);
+  return run_of;
 }
 
 tl::expected<std::shared_ptr<const Schema>, std::string> SchemaBuilder::finish() {
   if (!duplicate_label_.empty()) return tl::unexpected(duplicate_label_);
   Schema& schema = *schema_;
-  schema.arena_.shrink_to_fit();  // last: from here on views point into it
-  schema.labels_.reserve(labels_.size());
-  for (const auto& [name, value] : labels_) {
-    schema.labels_.push_back({.name = view(name), .value = view(value)});
+  const std::vector<std::uint32_t> run_of = sort_names();
+  for (Schema::Entry& entry : schema.entries_) {
+    entry.run = run_of[entry.run];
+    ++schema.runs_[entry.run].end;  // counts, for now
+    schema.hash_ = mix(mix(schema.hash_, entry.run), schema.sets_[entry.set]->hash());
   }
-  schema.series_.reserve(pending_.size());
-  schema.order_.reserve(pending_.size());
-  for (const Pending& p : pending_) {
-    schema.order_.push_back(static_cast<std::uint32_t>(schema.series_.size()));
-    schema.series_.push_back({.name = view(p.name),
-                              .labels = std::span(schema.labels_).subspan(p.first_label, p.labels),
-                              .text = view(p.text),
-                              .measured = p.measured});
+  schema.hash_ = mix(schema.hash_, std::hash<std::string>()(schema.names_));
+  std::uint32_t at = 0;
+  for (Schema::Run& run : schema.runs_) {
+    run.begin = at;
+    at += run.end;
+    run.end = run.begin;
   }
-  const auto key = [&](std::uint32_t i) {
-    return std::pair(schema.series_[i].name, schema.series_[i].text);
-  };
-  std::sort(schema.order_.begin(), schema.order_.end(),
-            [&](std::uint32_t a, std::uint32_t b) { return key(a) < key(b); });
-  for (std::uint32_t i = 0; i < schema.order_.size(); ++i) {
-    const Schema::Series& series = schema.series_[schema.order_[i]];
-    if (i > 0 && key(schema.order_[i - 1]) == key(schema.order_[i])) {
+  schema.order_.resize(schema.entries_.size());
+  for (std::uint32_t i = 0; i < schema.entries_.size(); ++i) {
+    schema.order_[schema.runs_[schema.entries_[i].run].end++] = i;
+  }
+  for (const Schema::Run& run : schema.runs_) {
+    const auto text = [&](std::uint32_t i) { return schema.label_set(i).text(); };
+    const auto begin = schema.order_.begin() + run.begin, end = schema.order_.begin() + run.end;
+    std::sort(begin, end, [&](std::uint32_t a, std::uint32_t b) { return text(a) < text(b); });
+    const auto twice = std::adjacent_find(begin, end, [&](std::uint32_t a, std::uint32_t b) {
+      return schema.entries_[a].set == schema.entries_[b].set;
+    });
+    if (twice != end) {
       return tl::unexpected(
-          fmt::format("{}{{{}}} is there twice", series.name, series.text.substr(0, 200)));
+          fmt::format("{}{{{}}} is there twice", run.name, text(*twice).substr(0, 200)));
     }
-    if (schema.runs_.empty() || schema.runs_.back().name != series.name) {
-      schema.runs_.push_back({.name = series.name, .begin = i, .end = i});
-    }
-    schema.runs_.back().end = i + 1;
   }
+  schema.entries_.shrink_to_fit();
+  schema.sets_.shrink_to_fit();
+  schema.runs_.shrink_to_fit();
   return std::shared_ptr<const Schema>(std::move(schema_));
+}
+
+void SeriesSet::append_labels(std::size_t i, std::string& out) const {
+  static const LabelSet kNone(std::span<const text::Label>{});
+  append_merged(schema->label_set(i), labels ? *labels : kNone, out);
 }
 
 }  // namespace optipod::aggregator

@@ -1,22 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the aggregator keeps of a page: a schema (names and labels, shared by every scrape that
-// shows the same series in the same order) and one column of values. Both are immutable once
-// published.
+// What the aggregator keeps of a page: a schema (names and labels as the page shows them), the
+// target's own labels, and one column of values. All are immutable once published. Schemas and
+// labels are shared by all targets that show the same: what a target has for itself is the column.
 #pragma once
 
 #include <bit>
 #include <cstdint>
 #include <limits>
 #include <memory>
+#include <ranges>
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include <tl/expected.hpp>
 
+#include "aggregator/intern.hpp"
 #include "common/text/parse.hpp"
 
 namespace optipod::aggregator {
@@ -35,7 +38,40 @@ inline constexpr std::int64_t kNoTime = std::numeric_limits<std::int64_t>::min()
 
 using LabelPairs = std::vector<std::pair<std::string, std::string>>;
 
-/// Names and labels of a set of series. Immutable; views point into it.
+/// Labels of a series or of a target, split and as exposition text. Immutable; views point into it.
+class LabelSet {
+ public:
+  /// Copies. `labels` are sorted by name, none twice; those with empty values are left out.
+  explicit LabelSet(std::span<const text::Label> labels);
+  static std::shared_ptr<const LabelSet> of(const LabelPairs& sorted);
+  LabelSet(const LabelSet&) = delete;
+  LabelSet& operator=(const LabelSet&) = delete;
+
+  [[nodiscard]] std::span<const text::Label> labels() const { return labels_; }
+  /// As text::append_label writes them, without braces.
+  [[nodiscard]] std::string_view text() const {
+    return std::string_view(arena_).substr(0, text_size_);
+  }
+  /// The text of labels()[from, to), without the commas around it. from < to.
+  [[nodiscard]] std::string_view text(std::size_t from, std::size_t to) const;
+  /// "" when absent.
+  [[nodiscard]] std::string_view value(std::string_view name) const;
+
+  [[nodiscard]] std::uint64_t hash() const { return hash_; }
+  friend bool operator==(const LabelSet& a, const LabelSet& b) { return a.arena_ == b.arena_; }
+
+ private:
+  std::string arena_;  ///< the text, and behind it values that are escaped there, as they are
+  std::size_t text_size_ = 0;
+  std::vector<text::Label> labels_;
+  std::uint64_t hash_ = 0;
+};
+
+/// Appends the labels of both by name; no name is in both.
+void append_merged(const LabelSet& a, const LabelSet& b, std::string& out);
+
+/// Names and labels of a set of series. Immutable; views point into it. Takes 12 bytes a series,
+/// the names once, and 16 bytes for each of its different label sets, beside the sets themselves.
 class Schema {
  public:
   struct Series {
@@ -53,44 +89,68 @@ class Schema {
     std::uint32_t begin = 0, end = 0;
   };
 
-  [[nodiscard]] std::span<const Series> series() const { return series_; }
-  /// Indices of series(), by name, then by label text.
+  [[nodiscard]] std::size_t size() const { return entries_.size(); }
+  [[nodiscard]] Series at(std::size_t i) const {
+    const LabelSet& set = label_set(i);
+    return {.name = runs_[entries_[i].run].name,
+            .labels = set.labels(),
+            .text = set.text(),
+            .measured = measured(i)};
+  }
+  /// By position, each made when it is asked for.
+  [[nodiscard]] auto series() const {
+    return std::views::iota(std::size_t{0}, size()) |
+           std::views::transform([this](std::size_t i) { return at(i); });
+  }
+  [[nodiscard]] const LabelSet& label_set(std::size_t i) const { return *sets_[entries_[i].set]; }
+  [[nodiscard]] bool measured(std::size_t i) const { return entries_[i].measured != 0; }
+  /// Positions of series, by name, then by label text.
   [[nodiscard]] std::span<const std::uint32_t> order() const { return order_; }
   [[nodiscard]] std::span<const Run> runs() const { return runs_; }
 
+  [[nodiscard]] std::uint64_t hash() const { return hash_; }
+  friend bool operator==(const Schema& a, const Schema& b);
+
  private:
   friend class SchemaBuilder;
-  std::string arena_;
-  std::vector<text::Label> labels_;
-  std::vector<Series> series_;
-  std::vector<std::uint32_t> order_;
+  struct Entry {
+    std::uint32_t run;
+    std::uint32_t set : 31, measured : 1;
+  };
+  std::string names_;
   std::vector<Run> runs_;
+  std::vector<std::shared_ptr<const LabelSet>> sets_;
+  std::vector<Entry> entries_;
+  std::vector<std::uint32_t> order_;
+  std::uint64_t hash_ = 0;
 };
+
+using SchemaPool = InternPool<Schema>;
+using LabelPool = InternPool<LabelSet>;
 
 class SchemaBuilder {
  public:
+  /// Labels come from `pool`, which outlives the builder; null: shared within the schema only.
+  explicit SchemaBuilder(LabelPool* pool = nullptr) : pool_(pool != nullptr ? pool : &own_) {}
+  SchemaBuilder(const SchemaBuilder&) = delete;
+  SchemaBuilder& operator=(const SchemaBuilder&) = delete;
+
   /// Labels in any order; empty values are left out. Series keep the order of the calls.
   void add(std::string_view name, std::vector<text::Label> labels, bool measured = false);
   /// An error names a series that was added twice, or a label name given twice.
   tl::expected<std::shared_ptr<const Schema>, std::string> finish();
 
  private:
-  struct Piece {
-    std::size_t at = 0, size = 0;
-  };
-  Piece keep(std::string_view text);
-  [[nodiscard]] std::string_view view(const Piece& piece) const {
-    return std::string_view(schema_->arena_).substr(piece.at, piece.size);
-  }
+  std::uint32_t name_index(std::string_view name);
+  std::vector<std::uint32_t> sort_names();
 
-  struct Pending {
-    Piece name, text;
-    std::size_t first_label = 0, labels = 0;
-    bool measured = false;
-  };
+  LabelPool own_;
+  LabelPool* pool_;
   std::shared_ptr<Schema> schema_ = std::make_shared<Schema>();
-  std::vector<std::pair<Piece, Piece>> labels_;
-  std::vector<Pending> pending_;
+  std::vector<std::string> names_;  ///< in order of appearance
+  std::unordered_map<std::string, std::uint32_t> name_indices_;
+  std::unordered_map<const LabelSet*, std::uint32_t> set_indices_;
+  std::uint32_t last_name_ = 0;
   std::string duplicate_label_;
 };
 
@@ -102,11 +162,15 @@ struct SeriesSet {
   std::int64_t measured_ms = 0;          ///< of series marked `measured`
   std::vector<std::int64_t> own_ms;      ///< empty, or one a series: its explicit time or kNoTime
   std::vector<std::int64_t> max_age_ms;  ///< empty, or one a series: not served when older
+  /// On every series, beside the schema's; no series has a label of the same name. Null: none.
+  std::shared_ptr<const LabelSet> labels = {};
 
   [[nodiscard]] std::int64_t time_ms(std::size_t i) const {
     if (!own_ms.empty() && own_ms[i] != kNoTime) return own_ms[i];
-    return schema->series()[i].measured ? measured_ms : scraped_ms;
+    return schema->measured(i) ? measured_ms : scraped_ms;
   }
+  /// Appends all labels of a series, sorted by name, as exposition text without braces.
+  void append_labels(std::size_t i, std::string& out) const;
 };
 
 }  // namespace optipod::aggregator

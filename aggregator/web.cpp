@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "aggregator/selector.hpp"
+#include "common/http/accept.hpp"
 #include "common/http/server.hpp"
 #include "common/http/standard_routes.hpp"
 #include "common/text/exposition.hpp"
@@ -23,6 +24,11 @@ std::int64_t unix_ms() {
   return std::chrono::duration_cast<std::chrono::milliseconds>(
              std::chrono::system_clock::now().time_since_epoch())
       .count();
+}
+
+/// What a target said may not be UTF-8; a replacement character is better than no answer.
+std::string text_of(const Json& json) {
+  return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
 Json known(const std::optional<double>& value) {
@@ -49,30 +55,54 @@ void reply(http::Response& response, unsigned status, std::string body) {
   response.body = std::move(body);
 }
 
-void serve_federate(const http::Request& request, http::Response& response, const Store& store,
-                    Self& self, const FederateOptions& options, bool ready) {
+void serve_federate(const http::Request& request, http::Response& response, const Served& served) {
   std::vector<Selector> selectors;
   for (const std::string& match : request.params("match[]")) {
     auto selector = Selector::parse(match);
     if (!selector) {
-      self.bad_selector();
+      served.self.bad_selector();
       reply(response, 400, selector.error() + "\n");
       return;
     }
     selectors.push_back(std::move(*selector));
   }
-  if (!ready) {
+  if (!served.ready()) {
     reply(response, 503, std::string(kNotReady) + "\n");
     return;
   }
-  response.content_type = text::kContentType;
+  FederateOptions options = served.federation;
+  const bool protobuf = http::accepted_format(request.header("Accept")) == text::Format::kProtobuf;
+  options.format = protobuf ? text::Format::kProtobuf : text::Format::kText;
+  response.content_type = protobuf ? text::kProtobufContentType : text::kContentType;
+  response.headers.emplace_back("Vary", "Accept");
   response.gzip = true;
-  self.federated(federate(store.views(), selectors, unix_ms(), options, response.body));
+  const std::int64_t now = unix_ms();
+  const std::vector<SeriesSet> pushed = served.pushed.series(now);
+  served.self.federated(
+      federate(served.store.views(), pushed, selectors, now, options, response.body));
+}
+
+/// Of what finds no place among the slow requests.
+void turn_away(const http::Request&, http::Response& response) {
+  reply(response, 503, "too many requests at once; try again\n");
+  response.headers.emplace_back("Retry-After", "1");
+}
+
+void serve_update(const http::Request& request, http::Response& response, Pushed& pushed) {
+  const auto taken = pushed.update(request.body, unix_ms());
+  response.content_type = "application/json";
+  if (taken) {
+    response.body = "{\"status\":\"Metrics updated\"}\n";
+    return;
+  }
+  reply(response, taken.error().status, Json{{"error", taken.error().what}}.dump() + "\n");
+  if (response.status == 503) response.headers.emplace_back("Retry-After", "60");
 }
 
 }  // namespace
 
-std::string nodes_json(const Views& views, std::int64_t now_ms) {
+std::string nodes_json(const Views& views, const std::vector<Pushed::Node>& pushed,
+                       std::int64_t now_ms) {
   Json nodes = Json::array();
   for (const auto& view : views) {
     const Target& target = *view->target;
@@ -99,31 +129,70 @@ std::string nodes_json(const Views& views, std::int64_t now_ms) {
                      {"window_15s", window(d.w15s)},
                      {"window_1m", window(d.w1m)}});
   }
-  // What a target said may not be UTF-8; a replacement character is better than no answer.
-  return Json{{"nodes", std::move(nodes)}}.dump(1, ' ', false, Json::error_handler_t::replace) +
-         "\n";
+  Json pushers = Json::array();
+  for (const Pushed::Node& node : pushed) {
+    Json entry{{"node", node.name},
+               {"last_sample", seconds(node.received_ms)},
+               {"age_seconds", static_cast<double>(now_ms - node.received_ms) / 1e3}};
+    const auto fields = Pushed::fields();
+    for (std::size_t i = 0; i < fields.size(); ++i) entry[std::string(fields[i])] = node.counts[i];
+    pushers.push_back(std::move(entry));
+  }
+  return text_of({{"nodes", std::move(nodes)}, {"pushed_nodes", std::move(pushers)}});
 }
 
-void add_routes(http::Server& server, const Store& store, Self& self,
-                const FederateOptions& options, const std::function<bool()>& ready) {
+std::string sd_json(const Views& views) {
+  Json groups = Json::array();
+  for (const auto& view : views) {
+    const Target& target = *view->target;
+    Json labels{{"__metrics_path__", target.path}};
+    for (const auto& [name, value] : target.labels) labels[name] = value;
+    groups.push_back({{"targets", Json::array({target.address})}, {"labels", std::move(labels)}});
+  }
+  return text_of(groups);
+}
+
+void add_routes(http::Server& server, const Served& served) {
+  const http::RouteOptions slow{.overloaded = turn_away, .slow = true};
   server.route(
       "GET", "/federate",
-      [&store, &self, &options, ready](const http::Request& request, http::Response& response) {
-        serve_federate(request, response, store, self, options, ready());
-      });
-  server.route("GET", "/nodes", [&store](const http::Request&, http::Response& response) {
+      [served](const http::Request& request, http::Response& response) {
+        serve_federate(request, response, served);
+      },
+      slow);
+  for (const char* method : {"GET", "POST"}) {
+    server.route(
+        method, "/query",
+        [&query = served.query](const http::Request& request, http::Response& response) {
+          query.serve(request, response);
+        },
+        slow);
+  }
+  server.route("POST", "/update_metrics",
+               [&pushed = served.pushed](const http::Request& request, http::Response& response) {
+                 serve_update(request, response, pushed);
+               });
+  server.route("GET", "/nodes", [served](const http::Request&, http::Response& response) {
     response.content_type = "application/json";
     response.gzip = true;
-    response.body = nodes_json(store.views(), unix_ms());
+    const std::int64_t now = unix_ms();
+    response.body = nodes_json(served.store.views(), served.pushed.nodes(now), now);
   });
+  server.route("GET", "/sd",
+               [&store = served.store](const http::Request&, http::Response& response) {
+                 response.content_type = "application/json";
+                 response.gzip = true;
+                 response.body = sd_json(store.views());
+               });
   http::add_standard_routes(
       server,
       {.program = "optipod-aggregator",
        .description =
            "The cluster's latest: every node's own series, and the scheduling view of each.",
-       .render_metrics = [&store, &self](std::string& out) { self.render(store.views(), out); },
+       .render_metrics =
+           [served](std::string& out) { served.self.render(served.store.views(), out); },
        .readiness =
-           [ready] {
+           [ready = served.ready] {
              return ready() ? http::Readiness{true, {}}
                             : http::Readiness{false, std::string(kNotReady)};
            },
@@ -131,10 +200,12 @@ void add_routes(http::Server& server, const Store& store, Self& self,
                  {"/federate?match[]=%7B__name__%3D~%22optipod:node_.*%22%7D",
                   "the scheduling view, as Prometheus federates it"},
                  {"/federate?match[]=%7B__name__%3D~%22optipod:pod_.*%22%7D", "what each pod uses"},
+                 {"/sd", "every target, for Prometheus' http_sd"},
+                 {"/query?q=up", "the past, as the Prometheus of --prometheus-url knows it"},
                  {"/federate?match[]=up", "which targets answered"}}});
-  server.observe([&self](std::string_view route, unsigned status, std::chrono::nanoseconds time) {
-    self.served(route, status, time);
-  });
+  server.observe(
+      [&self = served.self](std::string_view route, unsigned status,
+                            std::chrono::nanoseconds time) { self.served(route, status, time); });
 }
 
 }  // namespace optipod::aggregator

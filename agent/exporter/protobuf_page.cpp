@@ -2,68 +2,25 @@
 #include "agent/exporter/protobuf_page.hpp"
 
 #include <algorithm>
-#include <bit>
 
 #include "agent/exporter/text_page.hpp"
 #include "common/text/number.hpp"
+#include "common/text/protobuf.hpp"
 
 namespace optipod::exporter {
 namespace {
 
-// Field numbers of metrics.proto.
-namespace family_field {
-constexpr std::uint32_t kName = 1, kHelp = 2, kType = 3, kMetric = 4;
-}
-namespace metric_field {
-constexpr std::uint32_t kLabel = 1, kGauge = 2, kCounter = 3, kHistogram = 7;
-}
+using namespace text::protobuf;
+
 namespace histogram_field {
 constexpr std::uint32_t kCount = 1, kSum = 2, kBucket = 3, kSchema = 5, kZeroThreshold = 6,
                         kZeroCount = 7, kPositiveSpan = 12, kPositiveDelta = 13;
 }
-constexpr std::uint32_t kFirst = 1, kSecond = 2;  // of LabelPair, Bucket, BucketSpan
-constexpr std::uint32_t kValue = 1;               // of Gauge and Counter
-enum Type : std::uint64_t { kCounterType = 0, kGaugeType = 1, kHistogramType = 4 };
-
-// How a value is encoded.
-constexpr std::uint32_t kVarint = 0, kFixed64 = 1, kBytes = 2;
 
 constexpr int kSchema = 0;  // bounds 2^n
 /// The record's bucket that stands for the native one up to 2^0 s.
 constexpr std::int64_t kOneSecond = 30;
 constexpr double kZeroThreshold = 0x1p-30;
-
-void append_varint(std::string& out, std::uint64_t value) {
-  for (; value >= 0x80; value >>= 7) out.push_back(static_cast<char>(value | 0x80));
-  out.push_back(static_cast<char>(value));
-}
-
-void append_tag(std::string& out, std::uint32_t field, std::uint32_t kind) {
-  append_varint(out, field << 3 | kind);
-}
-
-void add_integer(std::string& out, std::uint32_t field, std::uint64_t value) {
-  append_tag(out, field, kVarint);
-  append_varint(out, value);
-}
-
-/// sint32, sint64: small in both directions.
-void add_signed(std::string& out, std::uint32_t field, std::int64_t value) {
-  const auto bits = static_cast<std::uint64_t>(value);
-  add_integer(out, field, bits << 1 ^ (value < 0 ? ~std::uint64_t{0} : 0));
-}
-
-void add_double(std::string& out, std::uint32_t field, double value) {
-  append_tag(out, field, kFixed64);
-  auto bits = std::bit_cast<std::uint64_t>(value);
-  for (int i = 0; i < 8; ++i, bits >>= 8) out.push_back(static_cast<char>(bits));
-}
-
-void add_bytes(std::string& out, std::uint32_t field, std::string_view bytes) {
-  append_tag(out, field, kBytes);
-  append_varint(out, bytes.size());
-  out.append(bytes);
-}
 
 /// The double nearest to it: what a reader makes of the text.
 double seconds(std::uint64_t ns) {

@@ -135,6 +135,62 @@ TEST_CASE("federate: a metric of several targets is one family") {
         "up{instance=\"y\",node=\"n2\"} 0 5990000\n");
 }
 
+TEST_CASE("federate: the labels of series and target are merged by name, whatever stands where") {
+  const SeriesSet set = set_of("m{a=\"1\",k=\"2\",z=\"3\"} 1\nm{k=\"\\\"q\\\"\"} 2\nm 3\n", kFresh,
+                               {{"instance", "i"}, {"job", "j"}, {"node", "n"}});
+  const SeriesSet* sets[] = {&set};
+  const auto lines = [&](const char* match) {
+    std::string out;
+    federate(sets, std::vector{*Selector::parse(match)}, kNow, {}, out);
+    return out;
+  };
+  CHECK(lines("m") ==
+        "# TYPE m untyped\n"
+        "m{instance=\"i\",job=\"j\",node=\"n\"} 3 5990000\n"
+        "m{a=\"1\",instance=\"i\",job=\"j\",k=\"2\",node=\"n\",z=\"3\"} 1 5990000\n"
+        "m{instance=\"i\",job=\"j\",k=\"\\\"q\\\"\",node=\"n\"} 2 5990000\n");
+  CHECK(lines("m{k=\"\\\"q\\\"\",node=\"n\"}").ends_with("} 2 5990000\n"));
+  CHECK(lines("m{node!=\"n\"}").empty());
+  CHECK(lines("m{node=\"\"}").empty());
+  CHECK(lines("m{k=\"2\",node=\"other\"}").empty());
+}
+
+TEST_CASE("federate: selectors of targets are answered target by target") {
+  std::vector<SeriesSet> held;
+  for (const char* node : {"n1", "n2", "n3"}) {
+    held.push_back(set_of("m{x=\"1\"} 1\nm{x=\"2\"} 2\n", kFresh, {{"node", node}}));
+  }
+  const SeriesSet* sets[] = {&held[0], &held[1], &held[2]};
+  const std::vector<Selector> some{*Selector::parse("m{node=~\"n[12]\",x=\"1\"}"),
+                                   *Selector::parse("{node=\"n2\",x=\"2\"}")};
+  std::string out;
+  CHECK(federate(sets, some, kNow, {}, out) == 3);
+  CHECK(out ==
+        "# TYPE m untyped\n"
+        "m{node=\"n1\",x=\"1\",instance=\"\"} 1 5990000\n"
+        "m{node=\"n2\",x=\"1\",instance=\"\"} 1 5990000\n"
+        "m{node=\"n2\",x=\"2\",instance=\"\"} 2 5990000\n");
+}
+
+TEST_CASE("federate: protobuf says what the text says") {
+  const SeriesSet set = set_of("a{x=\"y\"} 2\n", 1, {{"node", "n"}});
+  const SeriesSet* sets[] = {&set};
+  std::string out;
+  const std::vector<Selector> all{*Selector::parse("a")};
+  CHECK(federate(sets, all, 1, {.format = optipod::text::Format::kProtobuf}, out) == 1);
+  using namespace std::string_literals;
+  CHECK(out ==
+        "\x35"s  // bytes of the family
+        "\x0a\x01"s
+        "a\x18\x03"s                      // name, type untyped
+        "\x22\x2e"s                       // a metric
+        "\x0a\x09\x0a\x04node\x12\x01n"s  // labels
+        "\x0a\x06\x0a\x01x\x12\x01y"s
+        "\x0a\x0c\x0a\x08instance\x12\x00"s
+        "\x2a\x09\x09\x00\x00\x00\x00\x00\x00\x00\x40"s  // untyped, 2
+        "\x30\x01"s);                                    // at 1 ms
+}
+
 TEST_CASE("federate: values keep every digit") {
   CHECK(served({"a"}, "a 0.30000000000000004\n").find("} 0.30000000000000004 ") !=
         std::string::npos);

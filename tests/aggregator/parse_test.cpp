@@ -85,6 +85,49 @@ TEST_CASE("a body that repeats the series shares their schema; another one does 
   CHECK(lines_of(*first)[0] == "a{" + kText + ",x=\"1\"} 1 10");
 }
 
+TEST_CASE("targets that show the same series share them; nobody's are gone at once") {
+  const auto shared = std::make_shared<SharedPages>();
+  const std::string page = "a{x=\"1\"} 1\nb{x=\"1\",job=\"theirs\"} 2\n";
+  {
+    BodyParser one({{"job", "j"}, {"node", "n1"}}, {}, shared);
+    BodyParser two({{"job", "j"}, {"node", "n2"}}, {}, shared);
+    BodyParser other({{"node", "n3"}}, {}, shared);  // nothing of its page is in the way
+    const auto a = one.parse(page, 1, 1), b = two.parse(page, 2, 2), c = other.parse(page, 3, 3);
+    REQUIRE(a.has_value());
+    REQUIRE(b.has_value());
+    REQUIRE(c.has_value());
+    CHECK(a->schema == b->schema);
+    CHECK(a->schema != c->schema);
+    CHECK(lines_of(*b)[1] == "b{exported_job=\"theirs\",job=\"j\",node=\"n2\",x=\"1\"} 2 2");
+    CHECK(lines_of(*c)[1] == "b{job=\"theirs\",node=\"n3\",x=\"1\"} 2 3");
+    CHECK(shared->stats().schemas == 2);
+    CHECK(shared->stats().label_sets == 3);
+    CHECK(shared->stats().skeletons == 2);
+    CHECK(shared->stats().skeleton_bytes > 0);
+
+    const auto fresh = two.parse("a{x=\"1\"} 1 5\n", 7, 7);  // a time is part of the shape
+    REQUIRE(fresh.has_value());
+    CHECK(lines_of(*fresh) == Lines{"a{job=\"j\",node=\"n2\",x=\"1\"} 1 5"});
+    CHECK(two.parse("a{x=\"1\"} 9 99\n", 7, 7)->own_ms == std::vector<std::int64_t>{7});
+  }
+  CHECK(shared->stats().schemas == 0);
+  CHECK(shared->stats().label_sets == 0);
+  CHECK(shared->stats().skeletons == 0);
+  CHECK(shared->stats().skeleton_bytes == 0);
+}
+
+TEST_CASE("pages beyond the bound are read in full, and right") {
+  const auto shared = std::make_shared<SharedPages>(0);
+  BodyParser parser({}, {}, shared);
+  const auto first = parser.parse("a 1\n", 1, 1), second = parser.parse("a 2\n", 2, 2);
+  REQUIRE(first.has_value());
+  REQUIRE(second.has_value());
+  CHECK(first->schema == second->schema);
+  CHECK(second->values == std::vector<double>{2});
+  CHECK(shared->stats().skeletons == 0);
+  CHECK(shared->stats().skeleton_bytes == 0);
+}
+
 TEST_CASE("what the agent measured has the page's sample time, the rest the scrape's") {
   const std::string page =
       "optipod_agent_up 1\noptipod_sample_timestamp_seconds 8.5\noptipod_node_cpus 4\n"

@@ -27,9 +27,9 @@ inline std::vector<std::string> lines_of(const SeriesSet& set) {
   std::vector<std::string> lines;
   if (!set.schema) return lines;
   for (std::size_t i = 0; i < set.values.size(); ++i) {
-    const Schema::Series& s = set.schema->series()[i];
-    std::string line(s.name);
-    line.append("{").append(s.text).append("} ");
+    std::string line(set.schema->at(i).name);
+    set.append_labels(i, line += "{");
+    line.append("} ");
     text::append_number(line, set.values[i]);
     lines.push_back(line.append(" ").append(std::to_string(set.time_ms(i))));
   }

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <memory>
 #include <string>
 
 #include <nlohmann/json.hpp>
@@ -25,13 +26,24 @@ std::int64_t unix_ms() {
 struct Site {
   Store store;
   Self self;
+  Pushed pushed;
+  std::unique_ptr<QueryProxy> query;
   FederateOptions options;
   std::atomic<bool> ready = true;
   http::Server server;
 
-  Site() {
-    add_routes(server, store, self, options, [this] { return ready.load(); });
+  explicit Site(const std::string& prometheus = {})
+      : query(QueryProxy::make(prometheus, {.timeout = std::chrono::seconds(5)}).value()) {
+    add_routes(server, {store, self, pushed, *query, options, [this] { return ready.load(); }});
     REQUIRE(server.listen("127.0.0.1:0").has_value());
+  }
+  ~Site() { server.stop(); }  // before what it serves
+  http::ClientResponse post(const std::string& path, const std::string& body,
+                            const std::string& type = "application/json") const {
+    auto answer =
+        http::post("http://127.0.0.1:" + std::to_string(server.port()) + path, body, type);
+    REQUIRE(answer.has_value());
+    return *answer;
   }
   http::ClientResponse get(const std::string& path) const {
     auto answer = http::get("http://127.0.0.1:" + std::to_string(server.port()) + path);
@@ -125,4 +137,143 @@ TEST_CASE("web: /metrics counts what was asked, / leads there") {
   CHECK(home.find("/nodes") != std::string::npos);
   CHECK(home.find("/metrics") != std::string::npos);
   CHECK(site.get("/nothing").status == 404);
+}
+
+TEST_CASE(
+    "web: what the first OptiPod's profilers send is served under proper names, with its age") {
+  Site site;
+  const auto reply = site.post("/update_metrics",
+                               R"({"node_id":"old-1","mem_bytes_allocated":4096,"page_faults":7,)"
+                               R"("ctx_switches_forced":3,"fs_read_size_kb":2})");
+  CHECK(reply.status == 200);
+  CHECK(nlohmann::json::parse(reply.body) == nlohmann::json{{"status", "Metrics updated"}});
+
+  const std::string body = site.get("/federate?match[]=%7Bnode%3D%22old-1%22%7D").body;
+  for (const char* line :
+       {"optipod_pushed_memory_allocated_bytes_per_second{node=\"old-1\",instance=\"\"} 4096 ",
+        "optipod_pushed_filesystem_read_bytes_per_second{node=\"old-1\",instance=\"\"} 2000 ",
+        "optipod_pushed_filesystem_writes_per_second{node=\"old-1\",instance=\"\"} 0 ",
+        "optipod_pushed_context_switches_per_second{kind=\"involuntary\",node=\"old-1\",instance="
+        "\"\"} 3 ",
+        "optipod_pushed_age_seconds{node=\"old-1\",instance=\"\"} "}) {
+    INFO(line);
+    CHECK(body.find(line) != std::string::npos);
+  }
+  const auto nodes = nlohmann::json::parse(site.get("/nodes").body).at("pushed_nodes");
+  REQUIRE(nodes.size() == 1);
+  CHECK(nodes[0].at("node") == "old-1");
+  CHECK(nodes[0].at("page_faults") == 7);
+  CHECK(nodes[0].at("age_seconds").get<double>() >= 0);
+}
+
+TEST_CASE("web: an update that is none is refused with what is wrong") {
+  Site site;
+  for (const auto& [body, says] : std::vector<std::pair<std::string, std::string>>{
+           {"", "no JSON object"},
+           {"[]", "no JSON object"},
+           {R"({"page_faults":1})", "node_id"},
+           {R"({"node_id":""})", "node_id"},
+           {R"({"node_id":7})", "node_id"},
+           {R"({"node_id":"n","page_faults":"many"})", "page_faults"},
+           {R"({"node_id":"n","fs_read_count":-1})", "fs_read_count"},
+           {R"({"node_id":")" + std::string(300, 'n') + R"("})", "300 bytes"}}) {
+    const auto reply = site.post("/update_metrics", body);
+    INFO(body.substr(0, 100) << " -> " << reply.body);
+    CHECK(reply.status == 400);
+    CHECK(nlohmann::json::parse(reply.body).at("error").get<std::string>().find(says) !=
+          std::string::npos);
+  }
+  CHECK(site.get("/update_metrics").status == 405);
+}
+
+TEST_CASE("pushed: values grow old, nodes are forgotten, and there is an end to them") {
+  Pushed pushed;
+  const auto push = [&](const std::string& node, std::int64_t now) {
+    return pushed.update(R"({"node_id":")" + node + R"("})", now);
+  };
+  REQUIRE(push("n", 1'000'000).has_value());
+  const std::vector<Selector> all{*Selector::parse("{node=\"n\"}")};
+  const auto count = [&](std::int64_t now) {
+    std::string out;
+    return federate(Views{}, pushed.series(now), all, now, {}, out);
+  };
+  CHECK(count(1'000'000) == 9);
+  CHECK(count(1'000'000 + Pushed::kMaxAgeMs) == 9);
+  CHECK(count(1'000'001 + Pushed::kMaxAgeMs) == 1);  // its age only
+  CHECK(count(1'000'001 + Pushed::kForgottenMs) == 0);
+
+  for (std::size_t i = 1; i < Pushed::kMaxNodes; ++i) {
+    REQUIRE(push("m" + std::to_string(i), 2'000'000).has_value());
+  }
+  CHECK(push("last", 2'000'000).has_value());  // in the place of the one that is too old
+  const auto full = push("one more", 2'000'000);
+  REQUIRE_FALSE(full.has_value());
+  CHECK(full.error().status == 503);
+  CHECK(push("last", 2'000'001).has_value());
+}
+
+TEST_CASE("web: /query without a Prometheus says which flag is missing") {
+  Site site;
+  CHECK(site.get("/query").status == 400);
+  CHECK(site.get("/query").body.find("'q'") != std::string::npos);
+  const auto reply = site.get("/query?q=up");
+  CHECK(reply.status == 501);
+  CHECK(nlohmann::json::parse(reply.body).at("error").get<std::string>().find("--prometheus-url") !=
+        std::string::npos);
+  CHECK_FALSE(QueryProxy::make("ftp://x").has_value());
+}
+
+TEST_CASE("web: /query passes questions and answers on as they are") {
+  http::Server prometheus;
+  std::atomic<int> authorized = 0;
+  const auto echo = [&](const http::Request& request, http::Response& response) {
+    authorized += request.header("Authorization").empty() ? 0 : 1;
+    response.status = request.param("query") == "bad" ? 422 : 200;
+    response.content_type = "application/json";
+    response.body = std::string(request.method) + " " + std::string(request.path) + " " +
+                    std::string(request.query) + "\n" +
+                    std::to_string(request.body.size() > 4000 ? 1 : 0);
+  };
+  for (const char* path : {"/p/api/v1/query", "/p/api/v1/query_range"}) {
+    prometheus.route("GET", path, echo);
+    prometheus.route("POST", path, echo);
+  }
+  REQUIRE(prometheus.listen("127.0.0.1:0").has_value());
+  Site site("http://127.0.0.1:" + std::to_string(prometheus.port()) + "/p");
+
+  CHECK(site.get("/query?q=up%7Ba%3D%22b%22%7D&time=5").body ==
+        "GET /p/api/v1/query query=up%7Ba%3D%22b%22%7D&time=5\n0");
+  CHECK(site.get("/query?query=up&start=1&end=2").body ==
+        "GET /p/api/v1/query_range query=up&start=1&end=2&step=15s\n0");
+  CHECK(site.get("/query?q=up&start=1&end=2&step=1m&start=9").body ==
+        "GET /p/api/v1/query_range query=up&start=1&end=2&step=1m\n0");
+  CHECK(site.get("/query?q=up&start=1").status == 400);
+  const auto bad = site.get("/query?q=bad");
+  CHECK(bad.status == 422);
+  CHECK(bad.content_type == "application/json");
+  CHECK(site.post("/query", "q=up&time=7", "application/x-www-form-urlencoded").body ==
+        "GET /p/api/v1/query query=up&time=7\n0");
+  CHECK(site.post("/query", "q=" + std::string(5000, 'x'), "application/x-www-form-urlencoded")
+            .body == "POST /p/api/v1/query \n1");
+  CHECK(authorized == 0);
+
+  site.query->stop();
+  CHECK(site.get("/query?q=up").status == 502);
+}
+
+TEST_CASE("web: a Prometheus that is not there is a 502 that says so") {
+  Site site("http://127.0.0.1:1");
+  const auto reply = site.get("/query?q=up");
+  CHECK(reply.status == 502);
+  CHECK(reply.body.find("--prometheus-url") != std::string::npos);
+}
+
+TEST_CASE("web: /sd lists the targets as http_sd takes them") {
+  Site site;
+  site.publish("n1", true);
+  const auto groups = nlohmann::json::parse(site.get("/sd").body);
+  REQUIRE(groups.size() == 1);
+  CHECK(groups[0].at("targets") == nlohmann::json{"10.0.0.1:9000"});
+  CHECK(groups[0].at("labels").at("node") == "n1");
+  CHECK(groups[0].at("labels").at("__metrics_path__") == "/metrics");
 }
