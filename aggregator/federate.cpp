@@ -84,7 +84,7 @@ std::size_t federate(std::span<const SeriesSet* const> sets, std::span<const Sel
       if (!set.max_age_ms.empty() && set.max_age_ms[i] < options.lookback_ms) {
         oldest = now_ms - set.max_age_ms[i];
       }
-      if (time < oldest) continue;
+      if (time < oldest || time > now_ms) continue;  // a clock that was set back makes such
       if (std::none_of(part.selectors->begin(), part.selectors->end(),
                        [&](const Selector* s) { return s->matches_labels(series); })) {
         continue;

@@ -67,16 +67,16 @@ class BodyParser::Sink final : public text::ParseSink {
       limit_ = fmt::format("more than {} samples", limits_.max_samples);
       return;
     }
-    if (sample.labels->size() > limits_.max_labels) {
+    if (sample.labels->size() + labels_.size() + 1 > limits_.max_labels) {
       limit_ =
           fmt::format("{} has more than {} labels", sample.name.substr(0, 100), limits_.max_labels);
       return;
     }
     put_number(static_cast<std::uint32_t>(sample.labels->size()));
-    put(sample.name);
+    put(sample.name, limits_.max_label_value_bytes);
     for (const text::Label& label : *sample.labels) {
-      put(label.name);
-      put(label.value);
+      put(label.name, limits_.max_label_name_bytes);
+      put(label.value, limits_.max_label_value_bytes);
     }
     values_.push_back(sample.value);
     if (sample.timestamp_ms && own_ms_.empty()) own_ms_.assign(values_.size() - 1, kNoTime);
@@ -117,10 +117,10 @@ class BodyParser::Sink final : public text::ParseSink {
     std::memcpy(bytes, &number, sizeof number);
     key_.append(bytes, sizeof number);
   }
-  void put(std::string_view text) {
-    if (text.size() > limits_.max_label_bytes && limit_.empty()) {
-      limit_ = fmt::format("a name or label value of {} bytes; at most {} are taken", text.size(),
-                           limits_.max_label_bytes);
+  void put(std::string_view text, std::size_t most) {
+    if (text.size() > most && limit_.empty()) {
+      limit_ =
+          fmt::format("a name or label value of {} bytes; at most {} are taken", text.size(), most);
     }
     if (!limit_.empty()) return;
     put_number(static_cast<std::uint32_t>(text.size()));

@@ -18,9 +18,11 @@
 namespace optipod::aggregator {
 
 struct ParseLimits {
-  std::size_t max_samples = 100'000;       ///< a body with more fails
-  std::size_t max_label_bytes = 8 * 1024;  ///< of a metric's name, a label's name, a label's value
-  std::size_t max_labels = 64;             ///< of one series, as exposed
+  std::size_t max_samples = 100'000;  ///< a body with more fails
+  // As Prometheus counts them: with the target's labels, and the metric's name as a label's value.
+  std::size_t max_labels = 64;                   ///< of one series
+  std::size_t max_label_name_bytes = 8 * 1024;   ///< of one label's name
+  std::size_t max_label_value_bytes = 8 * 1024;  ///< of one label's value
 };
 
 struct BodyError {
