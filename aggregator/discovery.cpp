@@ -1,86 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "aggregator/discovery.hpp"
 
-#include <sys/stat.h>
-
-#include <cerrno>
-#include <cstring>
-#include <fstream>
+#include <algorithm>
 #include <unordered_map>
 #include <utility>
 
 #include <fmt/format.h>
 
 namespace optipod::aggregator {
-namespace {
 
-constexpr std::chrono::minutes kReadAgain{1};
-constexpr std::size_t kMaxFileBytes = 64 * 1024 * 1024;
-
-/// What changes when a file is written, replaced, or a symlink on the way points elsewhere.
-tl::expected<std::string, std::string> identity_of(const std::string& path) {
-  struct stat s {};
-  if (::stat(path.c_str(), &s) != 0) return tl::unexpected(std::string(std::strerror(errno)));
-  if (!S_ISREG(s.st_mode)) return tl::unexpected(std::string("it is not a regular file"));
-  if (static_cast<std::uint64_t>(s.st_size) > kMaxFileBytes) {
-    return tl::unexpected(
-        fmt::format("it has {} bytes; at most {} are read", s.st_size, kMaxFileBytes));
-  }
-  return fmt::format("{}:{}:{}:{}.{}:{}.{}", s.st_dev, s.st_ino, s.st_size, s.st_mtim.tv_sec,
-                     s.st_mtim.tv_nsec, s.st_ctim.tv_sec, s.st_ctim.tv_nsec);
-}
-
-tl::expected<std::vector<Target>, std::string> read_file(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::string text;
-  char piece[64 * 1024];
-  while (in.read(piece, sizeof piece), in.gcount() > 0) {
-    text.append(piece, static_cast<std::size_t>(in.gcount()));
-    if (text.size() > kMaxFileBytes)
-      return tl::unexpected(std::string("it grew while it was read"));
-  }
-  if (in.bad() || !in.eof()) return tl::unexpected(std::string("it cannot be read"));
-  return parse_file_sd(text, path.ends_with(".json") ? FileFormat::kJson : FileFormat::kYaml);
-}
-
-}  // namespace
-
-Discovery::Discovery(std::vector<Target> fixed, std::vector<std::string> files)
-    : fixed_(std::move(fixed)) {
-  for (std::string& path : files) {
-    files_.emplace_back();
-    files_.back().state.path = std::move(path);
-  }
+Discovery::Discovery(std::vector<Target> fixed, std::vector<std::unique_ptr<Source>> sources,
+                     std::string scheme)
+    : fixed_(std::move(fixed)), sources_(std::move(sources)), scheme_(std::move(scheme)) {
   merge();
 }
 
-bool Discovery::reload(File& file, std::chrono::steady_clock::time_point now) {
-  const auto identity = identity_of(file.state.path);
-  const bool due = !file.read || now - file.read_at >= kReadAgain;
-  if (!due && identity.value_or("") == file.identity) return false;
-  file.read = true;
-  file.read_at = now;
-  file.identity = identity.value_or("");
-  auto list =
-      identity ? read_file(file.state.path)
-               : tl::expected<std::vector<Target>, std::string>(tl::unexpected(identity.error()));
-  file.state.good = list.has_value();
-  if (!list) {
-    ++file.state.errors;
-    file.error = fmt::format("--file-sd {}: {}; its last good list of {} targets stays in use",
-                             file.state.path, list.error(), file.targets.size());
-    return true;
-  }
-  file.error.clear();
-  file.targets = std::move(*list);
-  file.state.targets = file.targets.size();
-  return true;
+bool Discovery::refresh(std::chrono::steady_clock::time_point now) {
+  bool news = false;
+  for (const auto& source : sources_) news = source->refresh(now) || news;
+  return news && merge();
 }
 
-bool Discovery::refresh(std::chrono::steady_clock::time_point now) {
-  bool read = false;
-  for (File& file : files_) read = reload(file, now) || read;
-  return read && merge();
+bool Discovery::settled() const {
+  return std::all_of(sources_.begin(), sources_.end(),
+                     [](const auto& source) { return source->state().tried; });
 }
 
 bool Discovery::merge() {
@@ -88,10 +31,11 @@ bool Discovery::merge() {
   std::vector<std::string> problems;
   std::unordered_map<std::string, std::size_t> index;  // node → place in merged
   std::size_t left_out = 0;
-  const auto add = [&](const Target& target, const std::string& source) {
+  const auto add = [&](Target target, const std::string& source) {
+    if (target.scheme.empty()) target.scheme = scheme_;
     const auto [at, fresh] = index.try_emplace(target.node, merged.size());
     if (fresh && merged.size() < kMaxTargets) {
-      merged.push_back(target);
+      merged.push_back(std::move(target));
       return;
     }
     if (fresh) {
@@ -108,12 +52,13 @@ bool Discovery::merge() {
                             "`node` label",
                             source, target.url(), target.node, merged[at->second].url()));
   };
-  for (const File& file : files_) {
-    if (!file.error.empty()) problems.push_back(file.error);
+  for (const auto& source : sources_) {
+    if (!source->state().problem.empty()) problems.push_back(source->state().problem);
   }
   for (const Target& target : fixed_) add(target, "--target");
-  for (const File& file : files_) {
-    for (const Target& target : file.targets) add(target, "--file-sd " + file.state.path);
+  for (const auto& source : sources_) {
+    const std::string name = "--" + source->state().mechanism + " " + source->state().name;
+    for (const Target& target : source->targets()) add(target, name);
   }
   problems_ = std::move(problems);
   left_out_ = left_out;
@@ -122,10 +67,10 @@ bool Discovery::merge() {
   return changed;
 }
 
-std::vector<Discovery::FileState> Discovery::files() const {
-  std::vector<FileState> states;
-  states.reserve(files_.size());
-  for (const File& file : files_) states.push_back(file.state);
+std::vector<SourceState> Discovery::states() const {
+  std::vector<SourceState> states;
+  states.reserve(sources_.size());
+  for (const auto& source : sources_) states.push_back(source->state());
   return states;
 }
 

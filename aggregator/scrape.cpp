@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cctype>
 #include <optional>
+#include <random>
 #include <utility>
 
 #include <fmt/format.h>
@@ -54,6 +55,7 @@ Outcome kind_of(std::string_view error, std::size_t url_size) {
   };
   if (says("no complete answer")) return Outcome::kTimeout;
   if (says("longer than") || says("decompresses to more")) return Outcome::kTooLarge;
+  if (says("target limit")) return Outcome::kLimit;
   return Outcome::kConnection;
 }
 
@@ -72,32 +74,79 @@ Outcome kind_of(BodyError::Kind kind) {
 /// up and its companions, as Prometheus makes them.
 class Report {
  public:
-  explicit Report(const Target& target) : labels_(LabelSet::of(target.labels)) {}
+  Report(const Target& target, const ScrapeOptions& options, std::chrono::milliseconds timeout)
+      : labels_(LabelSet::of(target.labels)) {
+    if (!options.extra_metrics) return;
+    extra_ = {std::chrono::duration<double>(timeout).count(),
+              static_cast<double>(options.limits.max_samples)};
+  }
 
-  [[nodiscard]] SeriesSet make(const TargetView& view, std::size_t added) const {
-    static const std::shared_ptr<const Schema> kSchema = make_schema();
+  /// `body`: bytes of it, uncompressed; -1 when they were too many.
+  [[nodiscard]] SeriesSet make(const TargetView& view, std::size_t added, double body) const {
+    static const std::shared_ptr<const Schema> kPlain = make_schema(false);
+    static const std::shared_ptr<const Schema> kWithExtra = make_schema(true);
     const auto samples = static_cast<double>(view.samples);
-    return {.schema = kSchema,
-            .values = {view.up ? 1.0 : 0.0, view.duration_seconds, samples, samples,
-                       static_cast<double>(added)},
-            .scraped_ms = view.scraped_ms,
-            .measured_ms = 0,
-            .own_ms = {},
-            .max_age_ms = {},
-            .labels = labels_};
+    SeriesSet set{.schema = extra_.empty() ? kPlain : kWithExtra,
+                  .values = {view.up ? 1.0 : 0.0, view.duration_seconds, samples, samples,
+                             static_cast<double>(added)},
+                  .scraped_ms = view.scraped_ms,
+                  .measured_ms = 0,
+                  .own_ms = {},
+                  .max_age_ms = {},
+                  .labels = labels_};
+    if (!extra_.empty()) {
+      set.values.insert(set.values.end(), extra_.begin(), extra_.end());
+      set.values.push_back(body);
+    }
+    return set;
   }
 
  private:
-  static std::shared_ptr<const Schema> make_schema() {
+  static std::shared_ptr<const Schema> make_schema(bool extra) {
     SchemaBuilder builder;
     for (const char* name : {"up", "scrape_duration_seconds", "scrape_samples_scraped",
                              "scrape_samples_post_metric_relabeling", "scrape_series_added"}) {
       builder.add(name, {});
     }
+    if (extra) {
+      for (const char* name :
+           {"scrape_timeout_seconds", "scrape_sample_limit", "scrape_body_size_bytes"}) {
+        builder.add(name, {});
+      }
+    }
     return builder.finish().value_or(nullptr);  // cannot fail: names differ
   }
 
+  std::vector<double> extra_;  ///< those that never change
   std::shared_ptr<const LabelSet> labels_;
+};
+
+/// How many intervals a failing target is left alone: none after the first few failures, as an
+/// exporter that restarts fails them, then twice as many each time, shortened at random by up to a
+/// half so that many do not come back at once.
+class Backoff {
+ public:
+  Backoff(std::uint64_t seed, std::int64_t most) : most_(most), random_(seed) {}
+  void succeeded() {
+    failures_ = 0;
+    left_ = 0;
+  }
+  void failed() {
+    constexpr int kFree = 3;
+    constexpr int kDoublings = 20;
+    if (++failures_ <= kFree) return;
+    const std::int64_t doubled = std::int64_t{1} << std::min(failures_ - kFree - 1, kDoublings);
+    const std::int64_t whole = std::min(doubled, most_);
+    left_ = std::uniform_int_distribution<std::int64_t>((whole + 1) / 2, whole)(random_);
+  }
+  /// Of an interval that begins: whether it is one of them.
+  bool leave_out() { return left_ > 0 && left_-- > 0; }
+
+ private:
+  const std::int64_t most_;
+  std::minstd_rand random_;
+  int failures_ = 0;
+  std::int64_t left_ = 0;
 };
 
 }  // namespace
@@ -108,18 +157,24 @@ class Scraper::Work {
   Work(const Target& target, const ScrapeOptions& options, std::shared_ptr<SharedPages> pages)
       : target_(std::make_shared<const Target>(target)),
         url_(target.url()),
+        interval_(target.interval.count() > 0 ? target.interval : options.interval),
+        timeout_(
+            std::min(target.timeout.count() > 0 ? target.timeout : options.timeout, interval_)),
+        backoff_(hash(url_), options.max_backoff / interval_ - 1),
         parser_(target.labels, options.limits, std::move(pages)),
-        report_(target),
+        report_(target, options, timeout_),
         derived_(target.node),
         pods_(target.node, target.labels) {
-    const auto interval = std::chrono::duration_cast<std::chrono::nanoseconds>(options.interval);
+    const auto interval = std::chrono::duration_cast<std::chrono::nanoseconds>(interval_);
     offset_ = std::chrono::nanoseconds(hash(target.node + "\n" + url_) %
                                        static_cast<std::uint64_t>(interval.count()));
-    http_.timeout = options.timeout;
-    http_.max_body_bytes = options.max_body_bytes;
+    http_.timeout = timeout_;
+    http_.max_body_bytes = options.max_body_bytes - 1;
     http_.headers = {{"Accept", "text/plain;version=0.0.4;q=0.5,*/*;q=0.1"},
+                     {"Accept-Encoding", options.gzip ? "gzip" : "identity"},
                      {"X-Prometheus-Scrape-Timeout-Seconds",
-                      fmt::format("{}", std::chrono::duration<double>(options.timeout).count())}};
+                      fmt::format("{}", std::chrono::duration<double>(timeout_).count())}};
+    plain_headers_ = http_.headers.size();
   }
 
   [[nodiscard]] const Target& target() const { return *target_; }
@@ -127,11 +182,29 @@ class Scraper::Work {
   [[nodiscard]] const http::ClientOptions& http() const { return http_; }
 
   /// The target's next moment after `now`.
-  [[nodiscard]] Clock::time_point next(Clock::time_point now,
-                                       std::chrono::nanoseconds interval) const {
+  [[nodiscard]] Clock::time_point next(Clock::time_point now) const {
+    const std::chrono::nanoseconds interval(interval_);
     const auto since = now.time_since_epoch() - offset_;
     const auto intervals = since / interval + 1;
     return Clock::time_point(offset_ + intervals * interval);
+  }
+
+  /// After begin(): whether this scrape is one that a failing target is spared; it has ended then.
+  bool leave_out() {
+    if (!backoff_.leave_out()) return false;
+    under_way_ = false;
+    return true;
+  }
+
+  /// After begin(): who we are from now on.
+  void use(const std::shared_ptr<const http::ClientConfig>& config) {
+    if (config == config_) return;
+    config_ = config;
+    http_.tls = config->tls_client;
+    http_.headers.resize(plain_headers_);
+    if (!config->authorization.empty()) {
+      http_.headers.emplace_back("Authorization", config->authorization);
+    }
   }
 
   bool begin() {
@@ -147,6 +220,7 @@ class Scraper::Work {
     view->target = target_;
     view->scraped_ms = scraped_ms_;
     view->scrapes = ++scrapes_;
+    body_bytes_ = answer ? static_cast<double>(answer->body.size()) : 0;
     auto set = read(std::move(answer));
     Outcome outcome = Outcome::kOk;
     std::size_t added = 0;
@@ -162,7 +236,9 @@ class Scraper::Work {
       view->error = std::move(set.error().what);
       shown_.reset();  // all of it is stale now; the next good scrape adds it again
       ++failures_;
+      if (outcome == Outcome::kTooLarge) body_bytes_ = -1;
     }
+    view->up ? backoff_.succeeded() : backoff_.failed();
     log_change(*view);
     view->failures = failures_;
     view->measured_ms = measured_ms_;
@@ -171,7 +247,7 @@ class Scraper::Work {
     view->pods = pods_.series(measured_ms_, scraped_ms_);
     const auto duration = Clock::now() - started_;
     view->duration_seconds = std::chrono::duration<double>(duration).count();
-    view->report = report_.make(*view, added);
+    view->report = report_.make(*view, added, body_bytes_);
     {
       const std::lock_guard lock(publish_);
       if (!gone_) store.publish(std::move(view));
@@ -261,8 +337,13 @@ class Scraper::Work {
 
   std::shared_ptr<const Target> target_;
   std::string url_;
+  const std::chrono::milliseconds interval_, timeout_;
   http::ClientOptions http_;
+  std::size_t plain_headers_ = 0;  ///< those that are sent to anybody
+  std::shared_ptr<const http::ClientConfig> config_;
   std::chrono::nanoseconds offset_{};
+  Backoff backoff_;
+  double body_bytes_ = 0;  ///< of the last answer
   std::atomic<bool> under_way_ = false, done_once_ = false;
 
   std::int64_t scraped_ms_ = 0, measured_ms_ = 0;
@@ -324,10 +405,10 @@ void Scraper::set_targets(const std::vector<Target>& targets) {
       if (kept == works.end() || kept->second != work) work->forget(store_);
     }
     works_ = std::move(works);
+    too_many_ = options_.target_limit > 0 && works_.size() > options_.target_limit;
     due_.clear();
     const auto now = Clock::now();
-    for (const auto& [node, work] : works_)
-      due_.push_back({work->next(now, options_.interval), work});
+    for (const auto& [node, work] : works_) due_.push_back({work->next(now), work});
     std::make_heap(due_.begin(), due_.end(), Later{});
   }
   changed_.notify_all();
@@ -355,12 +436,20 @@ void Scraper::run() {
     Due& due = due_.back();
     const std::shared_ptr<Work> work = due.work;
     // From now rather than from the moment that was due: after a pause nothing is made up for.
-    due.at = work->next(std::max(now, due.at), options_.interval);
+    due.at = work->next(std::max(now, due.at));
     std::push_heap(due_.begin(), due_.end(), Later{});
     lock.unlock();
+    look_at_config(now);
     start(work);
     lock.lock();
   }
+}
+
+void Scraper::look_at_config(Clock::time_point now) {
+  constexpr std::chrono::seconds kLook{1};
+  if (!options_.client_config || (config_ && now - looked_at_ < kLook)) return;
+  looked_at_ = now;
+  config_ = options_.client_config->current();
 }
 
 void Scraper::start(const std::shared_ptr<Work>& work) {
@@ -368,6 +457,17 @@ void Scraper::start(const std::shared_ptr<Work>& work) {
     self_.skipped();
     return;
   }
+  if (too_many_) {
+    return work->finish(tl::unexpected(fmt::format(
+                            "GET {}: not asked: there are more targets than the target limit, {}",
+                            work->url(), options_.target_limit)),
+                        store_, self_);
+  }
+  if (work->leave_out()) {
+    self_.backed_off(1);
+    return;
+  }
+  if (config_) work->use(config_);
   fetcher_->get(work->url(), work->http(),
                 [work, this](tl::expected<http::ClientResponse, std::string> answer) {
                   work->finish(std::move(answer), store_, self_);

@@ -3,6 +3,7 @@
 // Asks every target once an interval, each at its own moment of it, and publishes what came.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -18,14 +19,23 @@
 #include "aggregator/self.hpp"
 #include "aggregator/store.hpp"
 #include "common/http/client.hpp"
+#include "common/http/client_config.hpp"
 
 namespace optipod::aggregator {
 
 struct ScrapeOptions {
-  std::chrono::milliseconds interval{1'000};
-  std::chrono::milliseconds timeout{800};  ///< of one scrape as a whole; below the interval
-  std::size_t max_body_bytes = 16 * 1024 * 1024;
+  std::chrono::milliseconds interval{1'000};  ///< unless the target has its own
+  /// Of one scrape as a whole, unless the target has its own; at most the interval.
+  std::chrono::milliseconds timeout{800};
+  /// A target that keeps failing is asked less and less often, but at least this often; 0: always.
+  std::chrono::milliseconds max_backoff{10'000};
+  std::size_t max_body_bytes = 16 * 1024 * 1024;  ///< uncompressed; that many are too many
   ParseLimits limits;
+  std::size_t target_limit = 0;  ///< with more targets all of them have failed; 0: any number
+  bool gzip = false;             ///< ask for compressed answers
+  bool extra_metrics = false;    ///< scrape_timeout_seconds and its companions
+  /// Whom to trust and who we are, looked at once a second; null: plain HTTP to anybody.
+  std::shared_ptr<http::ClientConfigFile> client_config;
   unsigned threads = 2;  ///< that receive, parse and derive
 };
 
@@ -56,6 +66,7 @@ class Scraper {
   };
   void run();
   void start(const std::shared_ptr<Work>& work);
+  void look_at_config(Clock::time_point now);
 
   const ScrapeOptions options_;
   Store& store_;
@@ -66,6 +77,10 @@ class Scraper {
   bool stopping_ = false;
   std::map<std::string, std::shared_ptr<Work>> works_;  // by node
   std::vector<Due> due_;                                // heap, soonest first
+  std::atomic<bool> too_many_ = false;                  ///< targets, for target_limit
+  // The thread's only:
+  std::shared_ptr<const http::ClientConfig> config_;
+  Clock::time_point looked_at_{};
   std::unique_ptr<http::Fetcher> fetcher_;
   std::thread thread_;
 };

@@ -75,6 +75,9 @@ Self::Self() : metrics_("aggregator") {
   skipped_ = &counter(metrics_, "optipod_aggregator_scrapes_skipped_total",
                       "Scrapes left out because the target had not answered the one before.")
                   .Add({});
+  backed_off_ = &counter(metrics_, "optipod_aggregator_scrapes_backed_off_total",
+                         "Scrapes left out because the target keeps failing.")
+                     .Add({});
   samples_ =
       &counter(metrics_, "optipod_aggregator_samples_total", "Samples of good scrapes.").Add({});
   federated_ = &counter(metrics_, "optipod_aggregator_federated_series_total",
@@ -94,13 +97,18 @@ Self::Self() : metrics_("aggregator") {
                        "Requests answered, by route and status.");
   request_seconds_ = &histogram(metrics_, "optipod_aggregator_http_request_duration_seconds",
                                 "Time from the request read to the reply written, by route.");
-  file_errors_ = &counter(metrics_, "optipod_aggregator_file_sd_errors_total",
-                          "Readings of a file_sd file that failed.");
-  file_good_ =
-      &gauge(metrics_, "optipod_aggregator_file_sd_good",
-             "1 when the last reading of the file succeeded; else its last good list is in use.");
-  file_targets_ =
-      &gauge(metrics_, "optipod_aggregator_file_sd_targets", "Targets of the list in use.");
+  source_refreshes_ = &counter(metrics_, "optipod_aggregator_discovery_refreshes_total",
+                               "Lists of targets asked for, or changes of them heard, by source.");
+  source_failures_ =
+      &counter(metrics_, "optipod_aggregator_discovery_failures_total", "Those that gave none.");
+  source_good_ =
+      &gauge(metrics_, "optipod_aggregator_discovery_good",
+             "1 when the last attempt at the source succeeded; else its last good list is in use.");
+  source_targets_ =
+      &gauge(metrics_, "optipod_aggregator_discovery_targets", "Targets of the list in use.");
+  source_last_success_ =
+      &gauge(metrics_, "optipod_aggregator_discovery_last_success_timestamp_seconds",
+             "When the source last gave a list or a change (Unix time); 0: never.");
   targets_ = &gauge(metrics_, "optipod_aggregator_targets", "Targets that are scraped.").Add({});
   targets_up_ =
       &gauge(metrics_, "optipod_aggregator_targets_up", "Targets whose last scrape was good.")
@@ -127,6 +135,9 @@ void Self::scraped(Outcome outcome, std::chrono::nanoseconds duration, std::size
 void Self::skipped() {
   skipped_->Increment();
 }
+void Self::backed_off(std::size_t scrapes) {
+  backed_off_->Increment(static_cast<double>(scrapes));
+}
 void Self::derived(std::chrono::nanoseconds duration) {
   derive_seconds_->Observe(seconds(duration));
 }
@@ -146,12 +157,16 @@ void Self::served(std::string_view route, unsigned status, std::chrono::nanoseco
 void Self::discovered(const Discovery& discovery) {
   targets_->Set(static_cast<double>(discovery.targets().size()));
   targets_left_out_->Set(static_cast<double>(discovery.left_out()));
-  for (const Discovery::FileState& file : discovery.files()) {
-    const prometheus::Labels labels{{"file", file.path}};
-    prometheus::Counter& errors = file_errors_->Add(labels);
-    errors.Increment(static_cast<double>(file.errors) - errors.Value());
-    file_good_->Add(labels).Set(file.good ? 1 : 0);
-    file_targets_->Add(labels).Set(static_cast<double>(file.targets));
+  for (const SourceState& state : discovery.states()) {
+    const prometheus::Labels labels{{"mechanism", state.mechanism}, {"source", state.name}};
+    const auto follow = [](prometheus::Counter& counter, std::uint64_t value) {
+      counter.Increment(static_cast<double>(value) - counter.Value());
+    };
+    follow(source_refreshes_->Add(labels), state.refreshes);
+    follow(source_failures_->Add(labels), state.failures);
+    source_good_->Add(labels).Set(state.good ? 1 : 0);
+    source_targets_->Add(labels).Set(static_cast<double>(state.targets));
+    source_last_success_->Add(labels).Set(state.last_success);
   }
 }
 

@@ -47,6 +47,8 @@ class Self {
   void scraped(Outcome outcome, std::chrono::nanoseconds duration, std::size_t samples);
   /// A scrape that was due while the one before was still under way.
   void skipped();
+  /// Scrapes left out because the target keeps failing.
+  void backed_off(std::size_t scrapes);
   void derived(std::chrono::nanoseconds duration);
   void served(std::string_view route, unsigned status, std::chrono::nanoseconds duration);
   void federated(std::size_t series);
@@ -59,11 +61,11 @@ class Self {
  private:
   text::SelfMetrics metrics_;
   std::array<prometheus::Counter*, kOutcomes> scrapes_{};
-  prometheus::Counter *skipped_, *samples_, *federated_, *bad_selectors_;
+  prometheus::Counter *skipped_, *backed_off_, *samples_, *federated_, *bad_selectors_;
   prometheus::Histogram *scrape_seconds_, *derive_seconds_;
-  prometheus::Family<prometheus::Counter>*requests_, *file_errors_;
+  prometheus::Family<prometheus::Counter>*requests_, *source_refreshes_, *source_failures_;
   prometheus::Family<prometheus::Histogram>* request_seconds_;
-  prometheus::Family<prometheus::Gauge>*file_good_, *file_targets_;
+  prometheus::Family<prometheus::Gauge>*source_good_, *source_targets_, *source_last_success_;
   prometheus::Gauge *targets_, *targets_up_, *nodes_up_, *targets_left_out_, *series_, *oldest_;
 };
 

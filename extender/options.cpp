@@ -40,6 +40,11 @@ void declare_measurements(CLI::App& cli, Options& o) {
                  "An aggregator or any Prometheus that has the optipod:node_* series")
       ->capture_default_str()
       ->group(group);
+  cli.add_option("--metrics.config.file", o.metrics_config,
+                 "Whom to trust and who we are there: YAML with tls_config, basic_auth or "
+                 "authorization, as Prometheus has them; re-read when it changes")
+      ->type_name("FILE")
+      ->group(group);
   cli.add_option("--metrics-match", o.source.match,
                  "Selector asked of /federate instead of all the series that policies use; for "
                  "labels, when one Prometheus serves many clusters: "

@@ -30,6 +30,7 @@ struct Options {
   std::chrono::milliseconds deadline{100};
 
   SourceOptions source;
+  std::string metrics_config;
   std::chrono::milliseconds profile_interval{30'000};
   std::chrono::milliseconds fresh_for{5'000}, expire_after{30'000};
 

@@ -56,6 +56,11 @@ tl::expected<Setup, std::string> set_up(Options options) {
   if (const auto usable = http::OriginClient::make(options.source.url); !usable) {
     return tl::unexpected("--metrics-url: " + usable.error());
   }
+  auto client_config = http::open_client_config(options.metrics_config);
+  if (!client_config) {
+    return tl::unexpected("--metrics.config.file: " + client_config.error());
+  }
+  options.source.client_config = std::move(*client_config);
 
   Setup setup;
   PolicyFileOptions& file = setup.policy_file;

@@ -14,6 +14,8 @@
 
 #include <tl/expected.hpp>
 
+#include "common/http/tls_client.hpp"
+
 namespace optipod::http {
 
 struct ClientResponse {
@@ -26,18 +28,20 @@ struct ClientOptions {
   std::chrono::milliseconds timeout{5'000};  ///< whole request: connect, send, receive
   std::size_t max_body_bytes = 64 * 1024 * 1024;
   std::vector<std::pair<std::string, std::string>> headers;
+  std::shared_ptr<const TlsClient> tls;  ///< of a Fetcher: an https URL needs it
 };
 
-/// `url` is http://host[:port]/path[?query]. An error says what failed, where, and why; a status
-/// other than 200 is not an error here.
+/// `url` is http://host[:port]/path[?query]; a Fetcher also takes https. An error says what failed,
+/// where, and why; a status other than 200 is not an error here.
 tl::expected<ClientResponse, std::string> get(const std::string& url, const ClientOptions& = {});
 tl::expected<ClientResponse, std::string> post(const std::string& url, const std::string& body,
                                                const std::string& content_type,
                                                const ClientOptions& = {});
 
-/// Many concurrent GETs on `threads` threads with kept-alive connections (one per URL's host:port).
-/// Thread-safe. Each request ends exactly once, in `done`, on a Fetcher thread, at its deadline at
-/// the latest: also for a peer that is silent, endless, slow or gone.
+/// Many concurrent GETs on `threads` threads with kept-alive connections (one per URL's
+/// host:port; those over TLS are not shared between different `tls`). Thread-safe. Each request
+/// ends exactly once, in `done`, on a Fetcher thread, at its deadline at the latest: also for a
+/// peer that is silent, endless, slow or gone.
 class Fetcher {
  public:
   explicit Fetcher(unsigned threads = 1);

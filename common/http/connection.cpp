@@ -7,7 +7,6 @@
 #include <cerrno>
 #include <utility>
 
-#include <openssl/ssl.h>
 #include <boost/asio/connect.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/ssl/error.hpp>
@@ -39,19 +38,6 @@ void watch_the_peer(tcp::socket& socket) {
   setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &kInterval, sizeof kInterval);
   setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &kProbes, sizeof kProbes);
   setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &kUnacknowledgedMs, sizeof kUnacknowledgedMs);
-}
-
-/// Whom the certificate must be for. OpenSSL checks it itself, so that a failure is told apart.
-void expect_name(SSL* ssl, const std::string& name) {
-  ErrorCode not_literal;
-  asio::ip::make_address(name, not_literal);
-  if (!not_literal) {
-    X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name.c_str());
-    return;
-  }
-  SSL_set_tlsext_host_name(ssl, name.c_str());
-  SSL_set_hostflags(ssl, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
-  SSL_set1_host(ssl, name.c_str());
 }
 
 }  // namespace

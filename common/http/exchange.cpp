@@ -7,9 +7,9 @@
 #include <fmt/format.h>
 #include <boost/asio/connect.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/write.hpp>
 
 #include "common/http/gzip.hpp"
+#include "common/http/tls_context.hpp"
 #include "config.h"
 
 namespace optipod::http {
@@ -25,19 +25,21 @@ constexpr int kMostInformational = 8;
 
 }  // namespace
 
-Exchange::Exchange(ExchangeHost& host, StrandSocket socket, bool reused, std::string url,
-                   Url parsed, ClientOptions options, Done done)
+Exchange::Exchange(ExchangeHost& host, std::unique_ptr<Transport> transport, bool reused,
+                   std::string key, std::string url, Url parsed, ClientOptions options, Done done)
     : host_(host),
-      socket_(std::move(socket)),
+      transport_(std::move(transport)),
       reused_(reused),
+      key_(std::move(key)),
       url_(std::move(url)),
       parsed_(std::move(parsed)),
       options_(std::move(options)),
       done_(std::move(done)),
-      timer_(socket_.get_executor()) {}
+      strand_(transport_->executor()),
+      timer_(strand_) {}
 
 void Exchange::start() {
-  asio::post(socket_.get_executor(), [self = shared_from_this()] {
+  asio::post(strand_, [self = shared_from_this()] {
     if (self->finished_) return;
     self->timer_.expires_after(self->options_.timeout);
     self->timer_.async_wait([self](const ErrorCode& cancelled) {
@@ -60,8 +62,7 @@ void Exchange::start() {
 }
 
 void Exchange::post_cancel(std::string why) {
-  asio::post(socket_.get_executor(),
-             [self = shared_from_this(), why = std::move(why)] { self->fail(why); });
+  asio::post(strand_, [self = shared_from_this(), why = std::move(why)] { self->fail(why); });
 }
 
 void Exchange::connect() {
@@ -71,7 +72,7 @@ void Exchange::connect() {
   doing_ = "resolving the host's name";
   host_.resolve(parsed_.host, parsed_.port,
                 [self = shared_from_this()](tl::expected<ExchangeHost::Endpoints, std::string> r) {
-                  asio::post(self->socket_.get_executor(), [self, r = std::move(r)] {
+                  asio::post(self->strand_, [self, r = std::move(r)] {
                     if (self->finished_) return;
                     if (!r) return self->fail("cannot resolve the host: " + r.error());
                     self->connect_to(*r);
@@ -81,36 +82,49 @@ void Exchange::connect() {
 
 void Exchange::connect_to(const ExchangeHost::Endpoints& endpoints) {
   doing_ = "connecting";
-  asio::async_connect(socket_, endpoints,
+  asio::async_connect(transport_->socket(), endpoints,
                       [self = shared_from_this()](const ErrorCode& error, const tcp::endpoint&) {
                         if (self->finished_) return;
                         if (error) return self->fail("cannot connect: " + error.message());
                         ErrorCode ignored;
-                        self->socket_.set_option(tcp::no_delay(true), ignored);
-                        self->send();
+                        self->transport_->socket().set_option(tcp::no_delay(true), ignored);
+                        self->transport_->is_tls() ? self->shake_hands() : self->send();
                       });
+}
+
+void Exchange::shake_hands() {
+  doing_ = "shaking hands (TLS)";
+  const std::string& name = options_.tls->server_name();
+  expect_name(transport_->ssl(), name.empty() ? parsed_.host : name);
+  transport_->async_handshake(
+      Transport::Handshake::client, [self = shared_from_this()](const ErrorCode& error) {
+        if (self->finished_) return;
+        if (error) return self->fail(describe_handshake_failure(self->transport_->ssl(), error));
+        self->send();
+      });
 }
 
 void Exchange::send() {
   doing_ = "sending the request";
-  asio::async_write(socket_, asio::buffer(request_),
-                    [self = shared_from_this()](const ErrorCode& error, std::size_t) {
-                      if (self->finished_) return;
-                      if (error) return self->connection_failed("cannot send: " + error.message());
-                      self->doing_ = "waiting for the reply";
-                      self->in_.reserve(kInput);
-                      self->read_some();
-                    });
+  transport_->async_write(asio::buffer(request_),
+                          [self = shared_from_this()](const ErrorCode& error, std::size_t) {
+                            if (self->finished_) return;
+                            if (error)
+                              return self->connection_failed("cannot send: " + error.message());
+                            self->doing_ = "waiting for the reply";
+                            self->in_.reserve(kInput);
+                            self->read_some();
+                          });
 }
 
 void Exchange::read_some() {
-  socket_.async_read_some(asio::buffer(in_.end(), in_.room()),
-                          [self = shared_from_this()](const ErrorCode& error, std::size_t n) {
-                            if (self->finished_) return;
-                            self->in_.commit(n);
-                            if (n > 0) self->received_ = true;
-                            self->on_input(error);
-                          });
+  transport_->async_read_some(asio::buffer(in_.end(), in_.room()),
+                              [self = shared_from_this()](const ErrorCode& error, std::size_t n) {
+                                if (self->finished_) return;
+                                self->in_.commit(n);
+                                if (n > 0) self->received_ = true;
+                                self->on_input(error);
+                              });
 }
 
 void Exchange::on_input(const ErrorCode& error) {
@@ -184,7 +198,7 @@ void Exchange::read_sized_body() {
   if (body_size_ == body.size()) {
     body.resize(std::min(size, std::max(kFirstBody, 2 * body_size_)));
   }
-  socket_.async_read_some(
+  transport_->async_read_some(
       asio::buffer(body.data() + body_size_, body.size() - body_size_),
       [self = shared_from_this()](const ErrorCode& error, std::size_t n) {
         if (self->finished_) return;
@@ -231,8 +245,9 @@ void Exchange::feed_body() {
 void Exchange::connection_failed(const std::string& what) {
   if (!reused_ || received_) return fail(what);
   reused_ = false;
-  ErrorCode ignored;
-  socket_.close(ignored);
+  std::shared_ptr<Transport::TlsContext> tls;
+  if (options_.tls && parsed_.tls) tls = options_.tls->context();
+  transport_ = std::make_unique<Transport>(StrandSocket(strand_), std::move(tls));
   in_.clear();
   connect();
 }
@@ -245,7 +260,7 @@ void Exchange::complete() {
   }
   // Bytes behind a complete reply belong to nothing we asked for.
   if (keep_alive_ && in_.size() == 0) {
-    host_.keep(parsed_.authority, std::move(socket_));
+    host_.keep(key_, std::move(transport_));
   }
   finish(std::move(response_));
 }
@@ -259,7 +274,7 @@ void Exchange::finish(Result result) {
   finished_ = true;
   ErrorCode ignored;
   timer_.cancel();
-  socket_.close(ignored);
+  if (transport_) transport_->socket().close(ignored);
   done_(this, std::move(result));
 }
 

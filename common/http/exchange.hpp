@@ -12,21 +12,17 @@
 #include <string>
 #include <vector>
 
-#include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/strand.hpp>
 
 #include "common/http/buffer.hpp"
 #include "common/http/chunked.hpp"
 #include "common/http/client.hpp"
 #include "common/http/head.hpp"
+#include "common/http/transport.hpp"
 #include "common/http/url.hpp"
 
 namespace optipod::http {
-
-using Strand = boost::asio::strand<boost::asio::io_context::executor_type>;
-using StrandSocket = boost::asio::basic_stream_socket<boost::asio::ip::tcp, Strand>;
 
 /// What an exchange asks of its Fetcher.
 class ExchangeHost {
@@ -37,7 +33,7 @@ class ExchangeHost {
   /// Looks a name up on a thread that may block, and calls back there.
   virtual void resolve(const std::string& host, std::uint16_t port, Resolved resolved) = 0;
   /// Takes back a connection that can serve another request.
-  virtual void keep(const std::string& authority, StrandSocket socket) = 0;
+  virtual void keep(const std::string& key, std::unique_ptr<Transport> transport) = 0;
 };
 
 class Exchange : public std::enable_shared_from_this<Exchange> {
@@ -46,9 +42,10 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
   /// Called once, on the strand.
   using Done = std::function<void(Exchange*, Result)>;
 
-  /// `socket` is connected already when `reused`.
-  Exchange(ExchangeHost& host, StrandSocket socket, bool reused, std::string url, Url parsed,
-           ClientOptions options, Done done);
+  /// `transport` is connected already, and has shaken hands, when `reused`; `key` is whom it may
+  /// serve.
+  Exchange(ExchangeHost& host, std::unique_ptr<Transport> transport, bool reused, std::string key,
+           std::string url, Url parsed, ClientOptions options, Done done);
   Exchange(const Exchange&) = delete;
   Exchange& operator=(const Exchange&) = delete;
 
@@ -60,6 +57,7 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
 
   void connect();
   void connect_to(const ExchangeHost::Endpoints& endpoints);
+  void shake_hands();
   void send();
   void read_some();
   void on_input(const ErrorCode& error);
@@ -73,12 +71,13 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
   void fail(const std::string& why);
 
   ExchangeHost& host_;
-  StrandSocket socket_;
+  std::unique_ptr<Transport> transport_;  ///< null once it was given back
   bool reused_;
-  std::string url_;
+  std::string key_, url_;
   Url parsed_;
   ClientOptions options_;
   Done done_;
+  Strand strand_;
   boost::asio::steady_timer timer_;
 
   bool finished_ = false;

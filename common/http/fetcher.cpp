@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
@@ -38,6 +39,14 @@ void call(const Fetcher::Done& done, Exchange::Result result) {
   }
 }
 
+/// Whom a connection may serve. One over TLS was shaken hands on for one server's name, as one
+/// client; its context lives as long as it is kept, so that no other has that address.
+std::string key_of(const Url& url, const ClientOptions& options) {
+  if (!url.tls) return url.authority;
+  return fmt::format("{} {} {}", url.authority, options.tls->server_name(),
+                     static_cast<const void*>(options.tls->context().get()));
+}
+
 /// Whether the peer has closed, or said something unasked.
 bool is_dead(StrandSocket& socket) {
   char byte = 0;
@@ -49,14 +58,15 @@ bool is_dead(StrandSocket& socket) {
 
 struct Fetcher::Impl final : ExchangeHost {
   struct Idle {
-    StrandSocket socket;
+    std::unique_ptr<Transport> transport;
     Clock::time_point since;
   };
 
   void resolve(const std::string& host, std::uint16_t port, Resolved resolved) override;
-  void keep(const std::string& authority, StrandSocket socket) override;
-  /// A connection to that host, or a new socket; `reused` tells.
-  StrandSocket take(const std::string& authority, bool& reused);
+  void keep(const std::string& key, std::unique_ptr<Transport> transport) override;
+  /// A kept connection of that key, or a new one; `reused` tells.
+  std::unique_ptr<Transport> take(const std::string& key,
+                                  const std::shared_ptr<Transport::TlsContext>& tls, bool& reused);
   void get(const std::string& url, Url parsed, const ClientOptions& options, Done done);
   void sweep();
   void run();
@@ -84,31 +94,36 @@ void Fetcher::Impl::resolve(const std::string& host, std::uint16_t port, Resolve
   });
 }
 
-void Fetcher::Impl::keep(const std::string& authority, StrandSocket socket) {
+void Fetcher::Impl::keep(const std::string& key, std::unique_ptr<Transport> transport) {
   const std::lock_guard lock(mutex);
   if (stopping) return;
-  auto& sockets = idle[authority];
-  if (sockets.size() >= kIdlePerHost) sockets.erase(sockets.begin());
-  sockets.push_back({std::move(socket), Clock::now()});
+  auto& kept = idle[key];
+  if (kept.size() >= kIdlePerHost) kept.erase(kept.begin());
+  kept.push_back({std::move(transport), Clock::now()});
 }
 
-StrandSocket Fetcher::Impl::take(const std::string& authority, bool& reused) {
+std::unique_ptr<Transport> Fetcher::Impl::take(const std::string& key,
+                                               const std::shared_ptr<Transport::TlsContext>& tls,
+                                               bool& reused) {
   const std::lock_guard lock(mutex);
-  const auto found = idle.find(authority);
+  const auto found = idle.find(key);
   reused = found != idle.end();
-  if (!reused) return StrandSocket(asio::make_strand(io));
-  StrandSocket socket = std::move(found->second.back().socket);
+  if (!reused) return std::make_unique<Transport>(StrandSocket(asio::make_strand(io)), tls);
+  std::unique_ptr<Transport> transport = std::move(found->second.back().transport);
   found->second.pop_back();
   if (found->second.empty()) idle.erase(found);
-  return socket;
+  return transport;
 }
 
 void Fetcher::Impl::get(const std::string& url, Url parsed, const ClientOptions& options,
                         Done done) {
   bool reused = false;
-  StrandSocket socket = take(parsed.authority, reused);
+  std::shared_ptr<Transport::TlsContext> tls;
+  if (parsed.tls) tls = options.tls->context();
+  std::string key = key_of(parsed, options);
+  auto transport = take(key, tls, reused);
   auto exchange = std::make_shared<Exchange>(
-      *this, std::move(socket), reused, url, std::move(parsed), options,
+      *this, std::move(transport), reused, std::move(key), url, std::move(parsed), options,
       [this, done = std::move(done)](Exchange* ended, Exchange::Result result) {
         std::shared_ptr<Exchange> last;
         call(done, std::move(result));
@@ -136,7 +151,8 @@ void Fetcher::Impl::sweep() {
       if (stopping) return;
       const auto oldest = Clock::now() - kIdleTime;
       for (auto it = idle.begin(); it != idle.end();) {
-        std::erase_if(it->second, [&](Idle& i) { return i.since < oldest || is_dead(i.socket); });
+        std::erase_if(it->second,
+                      [&](Idle& i) { return i.since < oldest || is_dead(i.transport->socket()); });
         it = it->second.empty() ? idle.erase(it) : std::next(it);
       }
     }
@@ -181,7 +197,10 @@ Fetcher::~Fetcher() {
 }
 
 void Fetcher::get(const std::string& url, const ClientOptions& options, Done done) {
-  auto parsed = parse_url(url);
+  auto parsed = parse_url(url, Schemes::kHttpAndHttps);
+  if (parsed && parsed->tls && !options.tls) {
+    parsed = tl::unexpected(url + ": https, but no TLS options are given");
+  }
   if (!parsed) {
     asio::post(impl_->io, [done = std::move(done), why = "GET " + parsed.error()] {
       call(done, tl::unexpected(why));

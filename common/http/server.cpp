@@ -329,7 +329,7 @@ tl::expected<void, std::string> Server::listen(const std::string& address,
     return tl::unexpected("cannot listen on " + address + ": this server has listened already");
   }
   if (!web_config_file.empty()) {
-    auto web = WebConfigFile::open(web_config_file);
+    auto web = open_web_config(web_config_file);
     if (!web) return tl::unexpected(web.error());
     impl_->shared.web = std::move(*web);
   }

@@ -33,7 +33,8 @@ asio::mutable_buffer buffer(std::span<char> room) {
 
 Session::Session(StrandSocket socket, std::shared_ptr<TlsServer> tls, Shared& shared,
                  std::function<void(Session*)> closed)
-    : transport_(std::move(socket), std::move(tls)),
+    : tls_(std::move(tls)),
+      transport_(std::move(socket), {tls_, tls_ ? &tls_->context() : nullptr}),
       shared_(shared),
       closed_(std::move(closed)),
       reader_(shared.limits.max_head_bytes, shared.limits.max_body_bytes) {
@@ -114,11 +115,13 @@ void Session::set_state(State state, std::chrono::milliseconds time) {
 /// As long as that takes the connection is as good as idle: it goes first when room is needed.
 void Session::shake_hands() {
   set_state(State::kIdle, shared_.limits.read_timeout);
-  transport_.async_handshake([self = shared_from_this()](const ErrorCode& error) {
-    if (self->state() == State::kClosed) return;
-    if (error || !self->transport_.admits_peer()) return self->close();
-    self->next_request();
-  });
+  transport_.async_handshake(Transport::Handshake::server,
+                             [self = shared_from_this()](const ErrorCode& error) {
+                               if (self->state() == State::kClosed) return;
+                               if (error || !self->tls_->admits(self->transport_.ssl()))
+                                 return self->close();
+                               self->next_request();
+                             });
 }
 
 void Session::next_request() {

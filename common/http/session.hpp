@@ -17,6 +17,7 @@
 #include "common/http/request_reader.hpp"
 #include "common/http/router.hpp"
 #include "common/http/server.hpp"
+#include "common/http/tls_server.hpp"
 #include "common/http/transport.hpp"
 #include "common/http/web_config.hpp"
 #include "common/http/workers.hpp"
@@ -113,6 +114,7 @@ class Session : public std::enable_shared_from_this<Session> {
   void discard_some();
   void close();
 
+  std::shared_ptr<TlsServer> tls_;  ///< null: plain
   Transport transport_;
   Shared& shared_;
   std::function<void(Session*)> closed_;

@@ -6,6 +6,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509_vfy.h>
 #include <boost/asio/buffer.hpp>
+#include <boost/asio/ip/address.hpp>
 #include <boost/asio/ssl/error.hpp>
 
 namespace optipod::http {
@@ -68,9 +69,23 @@ tl::expected<void, std::string> identify(Context& context, const TlsOptions& opt
 tl::expected<std::shared_ptr<Context>, std::string> make_tls_context(const TlsOptions& options) {
   auto context = std::make_shared<Context>(Context::tls_client);
   SSL_CTX_set_min_proto_version(context->native_handle(), TLS1_2_VERSION);
+  SSL_CTX_set_mode(context->native_handle(), SSL_MODE_RELEASE_BUFFERS);  // thousands are idle
   if (auto trusted = trust(*context, options); !trusted) return tl::unexpected(trusted.error());
   if (auto named = identify(*context, options); !named) return tl::unexpected(named.error());
   return context;
+}
+
+/// OpenSSL checks it itself, so that a failure is told apart.
+void expect_name(SSL* ssl, const std::string& name) {
+  ErrorCode not_literal;
+  asio::ip::make_address(name, not_literal);
+  if (!not_literal) {
+    X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name.c_str());
+    return;
+  }
+  SSL_set_tlsext_host_name(ssl, name.c_str());
+  SSL_set_hostflags(ssl, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
+  SSL_set1_host(ssl, name.c_str());
 }
 
 std::string describe_handshake_failure(SSL* ssl, const ErrorCode& error) {

@@ -16,6 +16,9 @@ namespace optipod::http {
 tl::expected<std::shared_ptr<boost::asio::ssl::context>, std::string> make_tls_context(
     const TlsOptions& options);
 
+/// Whom the server's certificate must be for: a host's name, or an address. Before the handshake.
+void expect_name(SSL* ssl, const std::string& name);
+
 /// What the handshake of `ssl` failed with, in words a person can act on.
 std::string describe_handshake_failure(SSL* ssl, const boost::system::error_code& error);
 

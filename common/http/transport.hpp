@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A server's end of a connection: a socket, with or without TLS around it. All on its strand; at
-// most one operation at a time.
+// One end of a connection: a socket, with or without TLS around it. All on its strand; at most one
+// operation at a time.
 #pragma once
 
 #include <cstddef>
@@ -12,11 +12,10 @@
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ssl/context.hpp>
 #include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/strand.hpp>
 #include <boost/asio/write.hpp>
-
-#include "common/http/tls_server.hpp"
 
 namespace optipod::http {
 
@@ -27,10 +26,13 @@ class Transport {
  public:
   using ErrorCode = boost::system::error_code;
 
+  using TlsContext = boost::asio::ssl::context;
+  using Handshake = boost::asio::ssl::stream_base::handshake_type;
+
   /// `tls` null: plain. What it is made of lives as long as this.
-  Transport(StrandSocket socket, std::shared_ptr<TlsServer> tls)
+  Transport(StrandSocket socket, std::shared_ptr<TlsContext> tls)
       : socket_(std::move(socket)), tls_(std::move(tls)) {
-    if (tls_) stream_.emplace(socket_, tls_->context());
+    if (tls_) stream_.emplace(socket_, *tls_);
   }
 
   /// The socket itself; on a TLS connection for what concerns TCP only.
@@ -38,12 +40,12 @@ class Transport {
   [[nodiscard]] auto executor() { return socket_.get_executor(); }
   [[nodiscard]] bool is_tls() const { return stream_.has_value(); }
 
-  /// TLS only. After it, `admits_peer()` tells whether the client is one of those allowed.
+  // TLS only:
+  [[nodiscard]] SSL* ssl() { return stream_->native_handle(); }
   template <class Done>
-  void async_handshake(Done done) {
-    stream_->async_handshake(boost::asio::ssl::stream_base::server, std::move(done));
+  void async_handshake(Handshake side, Done done) {
+    stream_->async_handshake(side, std::move(done));
   }
-  [[nodiscard]] bool admits_peer() { return tls_->admits(stream_->native_handle()); }
 
   template <class Done>
   void async_read_some(boost::asio::mutable_buffer into, Done done) {
@@ -70,7 +72,7 @@ class Transport {
 
  private:
   StrandSocket socket_;
-  std::shared_ptr<TlsServer> tls_;  ///< before the stream, which is made of it
+  std::shared_ptr<TlsContext> tls_;  ///< before the stream, which is made of it
   std::optional<boost::asio::ssl::stream<StrandSocket&>> stream_;
 };
 

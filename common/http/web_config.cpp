@@ -5,10 +5,9 @@
 #include <array>
 #include <string_view>
 
-#include <spdlog/spdlog.h>
 #include <yaml-cpp/yaml.h>
 
-#include "common/config/files.hpp"
+#include "common/config/yaml_file.hpp"
 #include "common/config/yaml_section.hpp"
 #include "common/http/head.hpp"
 #include "common/http/tls_server.hpp"
@@ -20,19 +19,9 @@ using config::YamlProblem;
 using config::YamlSection;
 using Read = tl::expected<std::shared_ptr<const WebConfig>, std::string>;
 
-std::string version_of(const std::vector<std::string>& files) {
-  std::string out;
-  for (const std::string& file : files) out.append(config::file_version(file)).append("\n");
-  return out;
-}
-
 class Reader {
  public:
-  Reader(const std::string& path, std::vector<std::string>& files)
-      : path_(path), files_(files), problem_(path) {
-    const std::size_t slash = path.rfind('/');
-    if (slash != std::string::npos) directory_ = path.substr(0, slash + 1);
-  }
+  Reader(const std::string& path, std::vector<std::string>& files) : file_(path, files) {}
 
   Read read();
 
@@ -41,26 +30,16 @@ class Reader {
   void read_tls(const YAML::Node& node);
   void read_http(const YAML::Node& node);
   void read_users(const YAML::Node& node);
-  void material(YamlSection& section, const std::string& key, std::string& out);
   static void client_auth(YamlSection& section, TlsServerOptions& options);
 
-  const std::string& path_;
-  std::vector<std::string>& files_;
-  std::string directory_;
-  YamlProblem problem_;
+  config::YamlFile file_;
+  YamlProblem& problem_ = file_.problem();
   WebConfig config_;
 };
 
 Read Reader::read() {
-  files_ = {path_};
-  const auto text = config::read_file(path_);
-  if (!text) return tl::unexpected(text.error());
-  try {
-    read_all(YAML::Load(*text));
-  } catch (const YAML::Exception& error) {
-    return tl::unexpected(path_ + ":" + std::to_string(error.mark.line + 1) + ": " + error.msg);
-  }
-  if (!problem_.text().empty()) return tl::unexpected(problem_.text());
+  const std::string wrong = file_.load([this](const YAML::Node& root) { read_all(root); });
+  if (!wrong.empty()) return tl::unexpected(wrong);
   return std::make_shared<const WebConfig>(std::move(config_));
 }
 
@@ -72,21 +51,6 @@ void Reader::read_all(const YAML::Node& root) {
   if (section.below("rate_limit").IsDefined()) {
     section.reject("rate_limit", "not supported; the server bounds by itself what it does at once");
   }
-}
-
-/// A text, or the content of the file that <key>_file names: not both.
-void Reader::material(YamlSection& section, const std::string& key, std::string& out) {
-  std::string file;
-  section.text(key, out);
-  section.text(key + "_file", file);
-  if (file.empty()) return;
-  if (!out.empty()) return section.reject(key, "given as text and as " + key + "_file");
-  if (file.front() != '/') file.insert(0, directory_);
-  files_.push_back(file);
-  auto content = config::read_file(file);
-  if (!content) return section.reject(key + "_file", content.error());
-  out = std::move(*content);
-  if (out.empty()) section.reject(key + "_file", file + " is empty");
 }
 
 void Reader::client_auth(YamlSection& section, TlsServerOptions& options) {
@@ -104,9 +68,9 @@ void Reader::client_auth(YamlSection& section, TlsServerOptions& options) {
 void Reader::read_tls(const YAML::Node& node) {
   YamlSection section(node, "tls_server_config", problem_);
   TlsServerOptions options;
-  material(section, "cert", options.certificate_pem);
-  material(section, "key", options.key_pem);
-  material(section, "client_ca", options.client_ca_pem);
+  file_.text_or_file(section, "cert", options.certificate_pem);
+  file_.text_or_file(section, "key", options.key_pem);
+  file_.text_or_file(section, "client_ca", options.client_ca_pem);
   client_auth(section, options);
   section.list("client_allowed_sans", options.allowed_sans);
   section.text("min_version", options.min_version);
@@ -158,44 +122,21 @@ void Reader::read_users(const YAML::Node& node) {
   }
 }
 
+/// TLS cannot be switched while connections are open: a restart does that.
+std::string refusal(const WebConfig& now, const WebConfig& next) {
+  if ((next.tls == nullptr) == (now.tls == nullptr)) return {};
+  return std::string("TLS cannot be switched ") + (next.tls ? "on" : "off") +
+         " while running; restart to do so";
+}
+
 }  // namespace
 
 Read read_web_config(const std::string& path, std::vector<std::string>& files) {
   return Reader(path, files).read();
 }
 
-/// A file that changes while it is read is read again: its version was taken before.
-Read WebConfigFile::read() {
-  version_ = version_of(files_);
-  const std::vector<std::string> known = files_;
-  auto made = read_web_config(path_, files_);
-  if (files_ != known) version_ = version_of(files_);
-  return made;
-}
-
-tl::expected<std::shared_ptr<WebConfigFile>, std::string> WebConfigFile::open(
-    const std::string& path) {
-  const std::shared_ptr<WebConfigFile> file(new WebConfigFile(path));
-  auto made = file->read();
-  if (!made) return tl::unexpected(made.error());
-  file->config_ = std::move(*made);
-  return file;
-}
-
-std::shared_ptr<const WebConfig> WebConfigFile::current() {
-  const std::lock_guard lock(mutex_);
-  if (version_of(files_) == version_) return config_;
-  auto made = read();
-  if (!made) {
-    spdlog::error("{}; what it said before stays in use", made.error());
-  } else if (((*made)->tls == nullptr) != (config_->tls == nullptr)) {
-    spdlog::error("{}: TLS cannot be switched {} while running; restart to do so", path_,
-                  (*made)->tls ? "on" : "off");
-  } else {
-    spdlog::info("{}: changed, and in use", path_);
-    config_ = std::move(*made);
-  }
-  return config_;
+tl::expected<std::shared_ptr<WebConfigFile>, std::string> open_web_config(const std::string& path) {
+  return WebConfigFile::open(path, read_web_config, refusal);
 }
 
 }  // namespace optipod::http

@@ -6,13 +6,13 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include <tl/expected.hpp>
 
+#include "common/config/watched.hpp"
 #include "common/http/passwords.hpp"
 
 namespace optipod::http {
@@ -31,24 +31,9 @@ struct WebConfig {
 tl::expected<std::shared_ptr<const WebConfig>, std::string> read_web_config(
     const std::string& path, std::vector<std::string>& files);
 
-/// The file as it is at the moment. Thread-safe.
-class WebConfigFile {
- public:
-  static tl::expected<std::shared_ptr<WebConfigFile>, std::string> open(const std::string& path);
-
-  /// After a change that cannot be used, what was in use before it; the log says why. TLS cannot be
-  /// switched on or off this way: that takes a restart.
-  std::shared_ptr<const WebConfig> current();
-
- private:
-  explicit WebConfigFile(std::string path) : path_(std::move(path)) {}
-  tl::expected<std::shared_ptr<const WebConfig>, std::string> read();
-
-  const std::string path_;
-  std::mutex mutex_;
-  std::shared_ptr<const WebConfig> config_;  // these under mutex_
-  std::vector<std::string> files_;           ///< that were looked at last
-  std::string version_;                      ///< of all of them, then
-};
+/// The file as it is at the moment. TLS cannot be switched on or off by a change: that takes a
+/// restart.
+using WebConfigFile = config::Watched<WebConfig>;
+tl::expected<std::shared_ptr<WebConfigFile>, std::string> open_web_config(const std::string& path);
 
 }  // namespace optipod::http

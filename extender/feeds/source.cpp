@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <condition_variable>
 #include <mutex>
+#include <utility>
 
 #include <fmt/core.h>
 
@@ -29,14 +30,13 @@ std::string query_encoded(std::string_view text) {
 
 }  // namespace
 
-Fetched Source::fetch(const std::stop_token& stop) const {
-  if (!client_) return {Fetched::Result::kUnreachable, client_.error()};
+Fetched Source::fetch(const std::stop_token& stop) {
   http::OriginRequest request;
   request.target = "/federate?match%5B%5D=" + query_encoded(options_.match);
   request.timeout = options_.timeout;
   request.max_body_bytes = options_.max_body_bytes;
   request.stop = stop;
-  auto answer = (*client_)->send(request);
+  auto answer = client_.send(std::move(request));
   if (!answer) return {Fetched::Result::kUnreachable, answer.error().message};
   if (answer->status != 200) {
     return {Fetched::Result::kStatus,
@@ -49,7 +49,7 @@ Fetched Source::fetch(const std::stop_token& stop) const {
 Source::Source(SourceOptions options, Take take)
     : options_(std::move(options)),
       take_(std::move(take)),
-      client_(http::OriginClient::make(options_.url)),
+      client_(options_.url, options_.client_config),
       thread_([this](const std::stop_token& stop) { run(stop); }) {}
 
 Source::~Source() {

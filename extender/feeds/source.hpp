@@ -11,15 +11,15 @@
 #include <string_view>
 #include <thread>
 
-#include <tl/expected.hpp>
-
-#include "common/http/origin_client.hpp"
+#include "common/http/configured_client.hpp"
 
 namespace optipod::extender {
 
 struct SourceOptions {
   /// An aggregator or any Prometheus, http[s]://host:port[/prefix]; /federate is appended.
   std::string url = "http://127.0.0.1:5000";
+  /// Whom to trust there and who we are; null: the system's authorities, nobody.
+  std::shared_ptr<http::ClientConfigFile> client_config;
   std::string match;
   std::chrono::milliseconds interval{500};
   std::chrono::milliseconds timeout{2'000};
@@ -43,13 +43,12 @@ class Source {
   Source& operator=(const Source&) = delete;
 
  private:
-  [[nodiscard]] Fetched fetch(const std::stop_token& stop) const;
+  [[nodiscard]] Fetched fetch(const std::stop_token& stop);
   void run(const std::stop_token& stop);
 
   const SourceOptions options_;
   const Take take_;
-  /// Or why there is none: the URL cannot be used.
-  const tl::expected<std::unique_ptr<http::OriginClient>, std::string> client_;
+  http::ConfiguredClient client_;  ///< its thread's
   std::jthread thread_;
 };
 

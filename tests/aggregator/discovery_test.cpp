@@ -3,11 +3,22 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <memory>
+#include <stdexcept>
+#include <stop_token>
 #include <string>
+#include <thread>
+#include <utility>
+#include <vector>
 
+#include "aggregator/discovery/endpoint_slices.hpp"
+#include "aggregator/discovery/file_source.hpp"
+#include "aggregator/discovery/polled_source.hpp"
 #include "tests/support/catch.hpp"
 
 using namespace optipod::aggregator;
@@ -46,6 +57,12 @@ std::string nodes(const std::vector<Target>& targets) {
   std::string all;
   for (const Target& target : targets) all += target.node + "=" + target.url() + " ";
   return all;
+}
+
+std::vector<std::unique_ptr<Source>> files(const std::vector<std::string>& paths) {
+  std::vector<std::unique_ptr<Source>> sources;
+  for (const std::string& path : paths) sources.push_back(std::make_unique<FileSource>(path));
+  return sources;
 }
 
 std::string wrong_target(std::string_view text) {
@@ -113,7 +130,7 @@ TEST_CASE("file_sd: malformed files are refused as a whole") {
        {"", "{", "{}", "[1]", "[{\"targets\":\"a:1\"}]", "[{\"targets\":[1]}]",
         "[{\"targets\":[\"a:1\"],\"labels\":{\"x\":1}}]", "[{\"targets\":[\"a\"]}]",
         "[{\"targets\":[\"a:1\"],\"labels\":{\"0x\":\"y\"}}]", "[{\"target\":[\"a:1\"]}]",
-        "[{\"targets\":[\"a:1\"],\"labels\":{\"__scheme__\":\"https\"}}]",
+        "[{\"targets\":[\"a:1\"],\"labels\":{\"__scheme__\":\"ftp\"}}]",
         "[{\"targets\":[\"a:1\"],\"labels\":{\"__metrics_path__\":\"m\"}}]"}) {
     CHECK_FALSE(wrong_file(text).empty());
   }
@@ -128,7 +145,7 @@ TEST_CASE("file_sd: malformed files are refused as a whole") {
 TEST_CASE("discovery: files are read again when they change; a bad one keeps its last good list") {
   const Directory dir;
   dir.write("t.json", R"([{"targets":["a:1"]}])");
-  Discovery discovery({*parse_target("w=h:9")}, {dir / "t.json"});
+  Discovery discovery({*parse_target("w=h:9")}, files({dir / "t.json"}));
   auto now = std::chrono::steady_clock::time_point{std::chrono::hours(1)};
   const auto later = [&] { return now += std::chrono::seconds(1); };
   CHECK(nodes(discovery.targets()) == "w=http://h:9/metrics ");
@@ -146,33 +163,33 @@ TEST_CASE("discovery: files are read again when they change; a bad one keeps its
   REQUIRE(discovery.problems().size() == 1);
   CHECK(discovery.problems()[0].find("t.json") != std::string::npos);
   CHECK(discovery.problems()[0].find("last good list of 1 targets") != std::string::npos);
-  CHECK(discovery.files()[0].errors == 1);
-  CHECK_FALSE(discovery.files()[0].good);
+  CHECK(discovery.states()[0].failures == 1);
+  CHECK_FALSE(discovery.states()[0].good);
   CHECK_FALSE(discovery.refresh(later()));  // known to be bad: not read each second
-  CHECK(discovery.files()[0].errors == 1);
+  CHECK(discovery.states()[0].failures == 1);
 
   fs::remove(dir / "t.json");
   CHECK_FALSE(discovery.refresh(later()));
   CHECK(discovery.targets().size() == 2);
-  CHECK(discovery.files()[0].errors == 2);
+  CHECK(discovery.states()[0].failures == 2);
 
   dir.write("t.json", "[]");
   CHECK(discovery.refresh(later()));
   CHECK(nodes(discovery.targets()) == "w=http://h:9/metrics ");
   CHECK(discovery.problems().empty());
-  CHECK(discovery.files()[0].good);
+  CHECK(discovery.states()[0].good);
 }
 
 TEST_CASE("discovery: a minute later a file is read even if it looks the same") {
   const Directory dir;
   dir.write("t.yml", "- targets: [");
-  Discovery discovery({}, {dir / "t.yml"});
+  Discovery discovery({}, files({dir / "t.yml"}));
   const auto now = std::chrono::steady_clock::time_point{std::chrono::hours(1)};
   discovery.refresh(now);
   discovery.refresh(now + std::chrono::seconds(59));
-  CHECK(discovery.files()[0].errors == 1);
+  CHECK(discovery.states()[0].failures == 1);
   discovery.refresh(now + std::chrono::seconds(60));
-  CHECK(discovery.files()[0].errors == 2);
+  CHECK(discovery.states()[0].failures == 2);
 }
 
 TEST_CASE("discovery: the first of two targets with one node's name wins, and it is said") {
@@ -180,7 +197,7 @@ TEST_CASE("discovery: the first of two targets with one node's name wins, and it
   dir.write("t.json",
             R"([{"targets":["a:1"],"labels":{"node":"w"}},{"targets":["b:2"],"labels":{"node":"x"}},
                 {"targets":["b:2"],"labels":{"node":"x"}}])");
-  Discovery discovery({*parse_target("w=h:9")}, {dir / "t.json"});
+  Discovery discovery({*parse_target("w=h:9")}, files({dir / "t.json"}));
   discovery.refresh({});
   CHECK(nodes(discovery.targets()) == "w=http://h:9/metrics x=http://b:2/metrics ");
   CHECK(discovery.left_out() == 1);
@@ -191,8 +208,154 @@ TEST_CASE("discovery: the first of two targets with one node's name wins, and it
 
 TEST_CASE("discovery: a directory or a missing file is a problem, not an end") {
   const Directory dir;
-  Discovery discovery({}, {dir / "", dir / "none.json"});
+  Discovery discovery({}, files({dir / "", dir / "none.json"}));
   CHECK_FALSE(discovery.refresh({}));
   CHECK(discovery.problems().size() == 2);
   CHECK(discovery.targets().empty());
+}
+
+TEST_CASE("a target's labels: scheme, path, times, and where its node's name comes from") {
+  const auto target = make_target("a:1", {{"__scheme__", "https"},
+                                          {"__metrics_path__", "/m"},
+                                          {"__scrape_interval__", "5s"},
+                                          {"__scrape_timeout__", "1500ms"},
+                                          {"__meta_kubernetes_pod_node_name", "pod's"},
+                                          {"__meta_kubernetes_node_name", "node's"},
+                                          {"__address__", "x"}});
+  REQUIRE(target);
+  CHECK(target->url() == "https://a:1/m");
+  CHECK(target->interval == std::chrono::seconds(5));
+  CHECK(target->timeout == std::chrono::milliseconds(1500));
+  CHECK(target->node == "pod's");
+  CHECK(target->labels == LabelPairs{{"instance", "a:1"}, {"job", "optipod"}, {"node", "pod's"}});
+  CHECK(make_target("a:1", {{"__meta_kubernetes_endpointslice_endpoint_node_name", "slice's"},
+                            {"__meta_kubernetes_pod_node_name", "pod's"}})
+            ->node == "slice's");
+  CHECK(make_target("a:1", {{"node", "own"}, {"__meta_kubernetes_node_name", "n"}})->node == "own");
+  CHECK(make_target("a:1", {{"node", ""}, {"__meta_kubernetes_node_name", "n"}})->node == "n");
+  CHECK(make_target("a:1", {{"node", ""}})->node == "a:1");
+  CHECK(parse_target("n=https://a:1/m")->url() == "https://a:1/m");
+  for (const TargetLabels& wrong :
+       std::vector<TargetLabels>{{{"__scrape_interval__", "5"}},
+                                 {{"__scrape_interval__", "0s"}},
+                                 {{"__scrape_timeout__", "x"}},
+                                 {{"__scrape_interval__", "1s"}, {"__scrape_timeout__", "2s"}}}) {
+    const auto made = make_target("a:1", wrong);
+    REQUIRE_FALSE(made);
+    CHECK(made.error().find("__scrape_") != std::string::npos);
+  }
+}
+
+TEST_CASE("discovery: targets that name no scheme have the one of all") {
+  Discovery discovery({*parse_target("a:1"), *parse_target("http://b:2")}, {}, "https");
+  CHECK(nodes(discovery.targets()) == "a:1=https://a:1/metrics b:2=http://b:2/metrics ");
+  CHECK(discovery.settled());
+}
+
+namespace {
+EndpointSlice slice_of(const std::string& name, const std::string& rest) {
+  auto slice = parse_endpoint_slice(R"({"metadata":{"name":")" + name + R"("},)" + rest + "}");
+  INFO((slice ? std::string() : slice.error()));
+  REQUIRE(slice);
+  return *slice;
+}
+const std::string kPorts = R"("ports":[{"name":"metrics","port":9000,"protocol":"TCP"}])";
+const std::string kTwoPorts =
+    R"("ports":[{"name":"web","port":80},{"name":"metrics","port":9000}])";
+}  // namespace
+
+TEST_CASE("EndpointSlices: ready endpoints become targets, named as their nodes") {
+  const EndpointSlice slice = slice_of("s", R"("addressType":"IPv4","endpoints":[
+        {"addresses":["10.0.0.1"],"conditions":{"ready":true},"nodeName":"n1"},
+        {"addresses":["10.0.0.2"],"conditions":{"ready":false},"nodeName":"n2"},
+        {"addresses":["10.0.0.3","10.0.0.33"],"nodeName":"n3"},
+        {"addresses":["10.0.0.4"],"conditions":{"ready":null},"nodeName":null},
+        {"addresses":[],"nodeName":"n5"}, 7],)" +
+                                                kPorts);
+  std::string problem;
+  EndpointSlices slices{""};
+  slices.put(slice);
+  CHECK(nodes(slices.targets(problem)) ==
+        "n1=http://10.0.0.1:9000/metrics n3=http://10.0.0.3:9000/metrics "
+        "10.0.0.4:9000=http://10.0.0.4:9000/metrics ");
+  CHECK(problem.empty());
+
+  slices.put(slice_of("v6", R"("addressType":"IPv6","endpoints":[
+      {"addresses":["fd00::1"],"nodeName":"n1"},{"addresses":["fd00::6"],"nodeName":"n6"}],)" +
+                                kPorts));
+  slices.put(
+      slice_of("names", R"("addressType":"FQDN","endpoints":[{"addresses":["x.y"]}],)" + kPorts));
+  CHECK(nodes(slices.targets(problem))
+            .ends_with("10.0.0.4:9000/metrics n6=http://[fd00::6]:9000/metrics "));
+
+  slices.begin_list();
+  slices.put(slice_of("v6", R"("addressType":"IPv6","endpoints":null,"ports":null)"));
+  CHECK(slices.targets(problem).size() == 3);  // until the list is complete
+  slices.end_list();
+  CHECK(slices.targets(problem).empty());
+  slices.put(slice);
+  slices.erase("s");
+  CHECK(slices.targets(problem).empty());
+}
+
+TEST_CASE("EndpointSlices: which of several ports") {
+  const auto first = [](const std::string& port, const std::string& ports, std::string& problem) {
+    EndpointSlices slices{port};
+    slices.put(
+        slice_of("s", R"("addressType":"IPv4","endpoints":[{"addresses":["10.0.0.1"]}],)" + ports));
+    const auto targets = slices.targets(problem);
+    return targets.empty() ? std::string() : targets[0].address;
+  };
+  std::string problem;
+  CHECK(first("", kTwoPorts, problem) == "10.0.0.1:9000");
+  CHECK(first("web", kTwoPorts, problem) == "10.0.0.1:80");
+  CHECK(first("7", kTwoPorts, problem) == "10.0.0.1:7");
+  CHECK(problem.empty());
+  CHECK(first("other", kTwoPorts, problem).empty());
+  CHECK(problem.find("none of them named other") != std::string::npos);
+  CHECK(first("", R"("ports":[])", problem).empty());
+  CHECK_FALSE(problem.empty());
+}
+
+TEST_CASE("EndpointSlices: hostile texts") {
+  for (const char* text :
+       {"", "[]", "{", "{}", R"({"metadata":{}})", R"({"metadata":{"name":7}})"}) {
+    CHECK_FALSE(parse_endpoint_slice(text).has_value());
+  }
+  const EndpointSlice odd = slice_of(
+      "s",
+      R"("addressType":7,"endpoints":{"a":1},"ports":[7,{"port":-1},{"port":70000},{"port":"x"}])");
+  CHECK(odd.endpoints.empty());
+  CHECK(odd.ports.empty());
+  EndpointSlices slices{""};
+  slices.put(
+      slice_of("s", R"("addressType":"IPv4","endpoints":[{"addresses":["a b/c"]}],)" + kPorts));
+  std::string problem;
+  CHECK(slices.targets(problem).empty());
+  CHECK(problem.find("EndpointSlice s") != std::string::npos);
+}
+
+TEST_CASE("a source that is polled: a failure keeps the last list, and what it throws is one") {
+  std::atomic<int> calls = 0;
+  PolledSource source("http-sd", "x", std::chrono::milliseconds(5),
+                      [&](const std::stop_token&) -> TargetList {
+                        const int call = ++calls;
+                        if (call == 1) return std::vector<Target>{*parse_target("a:1")};
+                        if (call == 2) return tl::unexpected(std::string("status 500"));
+                        if (call == 3) throw std::runtime_error("out of luck");
+                        return std::vector<Target>{};
+                      });
+  std::size_t most = 0;
+  for (int i = 0; i < 3000 && calls < 6; ++i) {
+    source.refresh({});
+    most = std::max(most, source.targets().size());
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+  source.refresh({});
+  CHECK(most <= 1);
+  CHECK(source.targets().empty());
+  CHECK(source.state().good);
+  CHECK(source.state().failures == 2);
+  CHECK(source.state().refreshes >= 5);
+  CHECK(source.state().problem.empty());
 }

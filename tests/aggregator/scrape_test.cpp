@@ -14,6 +14,7 @@
 #include "aggregator/federate.hpp"
 #include "aggregator/self.hpp"
 #include "aggregator/store.hpp"
+#include "common/http/gzip.hpp"
 #include "tests/aggregator/raw_server.hpp"
 #include "tests/aggregator/support.hpp"
 
@@ -188,6 +189,7 @@ TEST_CASE("hostile targets cost only themselves") {
 
   Cluster cluster({.interval = 400ms,
                    .timeout = 350ms,
+                   .max_backoff = 0ms,
                    .max_body_bytes = 1024 * 1024,
                    .limits = {.max_samples = 1000}});
   cluster.scraper.set_targets(targets);
@@ -317,4 +319,115 @@ TEST_CASE("it ends while scrapes are under way") {
     std::this_thread::sleep_for(20ms);
     CHECK_FALSE(cluster.scraper.swept());
   }
+}
+
+namespace {
+double count_of(Cluster& cluster, const std::string& series) {
+  const std::string page = cluster.metrics();
+  const auto at = page.find("\n" + series + " ");
+  return at == std::string::npos ? -1 : std::stod(page.substr(at + series.size() + 2));
+}
+}  // namespace
+
+TEST_CASE("a target that keeps failing is asked less often, until it answers; others are not") {
+  std::atomic<bool> works = false;
+  std::atomic<int> asked = 0;
+  RawServer flaky([&](Connection& c) {
+    while (c.request()) {
+      ++asked;
+      if (!c.reply(good_page(), "text/plain", works ? "200 OK" : "500 Broken")) return;
+    }
+  });
+  RawServer good(serve_good);
+  Cluster cluster({.interval = 20ms, .timeout = 19ms, .max_backoff = 400ms});
+  cluster.scraper.set_targets(
+      {target_of("flaky", flaky.address()), target_of("good", good.address())});
+  REQUIRE(eventually([&] {
+    return count_of(cluster, "optipod_aggregator_scrapes_backed_off_total") > 50 &&
+           cluster.view("good") && cluster.view("good")->scrapes > 60;
+  }));
+  // Of more than 50 intervals that were left out, most belong to pauses of 10 to 19.
+  CHECK(cluster.view("flaky")->scrapes < cluster.view("good")->scrapes / 2);
+  CHECK(static_cast<std::uint64_t>(asked) <= cluster.view("flaky")->scrapes + 2);
+
+  works = true;
+  REQUIRE(eventually([&] { return cluster.view("flaky")->up; }));
+  const double left_out = count_of(cluster, "optipod_aggregator_scrapes_backed_off_total");
+  const auto scrapes = cluster.view("flaky")->scrapes;
+  REQUIRE(eventually([&] { return cluster.view("flaky")->scrapes > scrapes + 10; }));
+  CHECK(count_of(cluster, "optipod_aggregator_scrapes_backed_off_total") == left_out);
+}
+
+TEST_CASE("more targets than the limit: all of them have failed, and none was asked") {
+  std::atomic<int> asked = 0;
+  RawServer server([&](Connection& c) {
+    while (c.request()) {
+      ++asked;
+      if (!c.reply(good_page())) return;
+    }
+  });
+  Cluster cluster({.interval = 50ms, .timeout = 45ms, .target_limit = 1});
+  cluster.scraper.set_targets({target_of("a", server.address()), target_of("b", server.address())});
+  REQUIRE(eventually([&] { return cluster.scraper.swept(); }));
+  CHECK_FALSE(cluster.view("a")->up);
+  CHECK(cluster.view("b")->error.find("target limit, 1") != std::string::npos);
+  CHECK(asked == 0);
+  cluster.scraper.set_targets({target_of("a", server.address())});
+  CHECK(eventually([&] { return cluster.view("a") && cluster.view("a")->up; }));
+}
+
+TEST_CASE("a target's own interval and timeout count; its limits are those of all") {
+  RawServer good(serve_good);
+  RawServer silent([](Connection& c) {
+    while (c.pause()) {
+    }
+  });
+  RawServer labels(always("a{b=\"c\",d=\"e\"} 1\n"));
+  Target often = target_of("often", good.address());
+  often.interval = 20ms;
+  Target slow = target_of("slow", silent.address());
+  slow.timeout = 30ms;
+  // Its two, instance, job and node, and __name__.
+  Cluster cluster(
+      {.interval = 60s, .timeout = 59s, .limits = {.max_labels = 5}, .extra_metrics = true});
+  Target narrow = target_of("narrow", labels.address());
+  narrow.interval = often.interval;
+  slow.interval = 100ms;
+  cluster.scraper.set_targets({often, slow, narrow});
+  REQUIRE(eventually([&] {
+    const auto view = cluster.view("often");
+    return view && view->scrapes > 5 && view->up && cluster.view("slow") && cluster.view("narrow");
+  }));
+  CHECK(cluster.view("slow")->error.find("no complete answer in 30 ms") != std::string::npos);
+  CHECK(cluster.view("narrow")->error.find("more than 5 labels") != std::string::npos);
+  CHECK(cluster.federated("scrape_timeout_seconds{node=\"slow\"}").find("} 0.03 ") !=
+        std::string::npos);
+  CHECK(cluster.federated("scrape_timeout_seconds{node=\"often\"}").find("} 0.02 ") !=
+        std::string::npos);
+  CHECK(cluster.federated("scrape_body_size_bytes{node=\"narrow\"}").find("} 17 ") !=
+        std::string::npos);
+}
+
+TEST_CASE("compressed answers count by what they decompress to") {
+  const auto zipped = [](const std::string& plain) {
+    std::string out;
+    REQUIRE(http::gzip_compress(plain, out));
+    return [out](Connection& c) {
+      while (c.request() &&
+             c.send("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Encoding: gzip\r\n"
+                    "Content-Length: " +
+                    std::to_string(out.size()) + "\r\n\r\n" + out)) {
+      }
+    };
+  };
+  RawServer small(zipped("a 1\nb 2\n")), bomb(zipped("a 1\n" + std::string(64 << 20, '\n')));
+  Cluster cluster({.interval = 400ms, .timeout = 390ms, .max_body_bytes = 1 << 20, .gzip = true});
+  cluster.scraper.set_targets(
+      {target_of("small", small.address()), target_of("bomb", bomb.address())});
+  REQUIRE(eventually([&] { return cluster.view("small") && cluster.view("small")->up; }));
+  CHECK(cluster.view("small")->samples == 2);
+  REQUIRE(eventually([&] {
+    return cluster.view("bomb") &&
+           cluster.view("bomb")->error.find("decompresses to more than") != std::string::npos;
+  }));
 }

@@ -1,27 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The aggregator as a program: over a real agent and exporter, and over peers that this test plays."""
 
-import http.server
 import json
 import os
 import socket
 import sys
-import threading
 import time
-import urllib.parse
 
 import pytest
 
-from optipod_e2e import busy, free_port, promtool_check, samples_at, series, wait_until
+from aggregator_peers import TIMESTAMP, FakeExporter, federated
+from optipod_e2e import busy, free_port, promtool_check, series, wait_until
 
 NODE = "node-a"
-TIMESTAMP = "optipod_sample_timestamp_seconds"
-
-
-def federated(aggregator, *matches):
-    reply = aggregator.get("/federate?" + urllib.parse.urlencode([("match[]", match) for match in matches]))
-    assert reply.status == 200, reply
-    return samples_at(reply.text)
 
 
 def derived(aggregator, quantity, node=NODE):
@@ -34,38 +25,6 @@ def derived(aggregator, quantity, node=NODE):
 
 def up(aggregator, node=NODE):
     return (derived(aggregator, "up:last", node) or (None,))[0]
-
-
-class FakeExporter:
-    """An exporter of one CPU that is half busy, on a loopback port."""
-
-    def __init__(self):
-        start = time.time()
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self):
-                now = time.time()
-                body = (f"optipod_agent_up 1\n{TIMESTAMP} {now:.3f}\noptipod_node_cpus 1\n"
-                        f"optipod_node_cpu_usage_seconds_total {(now - start) / 2:.6f}\n").encode()
-                self.send_response(200)
-                self.send_header("Content-Type", "text/plain; version=0.0.4")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_args):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.address = f"127.0.0.1:{self.server.server_address[1]}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def close(self):
-        self.server.shutdown()
-        self.server.server_close()
 
 
 @pytest.fixture
@@ -259,7 +218,7 @@ def test_targets_come_and_go_with_the_file(stack, fakes):
     wait_until(lambda: nodes() == {"b": 1, "fixed": 1}, "a is gone")
 
     write("[{")
-    metric = ("optipod_aggregator_file_sd_good", frozenset({("file", str(path))}))
+    metric = ("optipod_aggregator_discovery_good", frozenset({("mechanism", "file-sd"), ("source", str(path))}))
     wait_until(lambda: aggregator.metrics()[metric] == 0, "the broken file is noticed")
     assert nodes() == {"b": 1, "fixed": 1}
     assert "its last good list of 1 targets stays in use" in aggregator.log()

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The texts that targets are read from: a flag, or a file_sd file.
+// Texts and labels become targets.
 #include <algorithm>
 #include <cctype>
 #include <charconv>
-#include <map>
 #include <utility>
 
 #include <fmt/format.h>
 #include <yaml-cpp/yaml.h>
 #include <nlohmann/json.hpp>
 
-#include "aggregator/discovery.hpp"
+#include "aggregator/discovery/target.hpp"
+#include "common/app/duration.hpp"
 
 namespace optipod::aggregator {
 namespace {
 
-using Labels = std::map<std::string, std::string>;
+using Labels = TargetLabels;
 using Made = tl::expected<Target, std::string>;
 
 bool printable(std::string_view text) {
@@ -51,32 +51,53 @@ std::string what_is_wrong(std::string_view address) {
   return {};
 }
 
-Made make(const std::string& address, Labels labels) {
-  if (const std::string wrong = what_is_wrong(address); !wrong.empty()) {
-    return tl::unexpected(fmt::format("target \"{}\": {}", address, wrong));
+/// Takes what has a meaning of its own out of `labels`; "" or what is wrong.
+std::string take_scheme(const Labels& labels, Target& target) {
+  const auto scheme = labels.find("__scheme__");
+  if (scheme == labels.end() || scheme->second.empty()) return {};
+  if (scheme->second != "http" && scheme->second != "https") {
+    return fmt::format("__scheme__ \"{}\" is not known; use http or https", scheme->second);
   }
-  Target target{.address = address};
-  if (const auto scheme = labels.find("__scheme__");
-      scheme != labels.end() && scheme->second != "http") {
-    return tl::unexpected(fmt::format("target \"{}\": __scheme__ \"{}\" is not known; use http",
-                                      address, scheme->second));
+  target.scheme = scheme->second;
+  return {};
+}
+
+std::string take_path(const Labels& labels, Target& target) {
+  const auto path = labels.find("__metrics_path__");
+  if (path == labels.end() || path->second.empty()) return {};
+  if (!path->second.starts_with('/') || !printable(path->second)) {
+    return fmt::format("__metrics_path__ \"{}\" must start with / and hold no blanks",
+                       path->second);
   }
-  if (const auto path = labels.find("__metrics_path__"); path != labels.end()) {
-    if (!path->second.starts_with('/') || !printable(path->second)) {
-      return tl::unexpected(
-          fmt::format("target \"{}\": __metrics_path__ \"{}\" must start with / "
-                      "and hold no blanks",
-                      address, path->second));
-    }
-    target.path = path->second;
+  target.path = path->second;
+  return {};
+}
+
+std::string take_times(const Labels& labels, Target& target) {
+  for (const auto& [name, time] : {std::pair{"__scrape_interval__", &target.interval},
+                                   std::pair{"__scrape_timeout__", &target.timeout}}) {
+    const auto label = labels.find(name);
+    if (label == labels.end() || label->second.empty()) continue;
+    const auto parsed = app::parse_duration(label->second);
+    if (!parsed) return fmt::format("{}: {}", name, parsed.error());
+    if (parsed->count() <= 0) return fmt::format("{} must be above 0", name);
+    *time = *parsed;
   }
-  std::erase_if(labels,
-                [](const auto& l) { return l.first.starts_with("__") || l.second.empty(); });
-  labels.try_emplace("instance", address);
-  labels.try_emplace("job", kDefaultJob);
-  target.node = labels.try_emplace("node", address).first->second;
-  target.labels.assign(labels.begin(), labels.end());
-  return target;
+  const bool both = target.interval.count() > 0 && target.timeout.count() > 0;
+  if (both && target.timeout > target.interval) {
+    return "__scrape_timeout__ is above __scrape_interval__";
+  }
+  return {};
+}
+
+std::string node_name(const Labels& labels, const std::string& address) {
+  for (const char* name : {"node", "__meta_kubernetes_endpointslice_endpoint_node_name",
+                           "__meta_kubernetes_endpoint_node_name",
+                           "__meta_kubernetes_pod_node_name", "__meta_kubernetes_node_name"}) {
+    const auto label = labels.find(name);
+    if (label != labels.end() && !label->second.empty()) return label->second;
+  }
+  return address;
 }
 
 tl::expected<void, std::string> add_group(const std::vector<std::string>& addresses,
@@ -87,7 +108,7 @@ tl::expected<void, std::string> add_group(const std::vector<std::string>& addres
     }
   }
   for (const std::string& address : addresses) {
-    auto target = make(address, labels);
+    auto target = make_target(address, labels);
     if (!target) return tl::unexpected(target.error());
     if (out.size() >= kMaxTargets) {
       return tl::unexpected(fmt::format("it lists more than {} targets", kMaxTargets));
@@ -167,6 +188,25 @@ tl::expected<std::vector<Target>, std::string> from_yaml_tree(const YAML::Node& 
 
 }  // namespace
 
+Made make_target(const std::string& address, Labels labels) {
+  Target target{.address = address};
+  std::string wrong = what_is_wrong(address);
+  for (auto* take : {take_scheme, take_path, take_times}) {
+    if (wrong.empty()) wrong = take(labels, target);
+  }
+  if (!wrong.empty()) {
+    return tl::unexpected(fmt::format("target \"{}\": {}", address.substr(0, 300), wrong));
+  }
+  target.node = node_name(labels, address);
+  std::erase_if(labels,
+                [](const auto& l) { return l.first.starts_with("__") || l.second.empty(); });
+  labels.try_emplace("instance", address);
+  labels.try_emplace("job", kDefaultJob);
+  labels["node"] = target.node;
+  target.labels.assign(labels.begin(), labels.end());
+  return target;
+}
+
 tl::expected<Target, std::string> parse_target(std::string_view text) {
   Labels labels;
   std::string_view rest = text;
@@ -180,9 +220,16 @@ tl::expected<Target, std::string> parse_target(std::string_view text) {
     labels["node"] = std::string(name);
     rest.remove_prefix(equals + 1);
   }
+  for (const std::string_view scheme : {"http", "https"}) {
+    const std::string prefix = std::string(scheme) + "://";
+    if (!rest.starts_with(prefix)) continue;
+    labels["__scheme__"] = scheme;
+    rest.remove_prefix(prefix.size());
+    break;
+  }
   const auto slash = rest.find('/');
   if (slash != std::string_view::npos) labels["__metrics_path__"] = std::string(rest.substr(slash));
-  auto target = make(std::string(rest.substr(0, slash)), std::move(labels));
+  auto target = make_target(std::string(rest.substr(0, slash)), std::move(labels));
   if (!target) {
     return tl::unexpected(
         fmt::format("--target {}: {}; write for example --target worker-1=10.0.0.1:9000", text,
