@@ -126,7 +126,10 @@ class Report {
 /// half so that many do not come back at once.
 class Backoff {
  public:
-  Backoff(std::uint64_t seed, std::int64_t most) : most_(most), random_(seed) {}
+  /// `most`: intervals; below 1: none are left out.
+  Backoff(std::uint64_t seed, std::int64_t most)
+      : most_(std::max<std::int64_t>(most, 0)),
+        random_(static_cast<std::minstd_rand::result_type>(seed)) {}
   void succeeded() {
     failures_ = 0;
     left_ = 0;

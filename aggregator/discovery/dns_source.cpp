@@ -4,6 +4,7 @@
 #include <ares.h>
 #include <arpa/inet.h>
 #include <arpa/nameser.h>
+#include <netdb.h>
 #include <poll.h>
 
 #include <algorithm>
@@ -35,31 +36,31 @@ std::string with_port(int family, const void* address, const std::string& port) 
 /// A record takes 16 bytes of a message of 64 KiB at least.
 constexpr int kMostRecords = 4'096;
 
-Addresses read_a(const unsigned char* answer, int size, const std::string& port) {
-  std::vector<ares_addrttl> records(kMostRecords);
-  int count = kMostRecords;
-  const int status = ares_parse_a_reply(answer, size, nullptr, records.data(), &count);
-  if (status == ARES_ENODATA) return std::vector<std::string>();
-  if (status != ARES_SUCCESS) return tl::unexpected(std::string(ares_strerror(status)));
-  std::vector<std::string> out;
-  for (int i = 0; i < count; ++i) {
-    out.push_back(with_port(AF_INET, &records[static_cast<std::size_t>(i)].ipaddr, port));
-  }
-  return out;
+const void* address_of(const ares_addrttl& record) {
+  return &record.ipaddr;
+}
+const void* address_of(const ares_addr6ttl& record) {
+  return &record.ip6addr;
 }
 
-Addresses read_aaaa(const unsigned char* answer, int size, const std::string& port) {
-  std::vector<ares_addr6ttl> records(kMostRecords);
+template <class Record>
+using Parse = int (*)(const unsigned char*, int, hostent**, Record*, int*);
+
+template <class Record, Parse<Record> kParse, int kFamily>
+Addresses read_addresses(const unsigned char* answer, int size, const std::string& port) {
+  std::vector<Record> records(kMostRecords);
   int count = kMostRecords;
-  const int status = ares_parse_aaaa_reply(answer, size, nullptr, records.data(), &count);
+  const int status = kParse(answer, size, nullptr, records.data(), &count);
   if (status == ARES_ENODATA) return std::vector<std::string>();
   if (status != ARES_SUCCESS) return tl::unexpected(std::string(ares_strerror(status)));
+  records.resize(static_cast<std::size_t>(count));
   std::vector<std::string> out;
-  for (int i = 0; i < count; ++i) {
-    out.push_back(with_port(AF_INET6, &records[static_cast<std::size_t>(i)].ip6addr, port));
-  }
+  out.reserve(records.size());
+  for (const Record& record : records) out.push_back(with_port(kFamily, address_of(record), port));
   return out;
 }
+constexpr auto* read_a = read_addresses<ares_addrttl, ares_parse_a_reply, AF_INET>;
+constexpr auto* read_aaaa = read_addresses<ares_addr6ttl, ares_parse_aaaa_reply, AF_INET6>;
 
 Addresses read_srv(const unsigned char* answer, int size, const std::string& /*port*/) {
   ares_srv_reply* first = nullptr;

@@ -78,7 +78,7 @@ kube::ReflectorOptions slices_of(const Service& service) {
 
 class KubeSource final : public Source {
  public:
-  KubeSource(const std::string& text, Service service, const kube::Client& client)
+  KubeSource(const std::string& text, const Service& service, const kube::Client& client)
       : Source("kube-sd", text),
         handler_(service.port),
         reflector_(client, slices_of(service), handler_) {
@@ -146,7 +146,7 @@ tl::expected<std::unique_ptr<Source>, std::string> make_kube_source(const std::s
         "optipod/optipod-exporter:metrics",
         text));
   }
-  return std::make_unique<KubeSource>(text, std::move(service), client);
+  return std::make_unique<KubeSource>(text, service, client);
 }
 
 }  // namespace optipod::aggregator
