@@ -33,7 +33,7 @@ std::map<std::string, GoParsers::Speed> GoParsers::parse(
     const std::vector<std::string>& scrapes) const {
   std::map<std::string, Speed> speeds;
   if (!missing_.empty()) return speeds;
-  std::string command = fmt::format("GOMAXPROCS=1 '{}/peer' 1", dir_);
+  std::string command = fmt::format("GOMAXPROCS=1 '{}/peer' 2", dir_);
   for (std::size_t i = 0; i < scrapes.size(); ++i) {
     const std::string path = fmt::format("{}/page{}", dir_, i);
     std::ofstream(path, std::ios::binary) << scrapes[i];
