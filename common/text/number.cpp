@@ -2,7 +2,6 @@
 #include "common/text/number.hpp"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <limits>
 
@@ -14,59 +13,13 @@ bool equals_no_case(std::string_view s, std::string_view lower) {
                     [](char a, char b) { return (a >= 'A' && a <= 'Z' ? a - 'A' + 'a' : a) == b; });
 }
 
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
-
-// Powers of ten that a double holds exactly: a whole number below 2^53 times or over one of them is
-// rounded once, so it is the nearest double (Clinger, "How to read floating point numbers
-// accurately", 1990).
-constexpr std::array<double, 23> kPowers = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
-                                            1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
-                                            1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
-
-/// Adds decimal digits to `number`, which wraps when there are more than 19 in all.
-const char* take_digits(const char* p, const char* end, std::uint64_t& number) {
-  for (; p != end && is_digit(*p); ++p) number = number * 10 + static_cast<unsigned>(*p - '0');
-  return p;
-}
-
-/// The exponent behind "e", at most three digits; null when it is another.
-const char* take_exponent(const char* p, const char* end, int& exponent) {
-  const bool negative = p != end && *p == '-';
-  if (p != end && (*p == '-' || *p == '+')) ++p;
-  std::uint64_t digits = 0;
-  const char* after = take_digits(p, end, digits);
-  if (after == p || after - p > 3) return nullptr;
-  exponent += negative ? -static_cast<int>(digits) : static_cast<int>(digits);
-  return after;
-}
-
-/// Reads the numbers that pages are full of; null when this is another, or none.
-const char* take_short_number(const char* p, const char* end, double& value) {
+/// Decimals that need more care to round than short ones; null when this is another, or none.
+const char* take_long_number(const char* p, const char* end, double& value) {
   const bool negative = p != end && *p == '-';
   if (negative) ++p;
-  std::uint64_t number = 0;
-  const char* after = take_digits(p, end, number);
-  std::ptrdiff_t digits = after - p;
-  int exponent = 0;
-  if (after != end && *after == '.') {
-    const char* fraction = after + 1;
-    after = take_digits(fraction, end, number);
-    digits += after - fraction;
-    if (digits > 19) return nullptr;
-    exponent = -static_cast<int>(after - fraction);
-  }
-  if (digits == 0 || digits > 19 || number > (std::uint64_t{1} << 53)) return nullptr;
-  if (after != end && (*after == 'e' || *after == 'E')) {
-    after = take_exponent(after + 1, end, exponent);
-    if (after == nullptr) return nullptr;
-  }
-  if (after != end && !ends_value(*after)) return nullptr;
-  const auto exact = static_cast<double>(number);
-  if (exponent < -22 || exponent > 22) return nullptr;
-  value = exponent < 0 ? exact / kPowers[static_cast<std::size_t>(-exponent)]
-                       : exact * kPowers[static_cast<std::size_t>(exponent)];
+  if (p == end || !is_decimal_digit(*p)) return nullptr;
+  const auto [after, error] = std::from_chars(p, end, value, std::chars_format::general);
+  if (error != std::errc() || (after != end && !ends_value(*after))) return nullptr;
   if (negative) value = -value;
   return after;
 }
@@ -83,7 +36,7 @@ bool overflows(std::string_view s) {
       first < point ? static_cast<long>(point - first) - 1 : -static_cast<long>(first - point);
   std::string_view exponent_text = e < s.size() ? s.substr(e + 1) : "0";
   const bool negative = !exponent_text.empty() && exponent_text[0] == '-';
-  if (!exponent_text.empty() && !is_digit(exponent_text[0])) exponent_text.remove_prefix(1);
+  if (!exponent_text.empty() && !is_decimal_digit(exponent_text[0])) exponent_text.remove_prefix(1);
   long exponent = 0;
   const auto end = exponent_text.data() + exponent_text.size();
   if (std::from_chars(exponent_text.data(), end, exponent).ec != std::errc()) return !negative;
@@ -101,7 +54,7 @@ std::optional<double> parse_number(std::string_view s) {
     s.remove_prefix(1);
   }
   if (s.empty()) return std::nullopt;
-  if (!is_digit(s[0]) && s[0] != '.') {
+  if (!is_decimal_digit(s[0]) && s[0] != '.') {
     if (equals_no_case(s, "inf") || equals_no_case(s, "infinity")) {
       const double infinity = std::numeric_limits<double>::infinity();
       return negative ? -infinity : infinity;
@@ -122,8 +75,8 @@ std::optional<double> parse_number(std::string_view s) {
   return negative ? -value : value;
 }
 
-const char* take_number(const char* p, const char* end, double& value) {
-  if (const char* after = take_short_number(p, end, value); after != nullptr) return after;
+const char* take_any_number(const char* p, const char* end, double& value) {
+  if (const char* after = take_long_number(p, end, value); after != nullptr) return after;
   const char* after = std::find_if(p, end, ends_value);
   const auto parsed = parse_number({p, static_cast<std::size_t>(after - p)});
   if (!parsed) return nullptr;
@@ -132,7 +85,7 @@ const char* take_number(const char* p, const char* end, double& value) {
 }
 
 const char* take_timestamp(const char* p, const char* end, std::int64_t& timestamp_ms) {
-  if (p == end || !is_digit(*p)) return nullptr;  // from_chars would take a sign
+  if (p == end || !is_decimal_digit(*p)) return nullptr;  // from_chars would take a sign
   const auto [after, error] = std::from_chars(p, end, timestamp_ms);
   return error == std::errc() ? after : nullptr;
 }

@@ -255,7 +255,7 @@ std::string OpenMetricsFamily::finish(std::unordered_set<std::string>& taken) {
     return fmt::format("{} is {} and so cannot have a unit", name_, info_of(type()).name);
   }
   std::vector<std::string_view> suffixes = info_of(type()).suffixes;
-  if (suffixes.front() != "") suffixes.emplace_back();
+  if (!suffixes.front().empty()) suffixes.emplace_back();
   for (const std::string_view suffix : suffixes) {
     std::string name = name_ + std::string(suffix);
     if (taken.contains(name)) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/text/ordinary_lines.hpp"
 
-#include "common/text/number.hpp"
 #include "common/text/scan.hpp"
+#include "common/text/short_number.hpp"
 #include "common/text/utf8.hpp"
 
 namespace optipod::text {

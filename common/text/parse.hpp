@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Reading the Prometheus text format 0.0.4 as the Prometheus server reads it: a body is good or bad
-// as a whole. Bugs of the server's lexer are not copied: a NUL at a line's start is an error, not the
-// end of the body, labels need a comma between them, and blanks before a name are no part of it. All
-// differences: docs/exposition.md.
+// as a whole. Bugs of the server's lexer are not copied: a NUL at a line's start is an error, not
+// the end of the body, labels need a comma between them, and blanks before a name are no part of
+// it. All differences: docs/exposition.md.
 #pragma once
 
 #include <cstdint>

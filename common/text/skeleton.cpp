@@ -10,7 +10,7 @@
 
 #include <fmt/format.h>
 
-#include "common/text/number.hpp"
+#include "common/text/short_number.hpp"
 
 namespace optipod::text {
 namespace {

@@ -11,8 +11,9 @@ namespace optipod::bench {
 
 struct Page {
   std::string name;
-  /// Scrapes of one target: the same but for the values.
-  std::string first, second;
+  /// The same but for the values, as the scrapes of targets of one kind: many, so that no branch
+  /// predictor learns a page's digits by heart.
+  std::vector<std::string> scrapes;
 };
 
 /// A node_exporter's page, this project's exporter's, and one of a container runtime whose labels

@@ -29,12 +29,16 @@ GoParsers::~GoParsers() {
   std::filesystem::remove_all(dir_, ignored);
 }
 
-std::map<std::string, GoParsers::Speed> GoParsers::parse(const std::string& page) const {
+std::map<std::string, GoParsers::Speed> GoParsers::parse(
+    const std::vector<std::string>& scrapes) const {
   std::map<std::string, Speed> speeds;
   if (!missing_.empty()) return speeds;
-  const std::string path = dir_ + "/page";
-  std::ofstream(path, std::ios::binary) << page;
-  const std::string command = fmt::format("GOMAXPROCS=1 '{}/peer' '{}' 1", dir_, path);
+  std::string command = fmt::format("GOMAXPROCS=1 '{}/peer' 2", dir_);
+  for (std::size_t i = 0; i < scrapes.size(); ++i) {
+    const std::string path = fmt::format("{}/page{}", dir_, i);
+    std::ofstream(path, std::ios::binary) << scrapes[i];
+    command += fmt::format(" '{}'", path);
+  }
   const std::unique_ptr<FILE, int (*)(FILE*)> pipe(popen(command.c_str(), "r"), pclose);
   if (!pipe) throw std::runtime_error("no shell for the Go parsers");
   char name[64];

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 namespace optipod::bench {
 
@@ -12,7 +13,7 @@ class GoParsers {
  public:
   struct Speed {
     double gigabytes_per_second = 0;
-    std::size_t samples = 0;
+    std::size_t samples = 0;  ///< of one scrape
   };
 
   explicit GoParsers(const std::string& source_dir);
@@ -21,7 +22,7 @@ class GoParsers {
   GoParsers& operator=(const GoParsers&) = delete;
 
   /// By parser; empty where there is no Go that is new enough: then missing() tells.
-  [[nodiscard]] std::map<std::string, Speed> parse(const std::string& page) const;
+  [[nodiscard]] std::map<std::string, Speed> parse(const std::vector<std::string>& scrapes) const;
   [[nodiscard]] const std::string& missing() const { return missing_; }
 
  private:
