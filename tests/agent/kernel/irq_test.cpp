@@ -74,6 +74,36 @@ std::uint64_t total(const InterruptValues& values) {
                          std::uint64_t{0});
 }
 
+/// ns in interrupts of one kind, and how many the trace has.
+struct BesideTrace {
+  std::uint64_t ours = 0, theirs = 0;
+  std::size_t count = 0;
+  /// Theirs are whole µs, and each of the two runs partly inside of what the other measures.
+  [[nodiscard]] bool agree() const {
+    const double margin = static_cast<double>(count) * 300 + 0.25 * static_cast<double>(theirs);
+    return count > 0 &&
+           static_cast<double>(ours) == Approx(static_cast<double>(theirs)).margin(margin);
+  }
+};
+
+/// Some hundred of each kind: each read is an interrupt of the disk, each datagram a softirq.
+void measure_beside_trace(const Kernel& kernel, const DiskFile& file, BesideTrace& hardirqs,
+                          BesideTrace& softirqs) {
+  const IrqTrace trace;
+  const std::uint64_t from = now_ns();
+  const InterruptValues then = kernel.interrupts();
+  CHECK(Worker("", test_cpu(), [&file] {
+          const int fd = socket_to_itself();
+          for (int i = 0; i < 8; ++i) direct_io(file.path(), true, false);
+          for (int i = 0; i < 1000; ++i) send_and_receive(fd);
+        }).join() == 0);
+  const InterruptValues now = kernel.interrupts();
+  const IrqTrace::Times theirs = trace.between(from, now_ns());
+  hardirqs = {now.hardirq_ns - then.hardirq_ns, theirs.hardirq_ns, theirs.hardirqs};
+  softirqs = {now.softirq_ns[kNetRx] - then.softirq_ns[kNetRx], theirs.softirq_ns[kNetRx],
+              theirs.softirqs[kNetRx]};
+}
+
 }  // namespace
 
 TEST_CASE("softirq time is that of its vector, and is taken from the task that has the CPU") {
@@ -112,34 +142,14 @@ TEST_CASE("time in softirqs and in device interrupts is that of the kernel's own
     INFO("raw_tp: " << raw);
     Kernel kernel = open_kernel(kNeeds, raw);
     const DiskFile file;
-    const IrqTrace trace;
-    const std::uint64_t from = now_ns();
-    const InterruptValues then = kernel.interrupts();
-    // Each read is an interrupt of the disk, each datagram a softirq.
-    CHECK(Worker("", test_cpu(), [&file] {
-            const int fd = socket_to_itself();
-            for (int i = 0; i < 8; ++i) direct_io(file.path(), true, false);
-            for (int i = 0; i < 1000; ++i) send_and_receive(fd);
-          }).join() == 0);
-    const InterruptValues now = kernel.interrupts();
-    const IrqTrace::Times theirs = trace.between(from, now_ns());
-    struct Pair {
-      const char* of;
-      std::uint64_t ours, theirs;
-      std::size_t count;
-    };
-    for (const Pair& pair :
-         {Pair{"hardirqs", now.hardirq_ns - then.hardirq_ns, theirs.hardirq_ns, theirs.hardirqs},
-          Pair{"NET_RX", now.softirq_ns[kNetRx] - then.softirq_ns[kNetRx],
-               theirs.softirq_ns[kNetRx], theirs.softirqs[kNetRx]}}) {
-      INFO(pair.of << ": " << pair.ours << " ns, the trace says " << pair.theirs << " ns in "
-                   << pair.count);
-      CHECK(pair.count >= 300);
-      // Theirs are whole µs, and each of the two runs partly inside of what the other measures.
-      const auto margin =
-          static_cast<double>(pair.count) * 300 + 0.25 * static_cast<double>(pair.theirs);
-      CHECK(static_cast<double>(pair.ours) ==
-            Approx(static_cast<double>(pair.theirs)).margin(margin));
+    BesideTrace hardirqs, softirqs;
+    // Again, because a virtual CPU may stand still between the two; a wrong value stays wrong.
+    for (int tries = 0; tries < 5 && !(hardirqs.agree() && softirqs.agree()); ++tries)
+      measure_beside_trace(kernel, file, hardirqs, softirqs);
+    for (const BesideTrace& one : {hardirqs, softirqs}) {
+      INFO(one.ours << " ns, the trace says " << one.theirs << " ns in " << one.count);
+      CHECK(one.count >= 300);
+      CHECK(one.agree());
     }
   }
 }
