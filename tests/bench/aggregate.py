@@ -78,9 +78,11 @@ class Prometheus(Scraper):
 
     def counted(self):
         found = numbers(self.port)
-        intervals = {k: v for k, v in found.items() if k.startswith("prometheus_target_interval_length_seconds_count")}
-        return (found["prometheus_tsdb_head_samples_appended_total"], sum(intervals.values()), 0,
-                found["prometheus_tsdb_head_series"])
+
+        def total(name):
+            return sum(value for series, value in found.items() if series.partition("{")[0] == name)
+        return (total("prometheus_tsdb_head_samples_appended_total"),
+                total("prometheus_target_interval_length_seconds_count"), 0, total("prometheus_tsdb_head_series"))
 
 
 def one(build, kind, nodes, interval, seconds, series):
