@@ -3,22 +3,17 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
+#include <numeric>
+#include <utility>
 
 namespace optipod::aggregator {
 namespace {
 
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-
-/// NaN when a side is missing; negative when the counter went down.
-double increase(const std::optional<double>& from, const std::optional<double>& to) {
-  return from && to ? *to - *from : kNan;
-}
-
-/// Per bound over all groups: what was added since `from`. A group that is new adds nothing yet,
-/// one that is gone nothing more. Negative where a counter went down.
-std::vector<float> increase(const HistogramCounts& from, const HistogramCounts& to) {
-  if (!from.layout || !to.layout) return {};
+/// Per bucket (not cumulative) over all groups: what was added since `from`. A group that is new
+/// adds nothing yet, one that is gone nothing more. Nothing when a count went down.
+std::optional<std::vector<double>> increase(const HistogramCounts& from,
+                                            const HistogramCounts& to) {
+  if (!to.layout) return std::vector<double>{};
   const std::size_t bounds = to.layout->bounds.size();
   std::vector<double> sum(bounds, 0.0);
   const auto& old_groups = from.layout->groups;
@@ -32,14 +27,17 @@ std::vector<float> increase(const HistogramCounts& from, const HistogramCounts& 
     for (std::size_t b = 0; b < bounds; ++b) {
       const double more = to.counts[g * bounds + b] - from.counts[old * bounds + b];
       if (std::isnan(more)) continue;  // not exposed for this group
-      sum[b] = more < 0 || sum[b] < 0 ? -1.0 : sum[b] + more;
+      if (more < 0) return std::nullopt;
+      sum[b] += more;
     }
   }
-  return {sum.begin(), sum.end()};
+  for (std::size_t b = bounds; b-- > 1;) sum[b] = std::max(0.0, sum[b] - sum[b - 1]);
+  return sum;
 }
 
-bool went_down(const std::vector<float>& more) {
-  return std::any_of(more.begin(), more.end(), [](float v) { return v < 0; });
+bool same_bounds(const HistogramCounts& a, const HistogramCounts& b) {
+  if (a.layout == b.layout) return true;
+  return a.layout && b.layout && a.layout->bounds == b.layout->bounds;
 }
 
 std::optional<double> share(const std::optional<double>& value) {
@@ -85,30 +83,19 @@ std::optional<double> histogram_quantile(double q, std::span<const double> bound
   return start + (bounds[b] - start) * ((rank - below) / inside);
 }
 
-std::optional<History::Step> History::step(const NodeSample& from, const NodeSample& to) {
+std::optional<Step> History::step(const NodeSample& from, const NodeSample& to) {
   if (to.measured_ms <= from.measured_ms) return std::nullopt;
-  const auto other_bounds = [](const HistogramCounts& a, const HistogramCounts& b) {
-    return a.layout && b.layout && a.layout != b.layout && a.layout->bounds != b.layout->bounds;
-  };
-  if (other_bounds(from.runqueue, to.runqueue) || other_bounds(from.block_io, to.block_io)) {
-    return std::nullopt;
+  Step made{.from_ms = from.measured_ms, .to_ms = to.measured_ms, .counters = {}, .buckets = {}};
+  for (std::size_t kind = 0; kind < kHistograms; ++kind) {
+    if (!same_bounds(from.histograms[kind], to.histograms[kind])) return std::nullopt;
+    auto more = increase(from.histograms[kind], to.histograms[kind]);
+    if (!more) return std::nullopt;
+    made.buckets[kind] = std::move(*more);
   }
-  Step made{.from_ms = from.measured_ms,
-            .to_ms = to.measured_ms,
-            .cpu_usage = increase(from.cpu_usage, to.cpu_usage),
-            .runqueue_wait = increase(from.runqueue_wait, to.runqueue_wait),
-            .memory_waiting = increase(from.memory_waiting, to.memory_waiting),
-            .io_waiting = increase(from.io_waiting, to.io_waiting),
-            .counters = {},
-            .runqueue = increase(from.runqueue, to.runqueue),
-            .block_io = increase(from.block_io, to.block_io)};
-  bool down = made.cpu_usage < 0 || made.runqueue_wait < 0 || made.memory_waiting < 0 ||
-              made.io_waiting < 0 || went_down(made.runqueue) || went_down(made.block_io);
   for (std::size_t i = 0; i < kCounters; ++i) {
     made.counters[i] = static_cast<float>(to.counters[i] - from.counters[i]);
-    down = down || made.counters[i] < 0;
+    if (made.counters[i] < 0) return std::nullopt;
   }
-  if (down) return std::nullopt;
   return made;
 }
 
@@ -118,101 +105,57 @@ void History::add(NodeSample sample) {
   if (last_) made = step(*last_, sample);
   if (made) {
     remember(*made, sample);
-    steps_.push_back(std::move(*made));
+    steps_.add(*made);
   } else {
     steps_.clear();
   }
-  if (last_ && sample.measured_ms < last_->measured_ms - kLongMs) {
+  if (last_ && sample.measured_ms < last_->measured_ms - kGapMs) {
     cpu_.clear();
     memory_.clear();
     runqueue_.clear();
-  }
-  const std::int64_t oldest = sample.measured_ms - kLongMs;
-  while (!steps_.empty() && (steps_.front().from_ms < oldest || steps_.size() > kMaxSteps)) {
-    steps_.pop_front();
   }
   last_ = std::move(sample);
 }
 
 void History::remember(const Step& step, const NodeSample& sample) {
-  if (step.to_ms - step.from_ms > kLongMs) return;
-  const double seconds = step.seconds();
-  if (const auto value = share(per_cpu(known(step.cpu_usage / seconds), sample.cpus))) {
-    cpu_.add(step.to_ms, seconds, *value);
-  }
+  if (step.to_ms - step.from_ms > kGapMs) return;
+  const double seconds = static_cast<double>(step.to_ms - step.from_ms) / 1e3;
+  const auto per_second = [&](Counter counter) {
+    return per_cpu(known(static_cast<double>(step.counters[counter]) / seconds), sample.cpus);
+  };
+  if (const auto value = share(per_second(kCpuUsage))) cpu_.add(step.to_ms, seconds, *value);
   if (const auto value = memory_utilization(sample)) memory_.add(step.to_ms, seconds, *value);
-  if (const auto value = per_cpu(known(step.runqueue_wait / seconds), sample.cpus)) {
-    runqueue_.add(step.to_ms, *value);
-  }
+  if (const auto value = per_second(kRunqueueWait)) runqueue_.add(step.to_ms, *value);
 }
 
-History::Steps::const_iterator History::first_of(std::int64_t length_ms) const {
-  auto first = steps_.end();
-  if (!last_) return first;
-  const std::int64_t since = last_->measured_ms - length_ms;
-  while (first != steps_.begin() && std::prev(first)->from_ms >= since) --first;
-  return first;
-}
-
-std::optional<double> History::rate(const Steps::const_iterator& first,
-                                    double Step::*increase) const {
-  if (first == steps_.end() || std::isnan(steps_.back().*increase)) return std::nullopt;
-  double sum = 0, seconds = 0;
-  for (auto s = first; s != steps_.end(); ++s) {
-    if (std::isnan((*s).*increase)) continue;
-    sum += (*s).*increase;
-    seconds += s->seconds();
-  }
-  return sum / seconds;
-}
-
-PerCounter<double> History::rates(const Steps::const_iterator& first) const {
-  PerCounter<double> rates;
-  if (first == steps_.end()) return rates;
-  std::array<double, kCounters> sum{}, seconds{};
-  for (auto s = first; s != steps_.end(); ++s) {
-    const double length = s->seconds();
-    for (std::size_t i = 0; i < kCounters; ++i) {
-      const auto more = static_cast<double>(s->counters[i]);
-      if (std::isnan(more)) continue;
-      sum[i] += more;
-      seconds[i] += length;
-    }
-  }
-  for (std::size_t i = 0; i < kCounters; ++i) {
-    if (!std::isnan(steps_.back().counters[i])) rates[i] = sum[i] / seconds[i];
-  }
-  return rates;
-}
-
-std::optional<double> History::p95(const Steps::const_iterator& first,
-                                   std::vector<float> Step::*increases,
-                                   const HistogramCounts& newest) const {
-  if (first == steps_.end()) return std::nullopt;
-  const std::size_t bounds = (steps_.back().*increases).size();
-  if (bounds == 0) return std::nullopt;
-  std::vector<double> sum(bounds, 0.0);
-  for (auto s = first; s != steps_.end(); ++s) {
-    const std::vector<float>& more = (*s).*increases;
-    for (std::size_t b = 0; b < more.size() && b < bounds; ++b)
-      sum[b] += static_cast<double>(more[b]);
-  }
-  return histogram_quantile(0.95, newest.layout->bounds, sum);
-}
-
-Derived::Window History::window(const Steps::const_iterator& first,
-                                const PerCounter<double>& rates) const {
+Derived::Window History::window(const StepSums& sums) const {
   Derived::Window window;
-  if (first == steps_.end()) return window;
-  window.cpu_utilization = share(per_cpu(rate(first, &Step::cpu_usage), last_->cpus));
-  window.runqueue_wait = per_cpu(rate(first, &Step::runqueue_wait), last_->cpus);
-  window.memory_stall = share(rate(first, &Step::memory_waiting));
-  window.io_stall = share(rate(first, &Step::io_waiting));
-  window.runqueue_wait_p95 = p95(first, &Step::runqueue, last_->runqueue);
-  window.block_io_latency_p95 = p95(first, &Step::block_io, last_->block_io);
-  if (rates[kSegmentsSent] > 0) {
-    window.network_loss = share(known(rates[kSegmentsRetransmitted] / rates[kSegmentsSent]));
+  if (sums.steps == 0) return window;
+  const auto rate = [&](Counter counter) -> std::optional<double> {
+    if (!steps_.has(counter)) return std::nullopt;
+    return sums.increase[counter] / sums.seconds[counter];
+  };
+  const auto p95 = [&](HistogramKind kind) -> std::optional<double> {
+    const auto& layout = last_->histograms[kind].layout;
+    if (!layout) return std::nullopt;
+    std::vector<double> cumulative(layout->bounds.size());
+    std::partial_sum(sums.buckets[kind].begin(),
+                     sums.buckets[kind].begin() + static_cast<std::ptrdiff_t>(cumulative.size()),
+                     cumulative.begin());
+    return histogram_quantile(0.95, layout->bounds, cumulative);
+  };
+  const auto waited = rate(kRunqueueWait), throttled = rate(kThrottledWait);
+  window.cpu_utilization = share(per_cpu(rate(kCpuUsage), last_->cpus));
+  window.runqueue_wait = per_cpu(waited, last_->cpus);
+  if (waited && throttled) {
+    window.contention = per_cpu(std::max(0.0, *waited - *throttled), last_->cpus);
   }
+  window.memory_stall = share(rate(kMemoryWaiting));
+  window.io_stall = share(rate(kIoWaiting));
+  window.runqueue_wait_p95 = p95(kRunqueueHistogram);
+  window.block_io_latency_p95 = p95(kBlockIoHistogram);
+  const auto sent = rate(kSegmentsSent), again = rate(kSegmentsRetransmitted);
+  if (sent && again && *sent > 0) window.network_loss = share(*again / *sent);
   return window;
 }
 
@@ -231,11 +174,16 @@ Derived History::derive() const {
   derived.memory_bytes = last_->memory_total;
   derived.inflight = last_->inflight;
   derived.memory_utilization = memory_utilization(*last_);
-  const auto short_first = first_of(kShortMs), long_first = first_of(kLongMs);
-  derived.w15s = window(short_first, rates(short_first));
-  const PerCounter<double> rates_1m = rates(long_first);
-  derived.w1m = window(long_first, rates_1m);
-  for (std::size_t i = 0; i < kRates; ++i) derived.rate_1m[i] = known(rates_1m[i]);
+  const std::array windows{Steps::kShortMs, Steps::kMediumMs, Steps::kLongMs};
+  steps_.windows(windows, [&](std::size_t i, const StepSums& sums) {
+    (i == 0 ? derived.w15s : i == 1 ? derived.w1m : derived.w5m) = window(sums);
+    if (i != 1 || sums.steps == 0) return;
+    for (std::size_t r = 0; r < kRates; ++r) {
+      if (steps_.has(static_cast<Counter>(r))) {
+        derived.rate_1m[r] = sums.increase[r] / sums.seconds[r];
+      }
+    }
+  });
   derived.cpu = past(cpu_);
   derived.memory = past(memory_);
   derived.runqueue_wait_max_1h = runqueue_.over_hour(last_->measured_ms);

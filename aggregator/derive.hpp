@@ -6,18 +6,16 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
-#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "aggregator/moments.hpp"
 #include "aggregator/series.hpp"
+#include "aggregator/steps.hpp"
 
 namespace optipod::aggregator {
 
@@ -34,37 +32,12 @@ struct HistogramCounts {
   std::vector<double> counts;
 };
 
-/// Plain counters, of which only the speed is asked. The first kRates are the eight quantities of
-/// the first OptiPod.
-enum Counter : std::size_t {
-  kMemoryAllocatedBytes,
-  kPageFaults,
-  kSwitchesVoluntary,
-  kSwitchesInvoluntary,
-  kFilesystemReads,
-  kFilesystemReadBytes,
-  kFilesystemWrites,
-  kFilesystemWrittenBytes,
-  kRates,
-  kSegmentsSent = kRates,
-  kSegmentsRetransmitted,
-  kCounters
-};
-
-/// One value a counter; NaN where there is none.
-template <typename Number>
-struct PerCounter : std::array<Number, kCounters> {
-  PerCounter() { this->fill(std::numeric_limits<Number>::quiet_NaN()); }
-};
-
 /// What derivation reads of one page. Absent means absent on the page.
 struct NodeSample {
   std::int64_t measured_ms = 0;  ///< by the node's clock, as exposed
   std::optional<double> cpus, memory_total, memory_available, inflight;
-  /// Counters, seconds.
-  std::optional<double> cpu_usage, runqueue_wait, memory_waiting, io_waiting;
   PerCounter<double> counters;
-  HistogramCounts runqueue, block_io;
+  std::array<HistogramCounts, kHistograms> histograms;
 };
 
 /// Where a schema has what derivation needs: found once, used for every scrape with that schema.
@@ -84,11 +57,10 @@ class NodePlan {
   static HistogramCounts read_histogram(const Histogram& plan, const SeriesSet& set);
 
   std::uint32_t time_ = kMissing, cpus_ = kMissing, memory_total_ = kMissing,
-                memory_available_ = kMissing, cpu_usage_ = kMissing, runqueue_wait_ = kMissing,
-                memory_waiting_ = kMissing, io_waiting_ = kMissing;
+                memory_available_ = kMissing;
   std::array<std::uint32_t, kCounters> counters_;
   std::vector<std::uint32_t> inflight_;
-  Histogram runqueue_, block_io_;
+  std::array<Histogram, kHistograms> histograms_;
 };
 
 /// PromQL's histogram_quantile over counts that are cumulative over `bounds`: linear within a
@@ -100,8 +72,8 @@ std::optional<double> histogram_quantile(double q, std::span<const double> bound
 /// The scheduling view. Absent is what cannot be computed.
 struct Derived {
   struct Window {
-    std::optional<double> cpu_utilization, runqueue_wait, runqueue_wait_p95, memory_stall, io_stall,
-        block_io_latency_p95, network_loss;
+    std::optional<double> cpu_utilization, runqueue_wait, contention, runqueue_wait_p95,
+        memory_stall, io_stall, block_io_latency_p95, network_loss;
   };
   /// A utilisation's longer past, and what it is expected to be.
   struct Past {
@@ -109,51 +81,30 @@ struct Derived {
     std::optional<double> forecast_15m;
   };
   std::optional<double> cpus, memory_utilization, memory_bytes, inflight;
-  Window w15s, w1m;
+  Window w15s, w1m, w5m;
   std::array<std::optional<double>, kRates> rate_1m;  ///< per second
   Past cpu, memory;
   std::optional<double> runqueue_wait_max_1h;
 };
 
-/// One node's past: the last minute as increments between samples that follow each other (at most
-/// kMaxSteps), the last day as moments (4.6 KiB). Not thread-safe.
+/// One node's past: the last five minutes as steps, the last day as moments; at a sample every 5 s
+/// and two histograms of 22 buckets about 8 KiB in all. Not thread-safe.
 class History {
  public:
-  static constexpr std::int64_t kShortMs = 15'000, kLongMs = 60'000;
-  static constexpr std::size_t kMaxSteps = 512;
+  static constexpr std::int64_t kGapMs = 60'000;
 
   /// A sample with the time of the last one is the same sample. A counter that went down, a time
-  /// that went back, or other histogram bounds start the last minute anew with this sample; the
-  /// last day starts anew when time went back by more than kLongMs. Samples further apart than
-  /// kLongMs say nothing about the time between them.
+  /// that went back, or other histogram bounds start the short windows anew with this sample; the
+  /// last day starts anew when time went back by more than kGapMs. Samples further apart than
+  /// kGapMs say nothing about the time between them to the long windows.
   void add(NodeSample sample);
   [[nodiscard]] bool empty() const { return !last_; }
   [[nodiscard]] Derived derive() const;
   [[nodiscard]] std::size_t steps() const { return steps_.size(); }
 
  private:
-  /// From one sample to the next. NaN where a quantity is missing in either.
-  struct Step {
-    std::int64_t from_ms = 0, to_ms = 0;
-    double cpu_usage, runqueue_wait, memory_waiting, io_waiting;
-    PerCounter<float> counters;
-    std::vector<float> runqueue, block_io;  ///< per bound, cumulative over le; empty when missing
-    [[nodiscard]] double seconds() const { return static_cast<double>(to_ms - from_ms) / 1e3; }
-  };
   static std::optional<Step> step(const NodeSample& from, const NodeSample& to);
-  using Steps = std::deque<Step>;
-  /// The steps of the window that ends with the last sample.
-  [[nodiscard]] Steps::const_iterator first_of(std::int64_t length_ms) const;
-  /// Increase per second over the steps from `first` that have the quantity; the newest must have
-  /// it.
-  [[nodiscard]] std::optional<double> rate(const Steps::const_iterator& first,
-                                           double Step::*increase) const;
-  [[nodiscard]] PerCounter<double> rates(const Steps::const_iterator& first) const;
-  [[nodiscard]] std::optional<double> p95(const Steps::const_iterator& first,
-                                          std::vector<float> Step::*increases,
-                                          const HistogramCounts& newest) const;
-  [[nodiscard]] Derived::Window window(const Steps::const_iterator& first,
-                                       const PerCounter<double>& rates) const;
+  [[nodiscard]] Derived::Window window(const StepSums& sums) const;
   [[nodiscard]] Derived::Past past(const Trend& trend) const;
   void remember(const Step& step, const NodeSample& sample);
 

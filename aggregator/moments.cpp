@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
+#include <span>
 
 namespace optipod::aggregator {
 namespace {
@@ -34,12 +35,10 @@ class Parts {
                           share * static_cast<double>(cell.scatter), at_s};
       seconds_ += seconds;
       mean_ += seconds * static_cast<double>(cell.mean);
-      at_s_ += seconds * at_s;
       peak_ = std::max(peak_, static_cast<double>(cell.peak));
     });
     if (count_ == 0) return;
     mean_ /= seconds_;
-    at_s_ /= seconds_;
   }
 
   [[nodiscard]] std::size_t count() const { return count_; }
@@ -56,23 +55,38 @@ class Parts {
     return scatter / seconds_;
   }
 
-  /// On the line of least squares through the buckets' centres, `ahead_s` behind the window's end.
-  [[nodiscard]] double line_at(double ahead_s) const {
-    double tt = 0, tx = 0;
-    for (std::size_t i = 0; i < count_; ++i) {
-      const double t = parts_[i].at_s - at_s_;
-      tt += parts_[i].seconds * t * t;
-      tx += parts_[i].seconds * t * (parts_[i].mean - mean_);
-    }
-    return tt > 0 ? mean_ + tx / tt * (ahead_s - at_s_) : mean_;
-  }
+  [[nodiscard]] std::span<const Part> parts() const { return std::span(parts_).first(count_); }
 
  private:
   std::array<Part, 61> parts_;  // the first count_ are set
   std::size_t count_ = 0;
-  double seconds_ = 0, mean_ = 0, at_s_ = 0;
+  double seconds_ = 0, mean_ = 0;
   double peak_ = -std::numeric_limits<double>::infinity();
 };
+
+constexpr double kLevelSeconds = 15 * 60;
+/// 60 s × (0.9 + 0.9² + … + 0.9^15)
+constexpr double kDampedSeconds = 60 * 0.9 * (1 - 0.20589113209464907) / (1 - 0.9);
+
+/// Reorders them; there is one at least.
+double median(std::span<double> values) {
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  if (values.size() % 2 == 1) return *middle;
+  return (*middle + *std::max_element(values.begin(), middle)) / 2;
+}
+
+/// Per second; 0 of a single part.
+double slope(std::span<const Part> parts) {
+  const std::size_t half = (parts.size() + 1) / 2;
+  std::array<double, 31> slopes;
+  std::size_t count = 0;
+  for (std::size_t i = 0; i + half < parts.size(); ++i) {
+    const double seconds = parts[i + half].at_s - parts[i].at_s;
+    if (seconds > 0) slopes[count++] = (parts[i + half].mean - parts[i].mean) / seconds;
+  }
+  return count > 0 ? median(std::span(slopes).first(count)) : 0;
+}
 
 }  // namespace
 
@@ -116,7 +130,14 @@ std::optional<double> Trend::forecast(std::int64_t time_ms) const {
   if (parts.count() == 0 || parts.seconds() * 1e3 < static_cast<double>(kHorizonMs)) {
     return std::nullopt;
   }
-  return parts.line_at(static_cast<double>(kHorizonMs) / 1e3);
+  const double trend = slope(parts.parts());
+  std::array<double, 61> levels;
+  std::size_t count = 0;
+  for (const Part& part : parts.parts()) {
+    if (part.at_s >= -kLevelSeconds) levels[count++] = part.mean - trend * part.at_s;
+  }
+  const double level = count > 0 ? median(std::span(levels).first(count)) : parts.mean();
+  return level + trend * kDampedSeconds;
 }
 
 void Peak::add(std::int64_t time_ms, double value) {

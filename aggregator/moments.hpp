@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Mean, deviation, peak and trend of one quantity over up to a day, from buckets of moments rather
-// than stored samples: what PromQL's avg_, stddev_, max_over_time and predict_linear give over the
+// than stored samples: what PromQL's avg_, stddev_ and max_over_time give over the
 // same samples, to within a bucket's width.
 #pragma once
 
@@ -35,11 +35,11 @@ struct WindowMoments {
   double covered = 0;  ///< 0..1: share of the window that its samples stand for
 };
 
-/// One quantity's last day. About 2.2 KiB, never more; not thread-safe.
+/// One quantity's last day. 1.7 KiB, never more; not thread-safe.
 class Trend {
  public:
   static constexpr std::int64_t kMinuteMs = 60'000, kHourMs = 60 * kMinuteMs;
-  static constexpr std::int64_t kFineMs = kMinuteMs, kCoarseMs = 30 * kMinuteMs;
+  static constexpr std::int64_t kFineMs = kMinuteMs, kCoarseMs = kHourMs;
   static constexpr std::int64_t kHorizonMs = 15 * kMinuteMs;
 
   /// `value` is finite and stands for `seconds` > 0 until `time_ms`, when it was measured. A time
@@ -48,19 +48,28 @@ class Trend {
   void clear();
 
   /// The window (time_ms − length_ms, time_ms]; `time_ms` is not before the newest sample.
-  /// Buckets: a minute up to an hour, 30 minutes up to 24 h. Of the bucket in which the window
+  /// Buckets: a minute up to an hour, an hour up to 24 h. Of the bucket in which the window
   /// begins, the share inside counts; its peak counts whole. Absent without a sample.
   [[nodiscard]] std::optional<WindowMoments> over(std::int64_t time_ms,
                                                   std::int64_t length_ms) const;
 
-  /// The value on the line of least squares through the last hour, kHorizonMs behind `time_ms`.
+  /// What the value is expected to be kHorizonMs behind `time_ms`: the present level, moved on by
+  /// the trend of the last hour, which dies away. Both are medians, so that a burst of a few
+  /// minutes moves neither:
+  /// - trend: median of the slopes from each minute's mean to that of the minute half an hour's
+  ///   minutes later (Theil's incomplete method; holds while less than a quarter of the hour is
+  ///   off);
+  /// - level: median, over the last 15 minutes, of the means moved along the trend to `time_ms`;
+  /// - the trend of each further minute counts 0.9 of the one before (Gardner's damped trend), so
+  /// that
+  ///   15 minutes ahead count as 7.1.
   /// Absent while the hour's samples stand for less than kHorizonMs: nobody sees further ahead than
   /// behind.
   [[nodiscard]] std::optional<double> forecast(std::int64_t time_ms) const;
 
  private:
   TimeBuckets<Moments, 60, kFineMs> fine_;
-  TimeBuckets<Moments, 48, kCoarseMs> coarse_;
+  TimeBuckets<Moments, 24, kCoarseMs> coarse_;
 };
 
 /// The largest of a quantity over the last hour, in buckets of a minute. 260 bytes.

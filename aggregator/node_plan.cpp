@@ -14,7 +14,6 @@ namespace optipod::aggregator {
 namespace {
 
 // Beyond these a page is not an exporter's of ours; the view does without rather than grow.
-constexpr std::size_t kMaxBounds = 64;
 constexpr std::size_t kMaxGroups = 1024;
 constexpr std::size_t kMaxDevices = 4096;
 
@@ -32,6 +31,11 @@ constexpr std::array<CounterSeries, kCounters> kCounterSeries{{
     {"optipod_node_filesystem_written_bytes_total", "", ""},
     {"optipod_node_network_tcp_sent_segments_total", "", ""},
     {"optipod_node_network_tcp_retransmitted_segments_total", "", ""},
+    {"optipod_node_cpu_usage_seconds_total", "", ""},
+    {"optipod_node_cpu_runqueue_wait_seconds_sum", "", ""},
+    {"optipod_node_cpu_throttled_wait_seconds_total", "", ""},
+    {"optipod_node_pressure_memory_waiting_seconds_total", "", ""},
+    {"optipod_node_pressure_io_waiting_seconds_total", "", ""},
 }};
 
 std::span<const std::uint32_t> find(const Schema& schema, std::string_view name) {
@@ -68,18 +72,14 @@ NodePlan::NodePlan(const Schema& schema) {
   cpus_ = one("optipod_node_cpus");
   memory_total_ = one("optipod_node_memory_total_bytes");
   memory_available_ = one("optipod_node_memory_available_bytes");
-  cpu_usage_ = one("optipod_node_cpu_usage_seconds_total");
-  runqueue_wait_ = one("optipod_node_cpu_runqueue_wait_seconds_sum");
-  memory_waiting_ = one("optipod_node_pressure_memory_waiting_seconds_total");
-  io_waiting_ = one("optipod_node_pressure_io_waiting_seconds_total");
   for (std::size_t i = 0; i < kCounters; ++i) {
     const auto& [name, label, value] = kCounterSeries[i];
     counters_[i] = one(name, label, value);
   }
   const auto inflight = find(schema, "optipod_node_block_io_inflight");
   if (inflight.size() <= kMaxDevices) inflight_.assign(inflight.begin(), inflight.end());
-  runqueue_ = find_histogram(schema, "optipod_node_cpu_runqueue_wait_seconds_bucket");
-  block_io_ = find_histogram(schema, "optipod_node_block_io_latency_seconds_bucket");
+  histograms_ = {find_histogram(schema, "optipod_node_cpu_runqueue_wait_seconds_bucket"),
+                 find_histogram(schema, "optipod_node_block_io_latency_seconds_bucket")};
 }
 
 NodePlan::Histogram NodePlan::find_histogram(const Schema& schema, std::string_view bucket_name) {
@@ -147,18 +147,15 @@ NodeSample NodePlan::read(const SeriesSet& set) const {
   sample.cpus = value(cpus_);
   sample.memory_total = value(memory_total_);
   sample.memory_available = value(memory_available_);
-  sample.cpu_usage = value(cpu_usage_);
-  sample.runqueue_wait = value(runqueue_wait_);
-  sample.memory_waiting = value(memory_waiting_);
-  sample.io_waiting = value(io_waiting_);
   for (std::size_t i = 0; i < kCounters; ++i) {
     if (const auto count = value(counters_[i])) sample.counters[i] = *count;
   }
   for (const std::uint32_t i : inflight_) {
     if (const auto more = value(i)) sample.inflight = sample.inflight.value_or(0) + *more;
   }
-  sample.runqueue = read_histogram(runqueue_, set);
-  sample.block_io = read_histogram(block_io_, set);
+  for (std::size_t kind = 0; kind < kHistograms; ++kind) {
+    sample.histograms[kind] = read_histogram(histograms_[kind], set);
+  }
   return sample;
 }
 

@@ -6,9 +6,11 @@ a file that is shown when it fails. Used by run.py, demo.py and tests/bench/age.
 """
 
 import ctypes
+import json
 import os
 import pathlib
 import pwd
+import shutil
 import signal
 import socket
 import subprocess
@@ -24,7 +26,9 @@ PROGRAMS = {
     "top": "agent/top/optipod-top",
     "aggregator": "aggregator/optipod-aggregator",
     "extender": "extender/optipod-extender",
+    "fake_nodes": "tests/sim/fake_nodes",  # only who names it needs it
 }
+OWN = tuple(name for name in PROGRAMS if name != "fake_nodes")
 
 # Runs a program as another user although that user may not be able to reach its path.
 AS_USER = """
@@ -84,7 +88,7 @@ def _die_with_parent():
 class Stack:
     """A set of running programs. A context manager: leaving it stops them, last started first."""
 
-    def __init__(self, build, programs=tuple(PROGRAMS)):
+    def __init__(self, build, programs=OWN):
         """programs: those that it will be asked to start."""
         self.build = pathlib.Path(build)
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="optipod-"))
@@ -114,8 +118,29 @@ class Stack:
 
     def start(self, program, *arguments, name=None, user=None):
         """Starts a program; `user` runs it without any privilege."""
-        name = name or program
         command = [str((self.build / PROGRAMS[program]).resolve()), *map(str, arguments)]
+        return self.start_command(name or program, command, user)
+
+    def start_prometheus(self, port, config, rules=(), user=None):
+        """Debian's Prometheus on loopback, with 12 h of history in this directory, gone when it stops. `config`
+        is prometheus.yml as a dict; `rules` are files. Nothing is started when it is not installed: None."""
+        program = shutil.which("prometheus")
+        if program is None:
+            return None
+        directory = self.directory / "prometheus"
+        (directory / "data").mkdir(parents=True)
+        for number, file in enumerate(rules):
+            shutil.copy(file, directory / f"rules-{number}.yml")
+        config = {**config, "rule_files": [str(directory / "rules-*.yml")]}
+        (directory / "prometheus.yml").write_text(json.dumps(config, indent=1), encoding="ascii")
+        if user and os.geteuid() == 0:
+            shutil.chown(directory / "data", user)
+        command = [program, f"--config.file={directory}/prometheus.yml", f"--storage.tsdb.path={directory}/data",
+                   "--storage.tsdb.retention.time=12h", f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn"]
+        return self.start_command("prometheus", command, user)
+
+    def start_command(self, name, command, user=None):
+        """Likewise a program that is not ours."""
         if user and os.geteuid() == 0:
             entry = pwd.getpwnam(user)
             command = [sys.executable, "-c", AS_USER, str(entry.pw_uid), str(entry.pw_gid), *command]
@@ -132,7 +157,7 @@ class Stack:
         for name, process, log in self.running:
             if process.poll() is not None:
                 tail = "\n".join(log.read_text(errors="replace").splitlines()[-12:])
-                raise Failed(f"optipod-{name} ended with status {process.returncode}:\n{tail}")
+                raise Failed(f"{name} ended with status {process.returncode}:\n{tail}")
 
     def wait_until(self, what, condition, seconds=20.0):
         deadline = time.monotonic() + seconds

@@ -3,9 +3,11 @@
 #include "aggregator/derive.hpp"
 #include "aggregator/derived_series.hpp"
 
+#include <array>
 #include <cmath>
 #include <limits>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -31,6 +33,7 @@ std::string page(double now, double t) {
       "optipod_node_cpu_runqueue_wait_seconds_bucket{{le=\"+Inf\"}} {}\n"
       "optipod_node_cpu_runqueue_wait_seconds_sum {}\n"  // 3 tasks waiting
       "optipod_node_cpu_runqueue_wait_seconds_count {}\n"
+      "optipod_node_cpu_throttled_wait_seconds_total {}\n"  // one of the three by its own quota
       "optipod_node_memory_total_bytes 1000\n"
       "optipod_node_memory_available_bytes 250\n"
       "optipod_node_pressure_memory_waiting_seconds_total {}\n"
@@ -55,7 +58,7 @@ std::string page(double now, double t) {
       "optipod_node_filesystem_written_bytes_total {}\n"
       "optipod_node_network_tcp_sent_segments_total {}\n"
       "optipod_node_network_tcp_retransmitted_segments_total {}\n",
-      now, 1.5 * t, 90 * t, 100 * t, 100 * t, 3 * t, 100 * t, 0.25 * t, 0.5 * t, 10 * t, 10 * t,
+      now, 1.5 * t, 90 * t, 100 * t, 100 * t, 3 * t, 100 * t, t, 0.25 * t, 0.5 * t, 10 * t, 10 * t,
       30 * t, 30 * t, 1e6 * t, 2e3 * t, 300 * t, 40 * t, 5 * t, 6e4 * t, 7 * t, 8e5 * t, 200 * t,
       t);
 }
@@ -67,7 +70,9 @@ NodeSample sample_of(const std::string& body) {
 
 /// Just CPU time, at a time in seconds.
 NodeSample usage(double seconds, double used) {
-  return {.measured_ms = std::llround(seconds * 1e3), .cpus = 1, .cpu_usage = used};
+  NodeSample made{.measured_ms = std::llround(seconds * 1e3), .cpus = 1};
+  made.counters[kCpuUsage] = used;
+  return made;
 }
 
 }  // namespace
@@ -107,9 +112,10 @@ TEST_CASE("two samples give every quantity") {
 
   history.add(sample_of(page(101, 11)));
   const Derived two = history.derive();
-  for (const Derived::Window* w : {&two.w15s, &two.w1m}) {
+  for (const Derived::Window* w : {&two.w15s, &two.w1m, &two.w5m}) {
     CHECK(*w->cpu_utilization == Approx(0.75));      // 1.5 CPU s/s over 2 CPUs
     CHECK(*w->runqueue_wait == Approx(1.5));         // 3 tasks over 2 CPUs
+    CHECK(*w->contention == Approx(1));              // 2 of them
     CHECK(*w->runqueue_wait_p95 == Approx(0.0015));  // 0.001 + 0.001·(95−90)/10
     CHECK(*w->memory_stall == Approx(0.25));
     CHECK(*w->io_stall == Approx(0.5));
@@ -212,7 +218,47 @@ TEST_CASE("windows are cut by sample time") {
   const Derived d = history.derive();
   CHECK(*d.w15s.cpu_utilization == Approx(10.0 / 15));
   CHECK(*d.w1m.cpu_utilization == Approx(10.0 / 60));
-  CHECK(history.steps() == 60);
+  CHECK(history.steps() < 25);  // the last 15 s as they were, the rest in steps of 10 and 30 s
+}
+
+TEST_CASE("five minutes are kept in a few steps, and lose nothing that shows") {
+  const std::array lengths{Steps::kShortMs, Steps::kMediumMs, Steps::kLongMs};
+  for (const int interval : {1, 5, 15}) {
+    History history;
+    std::vector<std::array<double, 3>> at;  // seconds, CPU seconds, waits in the first bucket
+    double used = 0, waits = 0;
+    for (int t = 0; t <= 3600; t += interval) {
+      at.push_back({static_cast<double>(t), used, waits});
+      NodeSample sample = usage(t, used);
+      static const auto layout = std::make_shared<const HistogramLayout>(
+          HistogramLayout{.bounds = {1, 2, kInf}, .groups = {"g"}});
+      sample.histograms[kRunqueueHistogram] = {.layout = layout,
+                                               .counts = {waits, 3e6 * t, 3e6 * t}};
+      history.add(std::move(sample));
+      used += interval * (t / 20 % 2 == 0 ? 0.9 : 0.1);
+      waits += 2e6 * interval * (t / 50 % 2 == 0 ? 1.4 : 1);
+    }
+    CHECK(history.steps() <= 36);
+    const Derived derived = history.derive();
+    const std::array windows{derived.w15s, derived.w1m, derived.w5m};
+    for (std::size_t w = 0; w < windows.size(); ++w) {
+      // The steps that lie in it as a whole: never more than the window, at most one coarse step
+      // less.
+      bool found = false;
+      for (auto from = at.rbegin() + 1; from != at.rend(); ++from) {
+        const double seconds = 3600 - (*from)[0];
+        if (seconds > static_cast<double>(lengths[w]) / 1e3) break;
+        if (seconds < static_cast<double>(lengths[w]) / 1e3 * 0.8) continue;
+        const double rate = (at.back()[1] - (*from)[1]) / seconds;
+        const double first = (at.back()[2] - (*from)[2]) / seconds / 3e6;
+        const double p95 = first >= 0.95 ? 0.95 / first : 1 + (0.95 - first) / (1 - first);
+        found = found || (*windows[w].cpu_utilization == Approx(rate).epsilon(1e-5) &&
+                          *windows[w].runqueue_wait_p95 == Approx(p95).epsilon(1e-4));
+      }
+      INFO("interval " << interval << " window " << w);
+      CHECK(found);
+    }
+  }
 }
 
 TEST_CASE("a gap longer than the short window leaves only the long one") {
@@ -279,7 +325,7 @@ TEST_CASE("what the page lacks is absent, and the rest is there") {
   history.add(no_cpus);
   CHECK_FALSE(history.derive().w15s.cpu_utilization.has_value());
   NodeSample no_usage = usage(4, 4);
-  no_usage.cpu_usage.reset();
+  no_usage.counters[kCpuUsage] = std::nan("");
   history.add(no_usage);
   CHECK_FALSE(history.derive().w15s.cpu_utilization.has_value());
   history.add(usage(5, 5));
@@ -343,7 +389,7 @@ TEST_CASE("values beyond what can be are clamped, and nonsense is absent") {
   hostile.add(odd);
   CHECK_FALSE(hostile.derive().cpus.has_value());
   CHECK_FALSE(hostile.derive().memory_utilization.has_value());
-  CHECK_FALSE(odd.cpu_usage.has_value());
+  CHECK(std::isnan(odd.counters[kCpuUsage]));
   CHECK(odd.measured_ms == 1'000'000'000);  // the scrape's time
 }
 
@@ -352,10 +398,10 @@ TEST_CASE("a hostile page does not make the history grow") {
   for (int i = 0; i < 1000; ++i) {
     body += fmt::format("optipod_node_cpu_runqueue_wait_seconds_bucket{{le=\"{}\"}} 1\n", i);
   }
-  CHECK(sample_of(body).runqueue.layout == nullptr);
+  CHECK(sample_of(body).histograms[kRunqueueHistogram].layout == nullptr);
   History history;
   for (int i = 0; i < 5000; ++i) history.add(usage(i * 0.001, i));
-  CHECK(history.steps() == History::kMaxSteps);
+  CHECK(history.steps() < 20);
 }
 
 TEST_CASE("series: named as documented, label node, stamped when measured, each with its age") {
@@ -363,15 +409,15 @@ TEST_CASE("series: named as documented, label node, stamped when measured, each 
   for (int t = 0; t <= 900; ++t) history.add(sample_of(page(100 + t, 10 + t)));
   const SeriesSet set = DerivedSeries("n\"1").make(history.derive(), true, 1'000'000, 1'000'300);
   const auto lines = lines_of(set);
-  CHECK(lines.size() == 54);
+  CHECK(lines.size() == 64);
   CHECK(lines[0] == "optipod:node_cpus:last{node=\"n\\\"1\"} 2 1000000");
   CHECK(lines[1] == "optipod:node_cpu_utilization:mean_15s{node=\"n\\\"1\"} 0.75 1000000");
   CHECK(lines.back() == "optipod:node_up:last{node=\"n\\\"1\"} 1 1000000");
   for (const double value : set.values) CHECK_FALSE(is_stale(value));
   // Served as long as the window in the name, which ends in it; :last for 15 s.
-  const std::map<std::string, std::int64_t> ages{{"15s", 15'000},     {"1m", 60'000},
-                                                 {"15m", 900'000},    {"1h", 3'600'000},
-                                                 {"24h", 86'400'000}, {"last", 15'000}};
+  const std::map<std::string, std::int64_t> ages{
+      {"15s", 15'000},   {"1m", 60'000},      {"5m", 300'000}, {"15m", 900'000},
+      {"1h", 3'600'000}, {"24h", 86'400'000}, {"last", 15'000}};
   for (std::size_t i = 0; i + 1 < set.values.size(); ++i) {
     const std::string name(set.schema->series()[i].name);
     CHECK(set.max_age_ms[i] == ages.at(name.substr(name.find_last_of(":_") + 1)));

@@ -20,10 +20,10 @@ struct Sample {
   double value;
 };
 
-/// PromQL's avg_over_time, stddev_over_time, max_over_time and predict_linear, from their
-/// definitions: samples in (now − length, now], all of one weight.
+/// PromQL's avg_over_time, stddev_over_time and max_over_time, from their definitions: samples in
+/// (now − length, now], all of one weight.
 struct Reference {
-  double mean = 0, stddev = 0, peak = 0, ahead = 0;
+  double mean = 0, stddev = 0, peak = 0;
   std::size_t samples = 0;
 
   Reference(const std::vector<Sample>& all, std::int64_t now, std::int64_t length) {
@@ -32,21 +32,16 @@ struct Reference {
                  [&](const Sample& s) { return s.ms > now - length && s.ms <= now; });
     samples = in.size();
     const auto n = static_cast<double>(in.size());
-    double t_mean = 0, tt = 0, tx = 0, squares = 0;
+    double squares = 0;
     peak = in.at(0).value;
-    const auto t = [&](const Sample& s) { return static_cast<double>(s.ms - now) / 1e3; };
     for (const Sample& s : in) {
       mean += s.value / n;
-      t_mean += t(s) / n;
       peak = std::max(peak, s.value);
     }
     for (const Sample& s : in) {
       squares += (s.value - mean) * (s.value - mean);
-      tt += (t(s) - t_mean) * (t(s) - t_mean);
-      tx += (t(s) - t_mean) * (s.value - mean);
     }
     stddev = std::sqrt(squares / n);
-    ahead = mean + (tt > 0 ? tx / tt * (900 - t_mean) : 0);
   }
 };
 
@@ -92,7 +87,7 @@ TEST_CASE("a few samples, by hand") {
 }
 
 TEST_CASE("windows that begin on a bucket's edge are PromQL's to a float's precision") {
-  const std::int64_t now = 1'790'000'000'000 / (30 * kMinute) * (30 * kMinute);
+  const std::int64_t now = 1'790'000'000'000 / kHour * kHour;
   const auto samples = load(now - 30 * kHour, now, 5'000);
   const Trend trend = trend_of(samples, 5);
   for (const std::int64_t length : {15 * kMinute, kHour, 24 * kHour}) {
@@ -108,7 +103,7 @@ TEST_CASE("windows that begin on a bucket's edge are PromQL's to a float's preci
 }
 
 TEST_CASE("other windows are PromQL's to within a bucket's width") {
-  const std::int64_t edge = 1'790'000'000'000 / (30 * kMinute) * (30 * kMinute);
+  const std::int64_t edge = 1'790'000'000'000 / kHour * kHour;
   for (const std::int64_t off : {1'000, 29'000, 61'000, 17 * 60'000, 29 * 60'000 + 59'000}) {
     const std::int64_t now = edge + off;
     const auto samples = load(now - 30 * kHour, now, 1'000);
@@ -119,7 +114,7 @@ TEST_CASE("other windows are PromQL's to within a bucket's width") {
       CHECK(found->mean == Approx(expected.mean).margin(0.01));
       CHECK(found->stddev == Approx(expected.stddev).margin(0.01));
       CHECK(found->peak >= Approx(expected.peak).epsilon(1e-6));
-      const std::int64_t width = length <= kHour ? kMinute : 30 * kMinute;
+      const std::int64_t width = length <= kHour ? kMinute : kHour;
       CHECK(found->peak <= Approx(Reference(samples, now, length + width).peak).epsilon(1e-6));
       CHECK(found->covered == Approx(1).margin(0.001));
     }
@@ -177,16 +172,31 @@ TEST_CASE("a constant has no deviation, however long and whatever its value") {
   }
 }
 
-TEST_CASE("a line is continued, as predict_linear does") {
-  // From 0.10 at 0 s, 0.1 an hour, seen at 45 min: 0.175; 15 min later 0.2.
+TEST_CASE("forecast: a trend is continued, and dies away") {
+  // From 0.10 at 0 s, 0.1 an hour, seen at 45 min: 0.175; 15 minutes ahead count as 428.8 s.
   Trend line;
   for (int s = 5; s <= 2'700; s += 5) line.add(s * 1'000, 5, 0.1 + 0.1 * s / 3600);
-  CHECK(*line.forecast(2'700'000) == Approx(0.2).epsilon(1e-5));
+  CHECK(*line.forecast(2'700'000) == Approx(0.175 + 0.1 / 3600 * 428.8).epsilon(1e-4));
+}
 
+TEST_CASE("forecast: bursts do not move it, a level that stays does") {
+  std::mt19937 random(3);
+  std::normal_distribution<double> noise(0, 0.02);
+  const auto after = [&](int minutes, double burst, int burst_begins, int burst_ends) {
+    Trend trend;
+    for (int s = 5; s <= minutes * 60; s += 5) {
+      const bool in = s > burst_begins * 60 && s <= burst_ends * 60;
+      trend.add(s * 1'000, 5, (in ? burst : 0.3) + noise(random));
+    }
+    return *trend.forecast(minutes * kMinute);
+  };
+  CHECK(after(60, 0.95, 54, 60) == Approx(0.3).margin(0.01));   // going on for 6 min
+  CHECK(after(60, 0.95, 20, 32) == Approx(0.3).margin(0.01));   // of 12 min, over
+  CHECK(after(60, 0.95, 50, 60) == Approx(0.95).margin(0.01));  // the level of the last 10 min
   const std::int64_t now = 1'790'000'000'000 / kMinute * kMinute;
-  const auto samples = load(now - 3 * kHour, now, 2'000);
-  const Trend noisy = trend_of(samples, 2);
-  CHECK(*noisy.forecast(now) == Approx(Reference(samples, now, kHour).ahead).margin(0.002));
+  const Trend day = trend_of(load(now - 3 * kHour, now, 2'000), 2);
+  CHECK(*day.forecast(now) > 0);
+  CHECK(*day.forecast(now) < 1);
 }
 
 TEST_CASE("no forecast from less than its horizon; none from what is over an hour old") {
@@ -211,6 +221,6 @@ TEST_CASE("the peak of the last hour") {
 }
 
 TEST_CASE("memory is what the header says") {
-  CHECK(sizeof(Trend) <= 2'300);
+  CHECK(sizeof(Trend) <= 1'760);
   CHECK(sizeof(Peak) <= 260);
 }

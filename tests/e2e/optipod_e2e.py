@@ -393,13 +393,13 @@ def promtool_check(text):
 class Prometheus:
     """Debian's prometheus with its own configuration and data directory on a loopback port."""
 
-    def __init__(self, stack, scrape_configs, interval="1s", features=()):
-        """scrape_configs: a list of dicts as in prometheus.yml (written as JSON, which is YAML)."""
+    def __init__(self, stack, scrape_configs, interval="1s", features=(), rules=()):
+        """scrape_configs: a list of dicts as in prometheus.yml (written as JSON, which is YAML); rules: files."""
         directory = stack.directory / f"prometheus-{len(stack.processes)}"
         directory.mkdir()
         config = {"global": {"scrape_interval": interval, "scrape_timeout": interval,
                              "evaluation_interval": interval},
-                  "scrape_configs": scrape_configs}
+                  "rule_files": [str(file) for file in rules], "scrape_configs": scrape_configs}
         (directory / "prometheus.yml").write_text(json.dumps(config, indent=1))
         port = free_port()
         self.process = stack.run(["prometheus", f"--config.file={directory}/prometheus.yml",

@@ -33,12 +33,12 @@ def local_cgroups():
 def free_port_base():
     for base in range(21000, 29000, 37):
         try:
-            for port in range(base, base + 3):
+            for port in range(base, base + 4):
                 stack.require_free(port, "a test")
             return base
         except stack.Failed:
             continue
-    raise AssertionError("no three free ports")
+    raise AssertionError("no four free ports")
 
 
 def start_run(*arguments):
@@ -67,7 +67,9 @@ def test_run_serves_everything_and_leaves_nothing():
         assert b"optipod_node_cpu_runqueue_wait_seconds_bucket" in stack.fetch(f"http://127.0.0.1:{base}/metrics")
         wait_page(f"http://127.0.0.1:{base + 1}/nodes", os.uname().nodename.encode())
         wait_page(f"http://127.0.0.1:{base + 1}/federate?match[]=optipod:node_cpus:last", b"node=")
-        time.sleep(3)
+        # The past, through the aggregator: what the exporter serves, and what the rules make of it.
+        for query in ("optipod_agent_up", "optipod:node_cpu_contention:mean_1m"):
+            wait_page(f"http://127.0.0.1:{base + 1}/query?q={query}", b'"node":"' + os.uname().nodename.encode(), 60)
     finally:
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=30)
@@ -76,6 +78,19 @@ def test_run_serves_everything_and_leaves_nothing():
     assert "stopped." in output
     assert optipod_processes() == before
     assert not pathlib.Path("/run/optipod/current.shm").exists()
+
+
+def test_run_without_history():
+    process, base = start_run("--no-prometheus")
+    try:
+        wait_page(f"http://127.0.0.1:{base + 2}/readyz", b"")
+        wait_page(f"http://127.0.0.1:{base + 1}/federate?match[]=optipod:node_cpus:last", b"node=")
+        stack.require_free(base + 3, "nobody")
+        assert stack.fetch(f"http://127.0.0.1:{base + 1}/query?q=up") is None
+    finally:
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=30)
+    assert process.returncode == 0, output
 
 
 def test_run_says_who_holds_a_port():

@@ -1,0 +1,164 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""./dev bench aggregate: 5,000 nodes' scheduling metrics every 5 s into optipod-aggregator, and then, in the same run,
+into Debian's Prometheus. The nodes are tests/sim's fake_nodes, which share the machine with what is measured.
+
+CPU time is the kernel's own, of all the program's threads; memory is what is resident at the end. A scrape that was
+left out or failed makes the bench fail.
+"""
+
+import argparse
+import json
+import pathlib
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "deploy/local"))
+import stack   # noqa: E402
+from agent import cpu_seconds, megabytes   # noqa: E402
+
+GOAL_RATIO, GOAL_BYTES = 20.0, 64.0
+
+
+def numbers(port):
+    """{series as written: value} of a program's own /metrics."""
+    page = stack.fetch(f"http://127.0.0.1:{port}/metrics", timeout=30)
+    if page is None:
+        raise stack.Failed(f"port {port} does not answer /metrics")
+    return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2])
+            for line in page.decode().splitlines() if not line.startswith("#")}
+
+
+class Scraper:
+    """What is measured: `process` scrapes the nodes and tells at `port` how it fares."""
+
+    def __init__(self, name, process, port):
+        self.name, self.process, self.port = name, process, port
+
+    def counted(self):
+        """Samples so far, scrapes so far, scrapes lost so far, series held."""
+        raise NotImplementedError
+
+    def measure(self, seconds):
+        before, cpu, begun = self.counted(), cpu_seconds(self.process.pid), time.monotonic()
+        time.sleep(seconds)
+        after, used = self.counted(), cpu_seconds(self.process.pid) - cpu
+        self.seconds = time.monotonic() - begun
+        self.samples, self.scrapes, self.lost = (b - a for a, b in zip(before[:3], after[:3]))
+        self.cores, self.megabytes, self.series = used / self.seconds, megabytes(self.process.pid), after[3]
+        self.samples_per_cpu_second = self.samples / used
+        self.bytes_per_series = self.megabytes * 1e6 / self.series
+
+
+class Aggregator(Scraper):
+    def __init__(self, programs, targets, interval):
+        port = stack.free_port()
+        process = programs.start("aggregator", "--file-sd", targets, "--scrape-interval", f"{interval}s",
+                                 "--scrape-timeout", f"{interval * 0.8:g}s", "--web.listen-address",
+                                 f"127.0.0.1:{port}")
+        super().__init__("optipod", process, port)
+
+    def counted(self):
+        found = numbers(self.port)
+        ok = found.get('optipod_aggregator_scrapes_total{result="ok"}', 0)
+        every = sum(v for k, v in found.items() if k.startswith("optipod_aggregator_scrapes_total{"))
+        return (found["optipod_aggregator_samples_total"], ok,
+                every - ok + found["optipod_aggregator_scrapes_skipped_total"], found["optipod_aggregator_series"])
+
+
+class Prometheus(Scraper):
+    def __init__(self, programs, targets, interval):
+        port = stack.free_port()
+        config = {"global": {"scrape_interval": f"{interval}s", "scrape_timeout": f"{interval}s"},
+                  "scrape_configs": [{"job_name": "optipod", "file_sd_configs": [{"files": [str(targets)]}]}]}
+        process = programs.start_prometheus(port, config)
+        if process is None:
+            raise stack.Failed("Debian's prometheus is not installed")
+        super().__init__("Debian's Prometheus", process, port)
+
+    def counted(self):
+        found = numbers(self.port)
+
+        def total(name):
+            return sum(value for series, value in found.items() if series.partition("{")[0] == name)
+        return (total("prometheus_tsdb_head_samples_appended_total"),
+                total("prometheus_target_interval_length_seconds_count"), 0, total("prometheus_tsdb_head_series"))
+
+
+def one(build, kind, nodes, interval, seconds, series):
+    with stack.Stack(build, ["aggregator", "fake_nodes"]) as programs:
+        targets = programs.directory / "nodes.json"
+        port = stack.free_port()
+        sim = programs.start("fake_nodes", "--nodes", nodes, "--series", series, "--file-sd", targets, "--port", port)
+        programs.wait_until("the nodes", targets.exists)
+        scraper = kind(programs, targets, interval)
+        deadline = 10 * interval + 60
+        programs.wait_until("every node is scraped", lambda: answers(scraper) and scraper.counted()[1] >= nodes,
+                            deadline)
+        time.sleep(3 * interval)  # connections stand, windows are there
+        used = cpu_seconds(sim.pid)
+        scraper.measure(seconds)
+        scraper.sim_cores = (cpu_seconds(sim.pid) - used) / scraper.seconds
+        programs.check()
+        return scraper
+
+
+def answers(scraper):
+    return stack.fetch(f"http://127.0.0.1:{scraper.port}/metrics", timeout=30) is not None
+
+
+def report(as_json, case, unit, value, peer=None, lower_is_better=True):
+    ratio = None if peer is None else (peer / value if lower_is_better else value / peer)
+    if as_json:
+        print(json.dumps({"bench": "aggregate", "case": case, "value": round(value, 4), "unit": unit,
+                          "peer": None if peer is None else "Debian's Prometheus",
+                          "peer_value": None if peer is None else round(peer, 4),
+                          "ratio": None if ratio is None else round(ratio, 3)}), flush=True)
+    elif peer is None:
+        print(f"aggregate  {case:<28} {value:12.4g} {unit}", flush=True)
+    else:
+        print(f"aggregate  {case:<28} {value:12.4g} {unit:<22} Debian's Prometheus {peer:12.4g} {ratio:8.2f}x",
+              flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="./dev bench aggregate", description=__doc__)
+    parser.add_argument("--build", default="build", help=argparse.SUPPRESS)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--nodes", type=int, default=5000)
+    parser.add_argument("--interval", type=int, default=5, help="seconds between two scrapes of a node (default 5)")
+    parser.add_argument("--seconds", type=int, default=30, help="how long each is measured (default 30)")
+    parser.add_argument("--series", choices=("scheduling", "all"), default="scheduling")
+    parser.add_argument("--no-peer", action="store_true", help="measure OptiPod alone")
+    args = parser.parse_args()
+    size = (args.nodes, args.interval, args.seconds, args.series)
+    try:
+        ours = one(args.build, Aggregator, *size)
+        peer = None if args.no_peer else one(args.build, Prometheus, *size)
+    except stack.Failed as error:
+        print(f"./dev bench aggregate: {error}", file=sys.stderr)
+        return 1
+    of = (lambda name: None) if peer is None else (lambda name: getattr(peer, name))
+    report(args.json, "samples per CPU second", "", ours.samples_per_cpu_second, of("samples_per_cpu_second"), False)
+    report(args.json, "CPU used", "cores", ours.cores, of("cores"))
+    report(args.json, "resident", "MB", ours.megabytes, of("megabytes"))
+    report(args.json, "resident, a series", "B", ours.bytes_per_series, of("bytes_per_series"))
+    report(args.json, "series held", "", ours.series)
+    report(args.json, "scrapes in time", "1/s", ours.scrapes / ours.seconds, of("scrapes") and peer.scrapes / peer.seconds,
+           False)
+    report(args.json, "scrapes lost", "", ours.lost)
+    report(args.json, "the simulator meanwhile", "cores", ours.sim_cores, of("sim_cores"))
+    due = args.nodes / args.interval * ours.seconds
+    failed = [text for bad, text in (
+        (ours.lost > 0 or ours.scrapes < due * 0.98, f"scrapes were missed: {ours.scrapes:.0f} of {due:.0f}, "
+         f"{ours.lost:.0f} lost"),
+        (peer and ours.samples_per_cpu_second < GOAL_RATIO * peer.samples_per_cpu_second, "below 20 times the samples per "
+         "CPU second"),
+        (ours.bytes_per_series > GOAL_BYTES, "over 64 B a series")) if bad]
+    for text in failed:
+        print(f"goal not reached: {text}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
