@@ -93,6 +93,25 @@ struct cgroup {
   struct cgroup* ancestors[];  // 6.1; [level] is the cgroup itself
 };
 
+struct cgroup___subsys {
+  struct cgroup_subsys_state* subsys[1];  // by enum cgroup_subsys_id; NULL: none of its own
+};
+
+enum cgroup_subsys_id {
+  cpu_cgrp_id = 1,  // CONFIG_CGROUP_SCHED; the running kernel's value is used
+};
+
+struct cfs_bandwidth {  // CONFIG_CFS_BANDWIDTH
+  int nr_periods;
+  int nr_throttled;
+  __u64 throttled_time;
+};
+
+struct task_group {
+  struct cgroup_subsys_state css;
+  struct cfs_bandwidth cfs_bandwidth;
+};
+
 struct cgroup___ids {
   int level;
   __u64 ancestor_ids[];  // before 6.1

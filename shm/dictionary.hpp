@@ -176,6 +176,24 @@ struct Dictionary<TcpStats> {
 };
 
 template <>
+struct Dictionary<InterfaceStats> {
+  static constexpr Field kFields[] = {
+      OPTIPOD_FIELD(InterfaceStats, bytes),
+      OPTIPOD_FIELD(InterfaceStats, packets),
+      OPTIPOD_FIELD(InterfaceStats, errors),
+      OPTIPOD_FIELD(InterfaceStats, drops),
+  };
+};
+
+template <>
+struct Dictionary<PacketDrops> {
+  static constexpr Field kFields[] = {
+      OPTIPOD_FIELD(PacketDrops, reason),
+      OPTIPOD_FIELD(PacketDrops, packets),
+  };
+};
+
+template <>
 struct Dictionary<NodeRecord> {
   static constexpr Field kFields[] = {
       OPTIPOD_FIELD(NodeRecord, tick),
@@ -215,6 +233,9 @@ struct Dictionary<NodeRecord> {
       OPTIPOD_FIELD(NodeRecord, first_neighbour),
       OPTIPOD_FIELD(NodeRecord, neighbour_count),
       OPTIPOD_FIELD(NodeRecord, neighbours_untold),
+      OPTIPOD_FIELD(NodeRecord, interfaces),
+      OPTIPOD_FIELD(NodeRecord, drop_count),
+      OPTIPOD_FIELD(NodeRecord, drops),
   };
 };
 
@@ -303,6 +324,7 @@ struct Dictionary<AgentRecord> {
       OPTIPOD_FIELD(AgentRecord, programs),
       OPTIPOD_FIELD(AgentRecord, features),
       OPTIPOD_FIELD(AgentRecord, version),
+      OPTIPOD_FIELD(AgentRecord, container_cuts),
   };
 };
 

@@ -12,6 +12,7 @@
 
 #include "agent/profiler/cgroup_root.hpp"
 #include "agent/profiler/cpu_list.hpp"
+#include "agent/profiler/interface_counters.hpp"
 #include "agent/profiler/machine_counters.hpp"
 #include "agent/profiler/sampler.hpp"
 #include "agent/profiler/self_sampler.hpp"
@@ -49,6 +50,7 @@ std::vector<shm::AgentRecord::Feature> file_features(const CgroupRoot& root,
   };
   const bool pods = ::access(pods_directory.c_str(), R_OK | X_OK) == 0;
   auto features = MachineCounters(root.path == "/").features();
+  features.push_back(InterfaceCounters(root.path == "/").feature());
   features.insert(features.end(),
                   {by_controller("cpu_throttling", "cpu"), by_controller("memory_usage", "memory"),
                    make_feature("container_names", pods ? "file" : "no pod logs readable", pods)});
@@ -59,32 +61,30 @@ std::vector<shm::AgentRecord::Feature> file_features(const CgroupRoot& root,
 constexpr std::chrono::milliseconds kBetweenLooks{100};
 
 /// Sleeps until `deadline`, but for a look at cgroups that are made meanwhile; true when stopping.
-bool wait_for_tick(app::Stop& stop, Clock::time_point deadline, KernelSource& kernel,
-                   Sampler& sampler) {
+bool wait_for_tick(app::Stop& stop, Clock::time_point deadline, int made_fd, Sampler& sampler) {
   for (;;) {
-    if (stop.wait_until(deadline, kernel.made_fd())) return true;
+    if (stop.wait_until(deadline, made_fd)) return true;
     if (Clock::now() >= deadline) return false;
-    if (kernel.take_made() == 0) continue;
-    sampler.look_for_new();
+    if (!sampler.look_for_new()) continue;
     if (stop.wait_until(std::min(deadline, Clock::now() + kBetweenLooks))) return true;
   }
 }
 
 /// Publishes until `stop`, on a grid of deadlines: work that takes long makes a tick late, not
 /// every later one too.
-void publish_loop(app::Stop& stop, const Options& options, KernelSource& kernel, Sampler& sampler,
+void publish_loop(app::Stop& stop, const Options& options, int made_fd, Sampler& sampler,
                   const SelfSampler& self, shm::TickWriter& writer) {
   shm::Tick tick;
   std::uint64_t missed = 0, duration_ns = 0;
   auto deadline = Clock::now();
   do {
     const auto began = Clock::now();
-    kernel.take_made();  // the sample looks at all of them
     sampler.sample(tick);
     self.sample(tick.agent);
     tick.agent.ticks_missed = missed;
     tick.agent.tick_duration_ns = duration_ns;
     tick.agent.errors = sampler.errors();
+    std::copy_n(sampler.cuts(), shm::kCutReasons, tick.agent.container_cuts);
     writer.publish(tick);
     const auto ended = Clock::now();
     duration_ns = static_cast<std::uint64_t>(
@@ -95,7 +95,7 @@ void publish_loop(app::Stop& stop, const Options& options, KernelSource& kernel,
       missed += static_cast<std::uint64_t>(late);
       deadline += late * options.interval;
     }
-  } while (!wait_for_tick(stop, deadline, kernel, sampler));
+  } while (!wait_for_tick(stop, deadline, made_fd, sampler));
 }
 
 /// Closes the system calls that are not needed any more; says whether that worked.
@@ -141,6 +141,8 @@ int attached(app::Stop& stop, const Options& options, const CgroupRoot& root,
   const auto filter = filter_syscalls(!options.no_seccomp);
   auto features = file_features(root, options.pods_directory);
   features.push_back(filter);
+  if ((kernel->valid() & shm::kValidBlockIo) == 0 && root.path == "/")
+    features.push_back(make_feature("disk_stats", "file, no latency", true));
   Sampler sampler({.root = root,
                    .cpus = std::move(cpus),
                    .node_name = node_name(options),
@@ -154,7 +156,7 @@ int attached(app::Stop& stop, const Options& options, const CgroupRoot& root,
   }
   spdlog::info("{} published in {} every {} ms; {}", root.directory(), options.segment,
                options.interval.count(), *became);
-  publish_loop(stop, options, *kernel, sampler, self, *writer);
+  publish_loop(stop, options, kernel->made_fd(), sampler, self, *writer);
   writer->close();
   return app::kOk;
 }

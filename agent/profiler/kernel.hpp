@@ -61,14 +61,33 @@ inline constexpr std::uint64_t kSlotValid =
     shm::kValidRunqueueWait | shm::kValidPreemptions | shm::kValidSwitches | shm::kValidBlockIo |
     shm::kValidReclaimStall | shm::kValidOomKills | shm::kValidPageFaults | shm::kValidFiles |
     shm::kValidTcpRetransmits | shm::kValidTcp | shm::kValidThrottledWait | shm::kValidMigrations |
-    shm::kValidIrqStolen;
+    shm::kValidIrqStolen | shm::kValidBlockBytes;
+
+/// What a CPU quota did, as in cpu.stat.
+struct CpuThrottling {
+  std::uint64_t throttled_ns, periods, throttled_periods;
+};
 
 /// Values the kernel keeps per cgroup, read by the cgroup iterator.
 struct CgroupValues {
   std::uint64_t cgroup_id = 0;
-  std::uint64_t valid = 0;  ///< shm::Valid bits among kValidCpuTime, kValidPressure*
+  std::uint64_t valid = 0;  ///< shm::Valid bits among kValid{CpuTime,Pressure*,Throttling}
   shm::CpuTime cpu_time{};
   shm::Pressure pressure{};
+  CpuThrottling throttling{};
+};
+
+/// Packets the kernel threw away for a reason.
+struct DropCount {
+  std::string reason;  ///< "no_socket"; kOtherDropReason: has no name
+  std::uint64_t packets = 0;
+};
+inline constexpr const char* kOtherDropReason = "other";
+
+/// A cgroup that was made below the root.
+struct MadeCgroup {
+  std::uint64_t id = 0;
+  std::string path;  ///< from the hierarchy's root, not the agent's
 };
 
 struct Device {
@@ -110,8 +129,9 @@ class Kernel {
   /// Readable when cgroups were made below the root since the last take_made(); -1 where the kernel
   /// does not tell. Not owned.
   [[nodiscard]] int made_fd() const;
-  /// How many were made since the last call; no system call.
-  int take_made();
+  /// Replaces `out` with those made since the last call; no system call. When very many were made
+  /// at once, some are missing.
+  void take_made(std::vector<MadeCgroup>& out);
 
   [[nodiscard]] SlotValues slot_values(Slot slot) const;
   /// Sum over all slots that belong to the node: every slot for root "/", all but kOutside else.
@@ -124,6 +144,9 @@ class Kernel {
   [[nodiscard]] std::uint64_t pairs_untold() const;
   /// Devices that had I/O charged to the node.
   [[nodiscard]] std::vector<Device> devices() const;
+
+  /// Since open(), those that happened at all; of the whole machine.
+  [[nodiscard]] std::vector<DropCount> drops() const;
 
   /// One walk of the cgroup iterator below the root; false when this kernel has none (use files).
   bool read_cgroups(std::vector<CgroupValues>& out);

@@ -25,7 +25,8 @@ class RealKernel final : public KernelSource {
   std::uint64_t pairs_untold() const override { return kernel_.pairs_untold(); }
   std::vector<Device> devices() const override { return kernel_.devices(); }
   int made_fd() const override { return kernel_.made_fd(); }
-  int take_made() override { return kernel_.take_made(); }
+  void take_made(std::vector<MadeCgroup>& out) override { kernel_.take_made(out); }
+  std::vector<DropCount> drops() const override { return kernel_.drops(); }
   bool read_cgroups(std::vector<CgroupValues>& out) override { return kernel_.read_cgroups(out); }
 
  private:

@@ -31,7 +31,8 @@ class KernelSource {
   [[nodiscard]] virtual std::vector<Device> devices() const = 0;
   /// Without: nobody tells.
   [[nodiscard]] virtual int made_fd() const { return -1; }
-  virtual int take_made() { return 0; }
+  virtual void take_made(std::vector<MadeCgroup>& out) { out.clear(); }
+  [[nodiscard]] virtual std::vector<DropCount> drops() const = 0;
   virtual bool read_cgroups(std::vector<CgroupValues>& out) = 0;
 };
 

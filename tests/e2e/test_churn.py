@@ -8,7 +8,7 @@ import re
 import signal
 import time
 
-from churn import Pod, Scraper, increases
+from churn import Pod, Scraper, increases, live_shortly
 from optipod_e2e import busy, samples, wait_until
 
 HOURS, PODS_AN_HOUR, SHORT_LIVED = 24, 80, 20   # of the 80, so many are gone before anybody may have looked
@@ -229,3 +229,41 @@ def test_no_wrong_rate_through_restarts(stack, cgroup):
     assert 0 < began_again["optipod_agent_ticks_total"] <= resets
     assert 0 < began_again["optipod_container_cpu_usage_seconds_total"] <= resets
     assert sum(began_again[n] for n in began_again if n.startswith(("optipod_exporter_", "process_"))) == 0
+
+
+def test_fifty_milliseconds_are_shown_or_counted_as_cut(stack, cgroup):
+    """Of services that live 50 ms each is shown with no more than its own work, or counted as gone too early."""
+    agent = stack.agent("--interval", "2s", cgroup=cgroup)
+    exporter = stack.exporter(agent.segment)
+    ticks = ("optipod_agent_ticks_total", frozenset())
+    cuts = ("optipod_agent_container_cuts_total", frozenset({("reason", "short_lived")}))
+    lives = 30
+
+    def tick(times=1):
+        since = exporter.metrics()[ticks]
+        wait_until(lambda: exporter.metrics()[ticks] >= since + times, "a tick", 60)
+
+    for attempt in range(5):
+        scraper = Scraper(exporter, "optipod_")
+        scraper.start()
+        tick()
+        before = exporter.metrics()[cuts]
+        work = {}
+        for number in range(lives):
+            name = f"short-{attempt}-{number}"
+            work[f"/{name}"] = live_shortly(cgroup.child(name), 0.05, sleeps=10)
+        tick(2)
+        cut = exporter.metrics()[cuts] - before
+        history = scraper.finish()
+        seen_ticks = [value for _, value in history[ticks]]
+        if any(b != a + 1 for a, b in zip(seen_ticks, seen_ticks[1:])):
+            continue   # the scraper missed a tick, and with it what only that one showed
+        switches = {dict(labels)["container"]: values[-1][1] for (name, labels), values in history.items()
+                    if name == "optipod_container_context_switches_total" and ("kind", "voluntary") in labels}
+        shown = work.keys() & switches.keys()
+        # The last one, into its death, is no longer in the process' own count.
+        assert all(switches[name] <= work[name] + 1 for name in shown), f"{switches} of {work}"
+        assert len(shown) + cut == lives, f"{len(shown)} shown, {cut} cut of {lives}"
+        print(f"figures: churn: of {lives} services that lived 50 ms {len(shown)} were shown, {cut:.0f} counted as cut")
+        return
+    assert False, "in no attempt every tick was scraped"

@@ -144,9 +144,10 @@ auto block_families(Subject subject, std::string_view labels) {
        shm::kValidBlockIo,
        [](Series& s, const Record& r) { s.histograms(kOperation, r.block.latency); }},
       {{subject, Topic::kBlock, "block_io_bytes_total", MetricType::kCounter, "bytes", labels,
-        "as the latency", "Bytes of completed block requests.",
+        "as the latency; of disks without eBPF `/proc/diskstats`",
+        "Bytes of completed block requests.",
         "much traffic to the device; see the latency for whether it copes"},
-       shm::kValidBlockIo,
+       shm::kValidBlockBytes,
        [](Series& s, const Record& r) { s.values(kOperation, r.block.bytes); }},
   });
 }

@@ -33,6 +33,7 @@ struct Kernel::Impl {
   std::optional<kernel::TaskPrograms> tasks;
   std::optional<kernel::TcpPrograms> tcp;
   std::optional<kernel::IrqPrograms> irq;
+  std::optional<kernel::DropPrograms> drops;
   int storage_fd = -1;  ///< of `cgroup`; -1: slots come from the table alone
   std::vector<kernel::LoadedProgram> programs;
 

@@ -179,8 +179,9 @@ int Kernel::made_fd() const {
   return impl_->cgroup ? impl_->cgroup->made_fd() : -1;
 }
 
-int Kernel::take_made() {
-  return impl_->cgroup ? impl_->cgroup->take_made() : 0;
+void Kernel::take_made(std::vector<MadeCgroup>& out) {
+  out.clear();
+  if (impl_->cgroup) impl_->cgroup->take_made(out);
 }
 
 SlotValues Kernel::slot_values(Slot slot) const {
@@ -216,6 +217,19 @@ std::vector<Device> Kernel::devices() const {
   return impl_->block ? impl_->block->devices() : std::vector<Device>{};
 }
 
+std::vector<DropCount> Kernel::drops() const {
+  std::vector<DropCount> result;
+  if (!impl_->drops) return result;
+  const auto& names = impl_->plan.drop_reasons;
+  for (std::size_t reason = 0; reason < bpf::kDropReasonCount; ++reason) {
+    const bool named = reason < names.size();
+    if (named && names[reason].empty()) continue;
+    if (const std::uint64_t packets = impl_->drops->packets(reason); packets != 0)
+      result.push_back({named ? names[reason] : kOtherDropReason, packets});
+  }
+  return result;
+}
+
 bool Kernel::read_cgroups(std::vector<CgroupValues>& out) {
   if (!impl_->plan.iterator || !impl_->cgroup || !impl_->cgroup->walk()) return false;
   out.clear();
@@ -233,6 +247,10 @@ bool Kernel::read_cgroups(std::vector<CgroupValues>& out) {
         values.pressure.waiting_ns[i] = sample.waiting_ns[i];
         values.pressure.stalled_ns[i] = sample.stalled_ns[i];
       }
+    }
+    if (impl_->plan.iterator_throttling && (sample.valid & bpf::kSampleThrottling) != 0) {
+      values.valid |= shm::kValidThrottling;
+      values.throttling = {sample.throttled_ns, sample.periods, sample.throttled_periods};
     }
     out.push_back(values);
   }

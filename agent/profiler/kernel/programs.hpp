@@ -54,7 +54,7 @@ class CgroupPrograms {
   [[nodiscard]] int storage_fd() const;
   /// As Kernel's.
   [[nodiscard]] int made_fd() const;
-  int take_made();
+  void take_made(std::vector<MadeCgroup>& out);
   [[nodiscard]] std::vector<LoadedProgram> programs() const;
 
  private:
@@ -186,6 +186,24 @@ class TcpPrograms {
  private:
   struct State;
   explicit TcpPrograms(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+/// bpf/drop.bpf.c: packets thrown away.
+class DropPrograms {
+ public:
+  static tl::expected<DropPrograms, std::string> load(const Layout& layout);
+  DropPrograms(DropPrograms&&) noexcept;
+  DropPrograms& operator=(DropPrograms&&) noexcept;
+  ~DropPrograms();
+
+  /// Of a reason by its number, below bpf::kDropReasonCount; on all CPUs.
+  [[nodiscard]] std::uint64_t packets(std::size_t reason) const;
+  [[nodiscard]] std::vector<LoadedProgram> programs() const;
+
+ private:
+  struct State;
+  explicit DropPrograms(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };
 

@@ -128,6 +128,18 @@ inline shm::Tick node_tick() {
   n.memory = memory_stats(9);
   n.files = file_stats(9);
   n.tcp = tcp_stats(9);
+  for (std::size_t kind = 0; kind < shm::kInterfaceKinds; ++kind) {
+    const std::uint64_t k = kind + 1;
+    n.interfaces[kind] = {.bytes = {k * 9'000'000, k * 5'000'000},
+                          .packets = {k * 7'000, k * 6'000},
+                          .errors = {k * 2, k},
+                          .drops = {k * 4, k * 3}};
+  }
+  n.drop_count = 2;
+  set(n.drops[0].reason, "socket_rcvbuff");
+  n.drops[0].packets = 12;
+  set(n.drops[1].reason, "netfilter_drop");
+  n.drops[1].packets = 5;
   set(n.node_name, "node-1");
   set(n.kernel_release, "6.1.0-18-amd64");
   set(n.cgroup_root, "/");
@@ -138,6 +150,8 @@ inline shm::Tick node_tick() {
   a.tick_duration_ns = 350'000;
   a.ticks_missed = 1;
   a.errors = 2;
+  a.container_cuts[shm::kOverLimit] = 6;
+  a.container_cuts[shm::kShortLived] = 11;
   a.program_count = 2;
   set(a.programs[0].name, "on_switch");
   a.programs[0].runs = 1000;

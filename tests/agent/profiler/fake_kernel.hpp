@@ -19,9 +19,12 @@ class FakeKernel final : public agent::KernelSource {
   std::map<agent::Slot, agent::SlotValues> counts;  ///< per slot
   std::vector<agent::Slot> resets;
   std::vector<agent::Device> disks;
+  std::vector<agent::DropCount> dropped;
   std::vector<agent::PairCount> pairs;  ///< handed out at the next take
   std::uint64_t untold = 0;
   agent::InterruptValues irqs;
+  std::vector<agent::MadeCgroup> made;  ///< news for the next take
+  bool tells_made = true;
   int walks = 0;
   int taken_up = 0;
 
@@ -69,6 +72,12 @@ class FakeKernel final : public agent::KernelSource {
   }
   std::uint64_t pairs_untold() const override { return untold; }
   std::vector<agent::Device> devices() const override { return disks; }
+  std::vector<agent::DropCount> drops() const override { return dropped; }
+  int made_fd() const override { return tells_made ? 0 : -1; }
+  void take_made(std::vector<agent::MadeCgroup>& out) override {
+    out.clear();
+    if (tells_made) out.swap(made);
+  }
   bool read_cgroups(std::vector<agent::CgroupValues>& out) override {
     ++walks;
     if (has_iterator) out = cgroups;
