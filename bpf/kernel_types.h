@@ -26,6 +26,7 @@ typedef _Bool bool;  // a typedef, so that the skeletons, which C++ compiles, sa
 enum {
   BPF_MAP_TYPE_HASH = 1,
   BPF_MAP_TYPE_ARRAY = 2,
+  BPF_MAP_TYPE_PERF_EVENT_ARRAY = 4,
   BPF_MAP_TYPE_SK_STORAGE = 24,
   BPF_MAP_TYPE_RINGBUF = 27,
   BPF_MAP_TYPE_TASK_STORAGE = 29,  // Linux 5.11
@@ -40,6 +41,13 @@ enum {
 
 #define PF_KTHREAD 0x00200000
 #define PF_EXITING 0x00000004
+
+// UAPI, too.
+struct bpf_perf_event_value {
+  __u64 counter;
+  __u64 enabled;
+  __u64 running;
+};
 
 // State of an open-coded iterator over tasks, which the kernel alone looks into (Linux 6.7).
 struct bpf_iter_task {

@@ -44,6 +44,7 @@ enum {
   kPairs = 256,            // pairs of slots per CPU and generation
   kSoftirqs = 10,          // vectors, as shm::kSoftirqVectors
   kPairProbes = 8,         // longest search among them
+  kCounters = 3,           // of the CPU: cycles, instructions, cache misses
   kMadePath = 504,         // more of a new cgroup's path is cut
 };
 
@@ -163,6 +164,19 @@ struct Reclaim {
 /// Dropped packets of one CPU.
 struct DropCpu {
   U64 packets[kDropReasonCount];
+};
+
+/// What the counters of one CPU counted while one slot's tasks had it. Written only by that CPU.
+struct CounterSlot {
+  U64 counts[kCounters];
+  U64 running_ns;  // how long they counted
+};
+
+/// The counters of one CPU when a task last left it.
+struct CounterCpu {
+  U64 window;
+  U64 counts[kCounters];
+  U64 running_ns;
 };
 
 /// What the kernel counts per task, summed per slot.

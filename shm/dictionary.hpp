@@ -176,6 +176,16 @@ struct Dictionary<TcpStats> {
 };
 
 template <>
+struct Dictionary<HardwareCounters> {
+  static constexpr Field kFields[] = {
+      OPTIPOD_FIELD(HardwareCounters, cycles),
+      OPTIPOD_FIELD(HardwareCounters, instructions),
+      OPTIPOD_FIELD(HardwareCounters, cache_misses),
+      OPTIPOD_FIELD(HardwareCounters, counted_ns),
+  };
+};
+
+template <>
 struct Dictionary<InterfaceStats> {
   static constexpr Field kFields[] = {
       OPTIPOD_FIELD(InterfaceStats, bytes),
@@ -236,6 +246,7 @@ struct Dictionary<NodeRecord> {
       OPTIPOD_FIELD(NodeRecord, interfaces),
       OPTIPOD_FIELD(NodeRecord, drop_count),
       OPTIPOD_FIELD(NodeRecord, drops),
+      OPTIPOD_FIELD(NodeRecord, hardware),
   };
 };
 
@@ -266,6 +277,7 @@ struct Dictionary<ContainerRecord> {
       OPTIPOD_FIELD(ContainerRecord, tcp),
       OPTIPOD_FIELD(ContainerRecord, scheduler),
       OPTIPOD_FIELD(ContainerRecord, irq_stolen_ns),
+      OPTIPOD_FIELD(ContainerRecord, hardware),
   };
 };
 

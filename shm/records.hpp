@@ -60,10 +60,12 @@ enum Valid : std::uint64_t {
   kValidRefaults = 1ull << 32,      ///< MemoryUse::refaults_*
   kValidTcp = 1u << 31,             ///< the rest of TcpStats
   // Since ABI 1.3.
-  kValidPacketDrops = 1ull << 33,  ///< NodeRecord::drops, drop_count
-  kValidInterfaces = 1ull << 34,   ///< NodeRecord::interfaces
-  kValidShortLived = 1ull << 35,   ///< AgentRecord::container_cuts[kShortLived]; of the node
-  kValidBlockBytes = 1ull << 36,   ///< BlockStats::bytes, inflight; also wherever kValidBlockIo is
+  kValidPacketDrops = 1ull << 33,       ///< NodeRecord::drops, drop_count
+  kValidInterfaces = 1ull << 34,        ///< NodeRecord::interfaces
+  kValidShortLived = 1ull << 35,        ///< AgentRecord::container_cuts[kShortLived]; of the node
+  kValidHardwareCounters = 1ull << 37,  ///< HardwareCounters, except:
+  kValidCacheMisses = 1ull << 38,       ///< HardwareCounters::cache_misses
+  kValidBlockBytes = 1ull << 36,  ///< BlockStats::bytes, inflight; also wherever kValidBlockIo is
 };
 
 enum PreemptedBy : std::size_t { kBySelf, kByOther, kBySystem, kPreemptedByCount };
@@ -154,6 +156,14 @@ struct TcpStats {
   std::uint64_t retransmitted_segments;
 };
 
+/// What the CPUs' own counters said while its tasks ran, in windows of time: only ratios of these
+/// mean something. All counters.
+struct HardwareCounters {
+  std::uint64_t cycles, instructions;
+  std::uint64_t cache_misses;  ///< of the last level
+  std::uint64_t counted_ns;    ///< CPU time for which the others were counted
+};
+
 /// Network interfaces of one kind together, without the loopback. Physical: with a device behind
 /// them, those that hypervisors make included; what goes through both kinds counts in both.
 struct InterfaceStats {
@@ -209,11 +219,12 @@ struct NodeRecord {
   std::uint64_t first_neighbour, neighbour_count;  ///< ring indices in the neighbours section
   std::uint64_t neighbours_untold;  ///< preemptions by another that are in no NeighbourRecord for
                                     ///< want of room
-  // Since ABI 1.3; whole-machine nodes only.
+  // Since ABI 1.3; the network of whole-machine nodes only.
   InterfaceStats interfaces[kInterfaceKinds];  ///< of the host's network namespace
   std::uint64_t drop_count;                    ///< gauge: of `drops`
   PacketDrops drops[kDropReasonsKept];         ///< in every network namespace; a reason keeps its
                                                ///< place
+  HardwareCounters hardware;
 };
 
 /// One per container (or per leaf cgroup outside Kubernetes) per tick. Identity and values are one
@@ -244,6 +255,8 @@ struct ContainerRecord {
   TcpStats tcp;
   SchedulerStats scheduler;
   std::uint64_t irq_stolen_ns;  ///< interrupts and softirqs ran while its tasks had the CPU
+  // Since ABI 1.3.
+  HardwareCounters hardware;
 };
 
 /// Who takes the CPU from whom: one per pair of containers per tick, for each container at most the

@@ -12,6 +12,7 @@
 
 #include "agent/profiler/cgroup_root.hpp"
 #include "agent/profiler/cpu_list.hpp"
+#include "agent/profiler/duty_cycle.hpp"
 #include "agent/profiler/interface_counters.hpp"
 #include "agent/profiler/machine_counters.hpp"
 #include "agent/profiler/sampler.hpp"
@@ -70,13 +71,22 @@ bool wait_for_tick(app::Stop& stop, Clock::time_point deadline, int made_fd, Sam
   }
 }
 
+/// Counters of the CPUs are few, and others may want them.
+constexpr DutyCycle kCounting;
+
+std::chrono::milliseconds running(Clock::time_point since) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - since);
+}
+
 /// Publishes until `stop`, on a grid of deadlines: work that takes long makes a tick late, not
 /// every later one too.
-void publish_loop(app::Stop& stop, const Options& options, int made_fd, Sampler& sampler,
+void publish_loop(app::Stop& stop, const Options& options, KernelSource& kernel, Sampler& sampler,
                   const SelfSampler& self, shm::TickWriter& writer) {
   shm::Tick tick;
   std::uint64_t missed = 0, duration_ns = 0;
-  auto deadline = Clock::now();
+  const auto start = Clock::now();
+  auto deadline = start;
+  bool counting = false;
   do {
     const auto began = Clock::now();
     sampler.sample(tick);
@@ -86,6 +96,9 @@ void publish_loop(app::Stop& stop, const Options& options, int made_fd, Sampler&
     tick.agent.errors = sampler.errors();
     std::copy_n(sampler.cuts(), shm::kCutReasons, tick.agent.container_cuts);
     writer.publish(tick);
+    const bool count = options.hardware_counters && kCounting.open(running(start));
+    if (count != counting) kernel.open_window(count);
+    counting = count;
     const auto ended = Clock::now();
     duration_ns = static_cast<std::uint64_t>(
         std::chrono::duration_cast<std::chrono::nanoseconds>(ended - began).count());
@@ -95,13 +108,13 @@ void publish_loop(app::Stop& stop, const Options& options, int made_fd, Sampler&
       missed += static_cast<std::uint64_t>(late);
       deadline += late * options.interval;
     }
-  } while (!wait_for_tick(stop, deadline, made_fd, sampler));
+  } while (!wait_for_tick(stop, deadline, kernel.made_fd(), sampler));
 }
 
 /// Closes the system calls that are not needed any more; says whether that worked.
-shm::AgentRecord::Feature filter_syscalls(bool wanted) {
-  if (!wanted) return make_feature("syscall_filter", "switched off", false);
-  const auto limited = limit_syscalls();
+shm::AgentRecord::Feature filter_syscalls(const Options& options) {
+  if (options.no_seccomp) return make_feature("syscall_filter", "switched off", false);
+  const auto limited = limit_syscalls(options.hardware_counters);
   if (!limited) spdlog::warn("no system call filter: {}", limited.error());
   return make_feature("syscall_filter", limited ? "seccomp" : limited.error(), limited.has_value());
 }
@@ -116,6 +129,7 @@ int attached(app::Stop& stop, const Options& options, const CgroupRoot& root,
   KernelOptions wanted{.cgroup_mount = root.mount, .cgroup_root = root.path, .cpus = cpus};
   wanted.max_slots = slots_needed(options.max_containers);
   wanted.force_files = options.no_ebpf;
+  wanted.hardware_counters = options.hardware_counters;
   auto opened = Kernel::open(wanted);
   if (!opened) {
     spdlog::error("{}", opened.error());
@@ -138,7 +152,7 @@ int attached(app::Stop& stop, const Options& options, const CgroupRoot& root,
     return app::kFailure;
   }
   // From here on without any right: what is not readable now never will be.
-  const auto filter = filter_syscalls(!options.no_seccomp);
+  const auto filter = filter_syscalls(options);
   auto features = file_features(root, options.pods_directory);
   features.push_back(filter);
   if ((kernel->valid() & shm::kValidBlockIo) == 0 && root.path == "/")
@@ -156,7 +170,7 @@ int attached(app::Stop& stop, const Options& options, const CgroupRoot& root,
   }
   spdlog::info("{} published in {} every {} ms; {}", root.directory(), options.segment,
                options.interval.count(), *became);
-  publish_loop(stop, options, kernel->made_fd(), sampler, self, *writer);
+  publish_loop(stop, options, *kernel, sampler, self, *writer);
   writer->close();
   return app::kOk;
 }

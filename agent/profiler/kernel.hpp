@@ -23,11 +23,19 @@ inline constexpr Slot kOutside = 0;
 inline constexpr Slot kNodeOther = 1;
 inline constexpr Slot kFirstSlot = 2;
 
+/// As perf_event_open(2) names what a CPU counts.
+struct CounterEvent {
+  std::uint32_t type = 0;
+  std::uint64_t config = 0;
+};
+
 struct KernelOptions {
   std::string cgroup_mount;       ///< where the cgroup v2 hierarchy is mounted
   std::string cgroup_root = "/";  ///< subtree below it that is this node; "/" is the whole machine
   std::vector<unsigned> cpus;     ///< CPUs that count; empty: all possible
   std::uint32_t max_slots = 514;
+  bool hardware_counters = false;              ///< of the CPUs, where there are some
+  std::vector<CounterEvent> counter_events{};  ///< instead of the hardware's (tests)
   bool force_raw_tp = false;  ///< use the raw_tp twins even where tp_btf works (tests)
   bool force_files = false;   ///< do not use eBPF at all (tests)
 };
@@ -41,6 +49,7 @@ struct SlotValues {
   shm::TcpStats tcp{};
   shm::SchedulerStats scheduler{};
   std::uint64_t irq_stolen_ns = 0;
+  shm::HardwareCounters hardware{};
 };
 
 /// Interrupts on the CPUs that count.
@@ -61,7 +70,8 @@ inline constexpr std::uint64_t kSlotValid =
     shm::kValidRunqueueWait | shm::kValidPreemptions | shm::kValidSwitches | shm::kValidBlockIo |
     shm::kValidReclaimStall | shm::kValidOomKills | shm::kValidPageFaults | shm::kValidFiles |
     shm::kValidTcpRetransmits | shm::kValidTcp | shm::kValidThrottledWait | shm::kValidMigrations |
-    shm::kValidIrqStolen | shm::kValidBlockBytes;
+    shm::kValidIrqStolen | shm::kValidBlockBytes | shm::kValidHardwareCounters |
+    shm::kValidCacheMisses;
 
 /// What a CPU quota did, as in cpu.stat.
 struct CpuThrottling {
@@ -125,6 +135,10 @@ class Kernel {
   /// Adds to the slots what living tasks and open connections counted since the last time. What
   /// ended meanwhile has been added already.
   void take_up();
+
+  /// The counters of the CPUs count from now on, or no more; they do not at first. Nothing without
+  /// them.
+  void open_window(bool open);
 
   /// Readable when cgroups were made below the root since the last take_made(); -1 where the kernel
   /// does not tell. Not owned.

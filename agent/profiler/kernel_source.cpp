@@ -18,6 +18,7 @@ class RealKernel final : public KernelSource {
   void forget(std::uint64_t cgroup_id) override { kernel_.forget(cgroup_id); }
   void reset_slot(Slot slot) override { kernel_.reset_slot(slot); }
   void take_up() override { kernel_.take_up(); }
+  void open_window(bool open) override { kernel_.open_window(open); }
   SlotValues slot_values(Slot slot) const override { return kernel_.slot_values(slot); }
   SlotValues node_values() const override { return kernel_.node_values(); }
   InterruptValues interrupts() const override { return kernel_.interrupts(); }

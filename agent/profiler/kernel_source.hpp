@@ -23,6 +23,7 @@ class KernelSource {
   virtual void forget(std::uint64_t cgroup_id) = 0;
   virtual void reset_slot(Slot slot) = 0;
   virtual void take_up() = 0;
+  virtual void open_window(bool open) = 0;
   [[nodiscard]] virtual SlotValues slot_values(Slot slot) const = 0;
   [[nodiscard]] virtual SlotValues node_values() const = 0;
   [[nodiscard]] virtual InterruptValues interrupts() const = 0;

@@ -102,6 +102,7 @@ void Sampler::sample(shm::Tick& tick) {
   tick.node.memory = node.memory;
   tick.node.files = node.files;
   tick.node.tcp = node.tcp;
+  tick.node.hardware = node.hardware;
   tick.node.valid |= kernel_.valid() &
                      ((kSlotValid & ~std::uint64_t{shm::kValidIrqStolen}) | shm::kValidNeighbours);
   sample_interrupts(tick.node);
@@ -315,6 +316,7 @@ void Sampler::read_slot(Live& live) {
   live.record.tcp = values.tcp;
   live.record.scheduler = values.scheduler;
   live.record.irq_stolen_ns = values.irq_stolen_ns;
+  live.record.hardware = values.hardware;
   live.record.valid |= kernel_.valid() & kSlotValid;
 }
 

@@ -11,6 +11,7 @@ namespace {
 using shm::kValidBlockBytes, shm::kValidReclaimStall, shm::kValidOomKills, shm::kValidPageFaults;
 using shm::kValidBlockIo, shm::kValidCpuTime, shm::kValidPreemptions, shm::kValidRunqueueWait;
 using shm::kValidFiles, shm::kValidTcp, shm::kValidTcpRetransmits, shm::kValidInterfaces;
+using shm::kValidHardwareCounters, shm::kValidCacheMisses;
 using shm::kValidMemoryDetail, shm::kValidMemoryLimit;
 using shm::kValidPacketDrops, shm::kValidSoftirq, shm::kValidHardirq;
 using shm::kValidPressureIrq, shm::kValidVmEvents, shm::kValidTcpSegments;
@@ -133,6 +134,25 @@ template <class B>
 Value tcp_retransmits(const B& b) {
   return b.rate(kValidTcpRetransmits, at(b.before).tcp.retransmitted_segments,
                 at(b.now).tcp.retransmitted_segments);
+}
+
+/// Of two counts, between windows none: then there was nothing to divide.
+template <class B>
+Value per(const B& b, std::uint64_t bit, std::uint64_t count, std::uint64_t by) {
+  if (!b.knows(bit) || by == 0) return std::nullopt;
+  return static_cast<double>(count) / static_cast<double>(by);
+}
+template <class B>
+Value cycles_per_instruction(const B& b) {
+  const auto &was = at(b.before).hardware, &is = at(b.now).hardware;
+  return per(b, kValidHardwareCounters, is.cycles - was.cycles, is.instructions - was.instructions);
+}
+template <class B>
+Value misses_per_thousand(const B& b) {
+  const auto &was = at(b.before).hardware, &is = at(b.now).hardware;
+  const Value each = per(b, kValidHardwareCounters | kValidCacheMisses,
+                         is.cache_misses - was.cache_misses, is.instructions - was.instructions);
+  return each ? std::optional(*each * 1000) : each;
 }
 
 // ---- What everything with block I/O has alike.
@@ -299,6 +319,10 @@ constexpr Signal<shm::ContainerRecord> kContainerSignals[] = {
      "95 of 100 round trips over TCP were shorter", 0, 0, false},
     {"tcp_retransmits_per_second", "tcp re/s", Unit::kPerSecond, tcp_retransmits<C>,
      "TCP segments sent again: loss on the way", 1, 10, false},
+    {"cycles_per_instruction", "CPI", Unit::kCount, cycles_per_instruction<C>,
+     "cycles an instruction takes: more means waiting for memory", 0, 0, false},
+    {"llc_misses_per_1000_instructions", "LLC miss", Unit::kCount, misses_per_thousand<C>,
+     "misses of the last level cache per 1000 instructions", 0, 0, false},
 };
 
 constexpr Signal<NodeMoment> kNodeSignals[] = {
@@ -473,6 +497,10 @@ constexpr Signal<NodeMoment> kNodeSignals[] = {
        return n.rate(kValidHardirq, n.before.record.hardirq_ns, n.now.record.hardirq_ns, kNs);
      },
      "CPUs that run handlers of device interrupts"},
+    {"cycles_per_instruction", "CPI", Unit::kCount, cycles_per_instruction<N>,
+     "cycles an instruction takes: more means waiting for memory"},
+    {"llc_misses_per_1000_instructions", "LLC miss", Unit::kCount, misses_per_thousand<N>,
+     "misses of the last level cache per 1000 instructions"},
 };
 
 constexpr Signal<shm::DeviceRecord> kDeviceSignals[] = {

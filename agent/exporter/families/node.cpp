@@ -234,6 +234,7 @@ std::span<const Family<NodeRecord>> node_families() {
     append(all, filesystem_families<NodeRecord>(kNode));
     append(all, tcp_families<NodeRecord>(kNode));
     append(all, kNetwork);
+    append(all, hardware_families<NodeRecord>(kNode));
     return all;
   }();
   return families;

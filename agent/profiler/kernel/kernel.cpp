@@ -76,6 +76,13 @@ void add_tcp(const shm::TcpStats& from, shm::TcpStats& to) {
   to.retransmitted_segments += from.retransmitted_segments;
 }
 
+void add_hardware(const shm::HardwareCounters& from, shm::HardwareCounters& to) {
+  to.cycles += from.cycles;
+  to.instructions += from.instructions;
+  to.cache_misses += from.cache_misses;
+  to.counted_ns += from.counted_ns;
+}
+
 }  // namespace
 
 void Kernel::Impl::add(Slot slot, SlotValues& sum) const {
@@ -83,6 +90,7 @@ void Kernel::Impl::add(Slot slot, SlotValues& sum) const {
     cpu->add(slot, cpus, sum.cpu);
     cpu->add(slot, cpus, sum.scheduler);
   }
+  if (counters) counters->add(slot, cpus, sum.hardware);
   if (irq) sum.irq_stolen_ns += irq->stolen_ns(slot, cpus);
   if (block) block->add(slot, sum.block);
   if (memory) memory->add(slot, sum.memory);
@@ -161,6 +169,7 @@ void Kernel::reset_slot(Slot slot) {
     add_memory(last.memory, impl_->retired.memory);
     add_files(last.files, impl_->retired.files);
     add_tcp(last.tcp, impl_->retired.tcp);
+    add_hardware(last.hardware, impl_->retired.hardware);
   }
   if (impl_->cpu) impl_->cpu->reset(slot);
   if (impl_->block) impl_->block->reset(slot);
@@ -168,11 +177,16 @@ void Kernel::reset_slot(Slot slot) {
   if (impl_->tasks) impl_->tasks->reset(slot);
   if (impl_->tcp) impl_->tcp->reset(slot);
   if (impl_->irq) impl_->irq->reset(slot);
+  if (impl_->counters) impl_->counters->reset(slot);
 }
 
 void Kernel::take_up() {
   if (impl_->tasks) impl_->tasks->walk();
   if (impl_->tcp) impl_->tcp->walk();
+}
+
+void Kernel::open_window(bool open) {
+  if (impl_->counters) impl_->counters->open_window(open);
 }
 
 int Kernel::made_fd() const {

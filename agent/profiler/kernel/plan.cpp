@@ -172,6 +172,16 @@ void plan_tcp(const Probes& p, const std::string& in_the_way, Plan& plan) {
   plan.features.push_back({"tcp_connections", plan.tcp ? "socket_storage" : off, plan.tcp});
 }
 
+void plan_counters(const Probes& p, const std::string& in_the_way, Plan& plan) {
+  if (!p.counters_wanted) return;
+  std::string off = in_the_way;
+  if (off.empty()) off = p.counters_failed;
+  if (off.empty() && !p.raw_tp) off = "raw_tp refused";
+  plan.counters = off.empty();
+  plan.features.push_back(
+      {"hardware_counters", plan.counters ? "raw_tp, in windows" : off, plan.counters});
+}
+
 void plan_drops(const Probes& p, const std::string& in_the_way, Plan& plan) {
   std::string off = in_the_way;
   if (off.empty()) off = p.drop_failed;
@@ -197,6 +207,7 @@ Plan plan(const Probes& probes) {
   plan_tasks(probes, in_the_way, result);
   plan_tcp(probes, in_the_way, result);
   plan_drops(probes, in_the_way, result);
+  plan_counters(probes, in_the_way, result);
   return result;
 }
 

@@ -56,12 +56,13 @@ struct Probes {
   bool tcp_retransmit = false;            ///< tcp_retransmit_skb passes socket and segment
   bool cfs_bandwidth = false;             ///< task groups keep what their quotas did
   bool whole_machine = false;             ///< the node is all of it
+  bool counters_wanted = false;           ///< those of the CPUs
   bool kfree_skb = false;                 ///< kfree_skb can be traced
   std::vector<std::string> drop_reasons;  ///< why, by number, if it says so (5.17); "": no loss
 
   // Set when loading failed although the probes promised it, before planning again.
   std::string switch_failed, iterator_failed, block_failed, memory_failed, task_failed, tcp_failed,
-      irq_failed, drop_failed;
+      irq_failed, drop_failed, counters_failed;
 };
 
 /// One line of "what this kernel gives": `source` says from where, or why not.
@@ -99,13 +100,15 @@ struct Plan {
   bool task_io = false;
   bool tcp = false;  ///< bytes and round trip times
   bool tcp_retransmits = false;
+  bool counters = false;
   bool drops = false;
   std::vector<std::string> drop_reasons;  ///< as Probes'
   std::vector<FeatureNote>
       features;  ///< runqueue_wait, throttled_wait, preemptions, context_switches, migrations,
                  ///< cgroup_slots, cgroup_iter, softirq_time, hardirq_time, block_io,
                  ///< reclaim_stall, oom_kills, page_faults, file_io, tcp_retransmits,
-                 ///< tcp_connections, packet_drops; one each, always all of them
+                 ///< tcp_connections, packet_drops; one each, always all of them;
+                 ///< and hardware_counters when they are wanted
 };
 
 [[nodiscard]] Plan plan(const Probes& probes);

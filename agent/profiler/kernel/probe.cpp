@@ -258,6 +258,7 @@ void probe_types(const KernelTypes& types, Probes& p) {
 Probes probe(const KernelOptions& options) {
   Probes p;
   p.wanted = !options.force_files;
+  p.counters_wanted = options.hardware_counters;
   if (!p.wanted) return p;
   const LibbpfLog quiet;
   p.mmapable = probe_maps(p.refused);

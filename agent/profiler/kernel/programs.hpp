@@ -189,6 +189,31 @@ class TcpPrograms {
   std::unique_ptr<State> state_;
 };
 
+/// bpf/pmu.bpf.c: what the CPUs' own counters counted, in windows.
+class CounterPrograms {
+ public:
+  /// `events`: cycles, instructions and cache misses, or what stands for them; empty: the
+  /// hardware's. The last one may be missing on the machine. The error leaves errno.
+  static tl::expected<CounterPrograms, std::string> load(const Layout& layout,
+                                                         std::span<const unsigned> cpus,
+                                                         std::span<const CounterEvent> events);
+  CounterPrograms(CounterPrograms&&) noexcept;
+  CounterPrograms& operator=(CounterPrograms&&) noexcept;
+  ~CounterPrograms();
+
+  void open_window(bool open);
+  [[nodiscard]] bool has_cache_misses() const;
+  /// Adds the slot's counters on these CPUs to the sums.
+  void add(Slot slot, std::span<const unsigned> cpus, shm::HardwareCounters& sum) const;
+  void reset(Slot slot);
+  [[nodiscard]] std::vector<LoadedProgram> programs() const;
+
+ private:
+  struct State;
+  explicit CounterPrograms(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
 /// bpf/drop.bpf.c: packets thrown away.
 class DropPrograms {
  public:

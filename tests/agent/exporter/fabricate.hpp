@@ -60,6 +60,13 @@ inline shm::TcpStats tcp_stats(std::uint64_t seed) {
           .retransmitted_segments = seed * 3};
 }
 
+inline shm::HardwareCounters hardware(std::uint64_t seed) {
+  return {.cycles = seed * 9'000'000,
+          .instructions = seed * 6'000'000,
+          .cache_misses = seed * 4'000,
+          .counted_ns = seed * 3'000'000};
+}
+
 inline shm::ContainerRecord container(std::string_view ns, std::string_view pod,
                                       std::string_view name, std::uint64_t seed) {
   shm::ContainerRecord r{};
@@ -83,6 +90,7 @@ inline shm::ContainerRecord container(std::string_view ns, std::string_view pod,
                   .refaults_file = seed + 2};
   r.files = file_stats(seed);
   r.tcp = tcp_stats(seed);
+  r.hardware = hardware(seed);
   set(r.namespace_, ns);
   set(r.pod, pod);
   set(r.container, name);
@@ -135,6 +143,7 @@ inline shm::Tick node_tick() {
                           .errors = {k * 2, k},
                           .drops = {k * 4, k * 3}};
   }
+  n.hardware = hardware(9);
   n.drop_count = 2;
   set(n.drops[0].reason, "socket_rcvbuff");
   n.drops[0].packets = 12;

@@ -2,17 +2,14 @@
 //
 // Packets dropped, in a network namespace of our own, where it is known which and why.
 #include <arpa/inet.h>
-#include <net/if.h>
 #include <netinet/in.h>
-#include <sched.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <string>
 #include <vector>
 
+#include "tests/agent/kernel/network.hpp"
 #include "tests/agent/kernel/support.hpp"
 #include "tests/support/catch.hpp"
 
@@ -28,17 +25,6 @@ std::uint64_t dropped(const Kernel& kernel, const std::string& reason) {
   for (const DropCount& count : kernel.drops())
     if (count.reason == reason) return count.packets;
   return 0;
-}
-
-void own_network() {
-  if (::unshare(CLONE_NEWNET) != 0) ::_exit(10);
-  const int fd = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  ifreq request{};
-  request.ifr_name[0] = 'l';
-  request.ifr_name[1] = 'o';
-  request.ifr_flags = IFF_UP;
-  if (::ioctl(fd, SIOCSIFFLAGS, &request) != 0) ::_exit(11);
-  ::close(fd);
 }
 
 int bound(int type, sockaddr_in& address) {

@@ -310,6 +310,23 @@ TEST_CASE("throttled waits, migrations, interrupts: what each needs") {
         "-sched_switch cannot be traced");
 }
 
+TEST_CASE("hardware counters: a feature for those who want it, and why not") {
+  Probes p = full();
+  CHECK(source(plan(p), "hardware_counters") == "missing");
+  CHECK_FALSE(plan(p).counters);
+  p.counters_wanted = true;
+  CHECK(source(plan(p), "hardware_counters") == "+raw_tp, in windows");
+  CHECK(plan(p).counters);
+  p.counters_failed = "no hardware counters";
+  CHECK(source(plan(p), "hardware_counters") == "-no hardware counters");
+  CHECK_FALSE(plan(p).counters);
+  p.counters_failed.clear();
+  p.raw_tp = false;
+  CHECK(source(plan(p), "hardware_counters") == "-raw_tp refused");
+  p.btf = false;
+  CHECK(source(plan(p), "hardware_counters") == "-no kernel BTF");
+}
+
 TEST_CASE("packet drops: what they need") {
   const auto without = [](const std::function<void(Probes&)>& take) {
     Probes p = full();

@@ -53,6 +53,7 @@ class FakeKernel final : public agent::KernelSource {
     resets.push_back(slot);
   }
   void take_up() override { ++taken_up; }
+  void open_window(bool) override {}
   agent::SlotValues slot_values(agent::Slot slot) const override {
     const auto found = counts.find(slot);
     return found == counts.end() ? agent::SlotValues{} : found->second;

@@ -245,6 +245,26 @@ TEST_CASE("memory, files and network of containers, of the node, and of the rest
   CHECK(delta->rest[signal("filesystem_reads_per_second")].value() == Approx(200));
 }
 
+TEST_CASE("cycles and misses are told by instruction, and not between windows") {
+  auto before = sample(1, {container(1, "/a")});
+  auto now = sample(2, before.tick.containers);
+  auto& hardware = now.tick.containers[0].hardware;
+  hardware.cycles = 6000;
+  hardware.instructions = 4000;
+  hardware.cache_misses = 20;
+  const auto value = [&](const char* key) {
+    return interval_between(shared(before), shared(now))->containers[0].values[signal(key)];
+  };
+  CHECK_FALSE(value("cycles_per_instruction").has_value());
+  for (auto* s : {&before, &now}) s->tick.containers[0].valid |= shm::kValidHardwareCounters;
+  CHECK(value("cycles_per_instruction").value() == Approx(1.5));
+  CHECK_FALSE(value("llc_misses_per_1000_instructions").has_value());
+  for (auto* s : {&before, &now}) s->tick.containers[0].valid |= shm::kValidCacheMisses;
+  CHECK(value("llc_misses_per_1000_instructions").value() == Approx(5));
+  before.tick.containers[0].hardware = hardware;
+  CHECK_FALSE(value("cycles_per_instruction").has_value());
+}
+
 TEST_CASE("the node's interfaces, drops and interrupts") {
   Sample before = sample(1), now = sample(2);
   const auto node = [&](const char* key) {
