@@ -4,7 +4,6 @@
 #include <bit>
 #include <filesystem>
 #include <system_error>
-#include <utility>
 
 #include "agent/profiler/host_network.hpp"
 #include "agent/profiler/parse_stat.hpp"
@@ -13,8 +12,9 @@
 
 namespace optipod::agent {
 
-InterfaceCounters::InterfaceCounters(bool whole_machine, std::string proc, std::string sys)
-    : file_(proc + "/net/dev"), classes_(std::move(sys) + "/class/net/") {
+InterfaceCounters::InterfaceCounters(bool whole_machine, const std::string& proc,
+                                     const std::string& sys)
+    : file_(proc + "/net/dev"), classes_(sys + "/class/net/") {
   if (!whole_machine) {
     why_not_ = "only of a whole machine";
   } else if (!in_host_network(proc)) {

@@ -17,8 +17,8 @@ namespace optipod::agent {
 class InterfaceCounters {
  public:
   /// Files below `proc` and `sys`: other places in tests.
-  explicit InterfaceCounters(bool whole_machine, std::string proc = "/proc",
-                             std::string sys = "/sys");
+  explicit InterfaceCounters(bool whole_machine, const std::string& proc = "/proc",
+                             const std::string& sys = "/sys");
 
   /// Fills node.interfaces with its valid bit, if it can be read; counts from the first call on,
   /// and interfaces that come later from their first byte. Those that go take nothing back.
