@@ -7,7 +7,8 @@
 // after the types, which it needs:
 #include <bpf/bpf_tracing.h>
 
-const volatile __u32 sample_count = 2;  // of `samples`
+const volatile __u32 sample_count = 2;    // of `samples`
+const volatile bool read_quotas = false;  // task groups keep what their quotas did
 
 // How the last walk went.
 __u64 walk_count = 0;       // samples written
@@ -29,11 +30,13 @@ struct {
   __type(value, struct CgroupSample);
 } samples SEC(".maps");
 
-// Ids of cgroups that were made. Full: the agent finds them at its next look, as without this.
+// Cgroups that were made. Full: the agent finds them at its next look, as without this.
 struct {
   __uint(type, BPF_MAP_TYPE_RINGBUF);
-  __uint(max_entries, 1 << 16);
+  __uint(max_entries, 1 << 17);
 } made SEC(".maps");
+
+__u64 made_now[sizeof(struct MadeCgroup) / 8];  // one: the kernel makes one at a time
 
 // Sums up a cgroup's per-CPU counts and its descendants'. Built three times, because the kernel
 // calls that by two names (cgroup_rstat.bpf.c, cgroup_css.bpf.c) or, as here, not at all: with a
@@ -59,6 +62,22 @@ static __always_inline void read_pressure(struct CgroupSample* out, struct cgrou
   out->waiting_ns[2] = total[PSI_IO_SOME];
   out->stalled_ns[2] = total[PSI_IO_FULL];
   out->valid |= kSamplePressure;
+}
+
+/// What cpu.stat says of the quota, where the cgroup has a cpu controller of its own on v2.
+static __always_inline void read_quota(struct CgroupSample* out, struct cgroup* cgroup) {
+  struct cgroup_subsys_state* css = NULL;
+  const __u64 cpu = bpf_core_enum_value(enum cgroup_subsys_id, cpu_cgrp_id);
+  bpf_probe_read_kernel(&css, sizeof(css),
+                        (const char*)cgroup +
+                            bpf_core_field_offset(struct cgroup___subsys, subsys) +
+                            sizeof(css) * cpu);
+  if (!css) return;
+  struct task_group* group = (void*)css - bpf_core_field_offset(struct task_group, css);
+  out->throttled_ns = BPF_CORE_READ(group, cfs_bandwidth.throttled_time);
+  out->periods = (__u32)BPF_CORE_READ(group, cfs_bandwidth.nr_periods);
+  out->throttled_periods = (__u32)BPF_CORE_READ(group, cfs_bandwidth.nr_throttled);
+  out->valid |= kSampleThrottling;
 }
 
 SEC("iter.s/cgroup")
@@ -90,6 +109,7 @@ int walk_cgroups(struct bpf_iter__cgroup* ctx) {
     out->user_ns = cgroup->bstat.cputime.utime;
     out->system_ns = cgroup->bstat.cputime.stime;
     out->valid |= kSampleCpuTime;
+    if (read_quotas) read_quota(out, cgroup);
   }
   read_pressure(out, cgroup);
   walk_count = index + 1;
@@ -105,8 +125,11 @@ int cgroup_made(__u64* ctx) {
   if (level == 0 || !inside_root(cgroup, level - 1)) return 0;
   __u32 slot = kSlotNodeOther;
   bpf_cgrp_storage_get(&slots, cgroup, &slot, BPF_LOCAL_STORAGE_GET_F_CREATE);
-  __u64 id = cgroup->kn->id;
-  bpf_ringbuf_output(&made, &id, sizeof(id), 0);
+  struct MadeCgroup* now = (void*)made_now;
+  now->id = cgroup->kn->id;
+  const long length = bpf_probe_read_kernel_str(now->path, sizeof(now->path), (void*)ctx[1]);
+  if (length <= 0 || length > (long)sizeof(now->path)) return 0;
+  bpf_ringbuf_output(&made, now, sizeof(now->id) + length, 0);
   return 0;
 }
 

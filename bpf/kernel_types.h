@@ -26,6 +26,7 @@ typedef _Bool bool;  // a typedef, so that the skeletons, which C++ compiles, sa
 enum {
   BPF_MAP_TYPE_HASH = 1,
   BPF_MAP_TYPE_ARRAY = 2,
+  BPF_MAP_TYPE_PERF_EVENT_ARRAY = 4,
   BPF_MAP_TYPE_SK_STORAGE = 24,
   BPF_MAP_TYPE_RINGBUF = 27,
   BPF_MAP_TYPE_TASK_STORAGE = 29,  // Linux 5.11
@@ -40,6 +41,13 @@ enum {
 
 #define PF_KTHREAD 0x00200000
 #define PF_EXITING 0x00000004
+
+// UAPI, too.
+struct bpf_perf_event_value {
+  __u64 counter;
+  __u64 enabled;
+  __u64 running;
+};
 
 // State of an open-coded iterator over tasks, which the kernel alone looks into (Linux 6.7).
 struct bpf_iter_task {
@@ -91,6 +99,25 @@ struct cgroup {
   struct cgroup_base_stat bstat;
   struct psi_group* psi;
   struct cgroup* ancestors[];  // 6.1; [level] is the cgroup itself
+};
+
+struct cgroup___subsys {
+  struct cgroup_subsys_state* subsys[1];  // by enum cgroup_subsys_id; NULL: none of its own
+};
+
+enum cgroup_subsys_id {
+  cpu_cgrp_id = 1,  // CONFIG_CGROUP_SCHED; the running kernel's value is used
+};
+
+struct cfs_bandwidth {  // CONFIG_CFS_BANDWIDTH
+  int nr_periods;
+  int nr_throttled;
+  __u64 throttled_time;
+};
+
+struct task_group {
+  struct cgroup_subsys_state css;
+  struct cfs_bandwidth cfs_bandwidth;
 };
 
 struct cgroup___ids {

@@ -44,6 +44,8 @@ enum {
   kPairs = 256,            // pairs of slots per CPU and generation
   kSoftirqs = 10,          // vectors, as shm::kSoftirqVectors
   kPairProbes = 8,         // longest search among them
+  kCounters = 3,           // of the CPU: cycles, instructions, cache misses
+  kMadePath = 504,         // more of a new cgroup's path is cut
 };
 
 #define OPTIPOD_EMPTY_ID 0ull      // slot table: never used
@@ -159,6 +161,24 @@ struct Reclaim {
   U64 kind;
 };
 
+/// Dropped packets of one CPU.
+struct DropCpu {
+  U64 packets[kDropReasonCount];
+};
+
+/// What the counters of one CPU counted while one slot's tasks had it. Written only by that CPU.
+struct CounterSlot {
+  U64 counts[kCounters];
+  U64 running_ns;  // how long they counted
+};
+
+/// The counters of one CPU when a task last left it.
+struct CounterCpu {
+  U64 window;
+  U64 counts[kCounters];
+  U64 running_ns;
+};
+
 /// What the kernel counts per task, summed per slot.
 struct TaskSlot {
   U64 words[kTaskWords];  // calls read, written; bytes read, written; faults minor, major
@@ -185,6 +205,13 @@ struct ConnectionSeen {
 enum {
   kSampleCpuTime = 1u << 0,
   kSamplePressure = 1u << 1,  // all six totals
+  kSampleThrottling = 1u << 2,
+};
+
+/// News of a cgroup; of `path`, from the hierarchy's root, only what there is of it is sent.
+struct MadeCgroup {
+  U64 id;
+  char path[kMadePath];
 };
 
 /// What the iterator writes per cgroup. pressure_*: cpu, memory, io as in shm::Resource.
@@ -194,6 +221,7 @@ struct CgroupSample {
   U64 exec_ns, user_ns, system_ns;  // user and system as ticks saw them: their ratio counts
   U64 waiting_ns[3];
   U64 stalled_ns[3];
+  U64 throttled_ns, periods, throttled_periods;
 };
 
 /// Index of the histogram bucket: 0 for d <= 1 ns, k for 2^(k-1) < d <= 2^k, the last for the rest.
@@ -295,7 +323,7 @@ OPTIPOD_ASSERT(sizeof(struct Inflight) == 16, "no padding");
 OPTIPOD_ASSERT(sizeof(struct MemorySlot) == 2 * 33 * 8 + 8, "no padding");
 OPTIPOD_ASSERT(sizeof(struct TaskSlot) == 64, "one cache line");
 OPTIPOD_ASSERT(sizeof(struct TcpSlot) == 36 * 8, "no padding");
-OPTIPOD_ASSERT(sizeof(struct CgroupSample) == 88, "no padding");
+OPTIPOD_ASSERT(sizeof(struct CgroupSample) == 112, "no padding");
 
 #ifdef __cplusplus
 }  // namespace optipod::bpf

@@ -176,6 +176,34 @@ struct Dictionary<TcpStats> {
 };
 
 template <>
+struct Dictionary<HardwareCounters> {
+  static constexpr Field kFields[] = {
+      OPTIPOD_FIELD(HardwareCounters, cycles),
+      OPTIPOD_FIELD(HardwareCounters, instructions),
+      OPTIPOD_FIELD(HardwareCounters, cache_misses),
+      OPTIPOD_FIELD(HardwareCounters, counted_ns),
+  };
+};
+
+template <>
+struct Dictionary<InterfaceStats> {
+  static constexpr Field kFields[] = {
+      OPTIPOD_FIELD(InterfaceStats, bytes),
+      OPTIPOD_FIELD(InterfaceStats, packets),
+      OPTIPOD_FIELD(InterfaceStats, errors),
+      OPTIPOD_FIELD(InterfaceStats, drops),
+  };
+};
+
+template <>
+struct Dictionary<PacketDrops> {
+  static constexpr Field kFields[] = {
+      OPTIPOD_FIELD(PacketDrops, reason),
+      OPTIPOD_FIELD(PacketDrops, packets),
+  };
+};
+
+template <>
 struct Dictionary<NodeRecord> {
   static constexpr Field kFields[] = {
       OPTIPOD_FIELD(NodeRecord, tick),
@@ -215,6 +243,10 @@ struct Dictionary<NodeRecord> {
       OPTIPOD_FIELD(NodeRecord, first_neighbour),
       OPTIPOD_FIELD(NodeRecord, neighbour_count),
       OPTIPOD_FIELD(NodeRecord, neighbours_untold),
+      OPTIPOD_FIELD(NodeRecord, interfaces),
+      OPTIPOD_FIELD(NodeRecord, drop_count),
+      OPTIPOD_FIELD(NodeRecord, drops),
+      OPTIPOD_FIELD(NodeRecord, hardware),
   };
 };
 
@@ -245,6 +277,7 @@ struct Dictionary<ContainerRecord> {
       OPTIPOD_FIELD(ContainerRecord, tcp),
       OPTIPOD_FIELD(ContainerRecord, scheduler),
       OPTIPOD_FIELD(ContainerRecord, irq_stolen_ns),
+      OPTIPOD_FIELD(ContainerRecord, hardware),
   };
 };
 
@@ -303,6 +336,7 @@ struct Dictionary<AgentRecord> {
       OPTIPOD_FIELD(AgentRecord, programs),
       OPTIPOD_FIELD(AgentRecord, features),
       OPTIPOD_FIELD(AgentRecord, version),
+      OPTIPOD_FIELD(AgentRecord, container_cuts),
   };
 };
 

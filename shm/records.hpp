@@ -35,7 +35,7 @@ enum Valid : std::uint64_t {
   kValidPressureCpu = 1u << 4,   ///< Pressure::{waiting,stalled}_ns[kCpu]; likewise below
   kValidPressureMemory = 1u << 5,
   kValidPressureIo = 1u << 6,
-  kValidBlockIo = 1u << 7,       ///< BlockStats
+  kValidBlockIo = 1u << 7,       ///< BlockStats; all of it
   kValidCpuModes = 1u << 8,      ///< NodeRecord::cpu_mode_ns
   kValidMemory = 1u << 9,        ///< NodeRecord::memory_*, ContainerRecord::memory_*
   kValidPressureIrq = 1u << 10,  ///< NodeRecord::pressure_irq_stalled_ns
@@ -59,6 +59,13 @@ enum Valid : std::uint64_t {
   kValidTcpRetransmits = 1u << 30,  ///< TcpStats::retransmitted_segments
   kValidRefaults = 1ull << 32,      ///< MemoryUse::refaults_*
   kValidTcp = 1u << 31,             ///< the rest of TcpStats
+  // Since ABI 1.3.
+  kValidPacketDrops = 1ull << 33,       ///< NodeRecord::drops, drop_count
+  kValidInterfaces = 1ull << 34,        ///< NodeRecord::interfaces
+  kValidShortLived = 1ull << 35,        ///< AgentRecord::container_cuts[kShortLived]; of the node
+  kValidHardwareCounters = 1ull << 37,  ///< HardwareCounters, except:
+  kValidCacheMisses = 1ull << 38,       ///< HardwareCounters::cache_misses
+  kValidBlockBytes = 1ull << 36,  ///< BlockStats::bytes, inflight; also wherever kValidBlockIo is
 };
 
 enum PreemptedBy : std::size_t { kBySelf, kByOther, kBySystem, kPreemptedByCount };
@@ -68,6 +75,9 @@ enum Operation : std::size_t { kRead, kWrite, kOperations };
 enum ReclaimKind : std::size_t { kDirect, kMemcg, kReclaimKinds };
 enum FaultKind : std::size_t { kMinor, kMajor, kFaultKinds };
 enum Direction : std::size_t { kReceived, kSent, kDirections };
+enum InterfaceKind : std::size_t { kPhysical, kVirtual, kInterfaceKinds };
+/// Why a container has no record: no room for it, or gone before it was looked for.
+enum CutReason : std::size_t { kOverLimit, kShortLived, kCutReasons };
 enum CpuMode : std::size_t {
   kUser,
   kNice,
@@ -146,6 +156,31 @@ struct TcpStats {
   std::uint64_t retransmitted_segments;
 };
 
+/// What the CPUs' own counters said while its tasks ran, in windows of time: only ratios of these
+/// mean something. All counters.
+struct HardwareCounters {
+  std::uint64_t cycles, instructions;
+  std::uint64_t cache_misses;  ///< of the last level
+  std::uint64_t counted_ns;    ///< CPU time for which the others were counted
+};
+
+/// Network interfaces of one kind together, without the loopback. Physical: with a device behind
+/// them, those that hypervisors make included; what goes through both kinds counts in both.
+struct InterfaceStats {
+  std::uint64_t bytes[kDirections];
+  std::uint64_t packets[kDirections];
+  std::uint64_t errors[kDirections];
+  std::uint64_t drops[kDirections];  ///< by the interface or its driver
+};
+
+/// Packets that the kernel threw away for one reason.
+struct PacketDrops {
+  char reason[40];        ///< as the kernel calls it, in small letters: "socket_rcvbuff"
+  std::uint64_t packets;  ///< counter; what is segmented later counts once
+};
+/// Reasons told at most; the last one is "other" when there are more.
+inline constexpr std::size_t kDropReasonsKept = 32;
+
 /// One per tick, published last: it names the records of the other sections that belong to it.
 struct NodeRecord {
   std::uint64_t tick;                 ///< 0, 1, 2 … since the agent started
@@ -184,6 +219,12 @@ struct NodeRecord {
   std::uint64_t first_neighbour, neighbour_count;  ///< ring indices in the neighbours section
   std::uint64_t neighbours_untold;  ///< preemptions by another that are in no NeighbourRecord for
                                     ///< want of room
+  // Since ABI 1.3; the network of whole-machine nodes only.
+  InterfaceStats interfaces[kInterfaceKinds];  ///< of the host's network namespace
+  std::uint64_t drop_count;                    ///< gauge: of `drops`
+  PacketDrops drops[kDropReasonsKept];         ///< in every network namespace; a reason keeps its
+                                               ///< place
+  HardwareCounters hardware;
 };
 
 /// One per container (or per leaf cgroup outside Kubernetes) per tick. Identity and values are one
@@ -214,6 +255,8 @@ struct ContainerRecord {
   TcpStats tcp;
   SchedulerStats scheduler;
   std::uint64_t irq_stolen_ns;  ///< interrupts and softirqs ran while its tasks had the CPU
+  // Since ABI 1.3.
+  HardwareCounters hardware;
 };
 
 /// Who takes the CPU from whom: one per pair of containers per tick, for each container at most the
@@ -263,6 +306,9 @@ struct AgentRecord {
   Program programs[kMaxPrograms];
   Feature features[kMaxFeatures];
   char version[32];
+  // Since ABI 1.3.
+  std::uint64_t container_cuts[kCutReasons];  ///< counters: containers and services that came and
+                                              ///< got no record; each once
 };
 
 }  // namespace optipod::shm

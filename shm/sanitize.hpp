@@ -16,12 +16,19 @@ template <std::size_t N>
 void terminate(char (&text)[N]) {
   text[N - 1] = '\0';
 }
+/// Before ABI 1.3 the one bit stood for both.
+inline void imply_block_bytes(std::uint64_t& valid) {
+  if ((valid & kValidBlockIo) != 0) valid |= kValidBlockBytes;
+}
 inline void sanitize(NodeRecord& r) {
   terminate(r.node_name);
   terminate(r.kernel_release);
   terminate(r.cgroup_root);
+  r.drop_count = std::min<std::uint64_t>(r.drop_count, kDropReasonsKept);
+  for (auto& d : r.drops) terminate(d.reason);
 }
 inline void sanitize(ContainerRecord& r) {
+  imply_block_bytes(r.valid);
   terminate(r.namespace_);
   terminate(r.pod);
   terminate(r.container);
@@ -30,6 +37,7 @@ inline void sanitize(ContainerRecord& r) {
   terminate(r.qos);
 }
 inline void sanitize(DeviceRecord& r) {
+  imply_block_bytes(r.valid);
   terminate(r.name);
 }
 inline void sanitize(AgentRecord& r) {

@@ -30,6 +30,12 @@ class Series {
 
   void value(std::uint64_t value) { page_.sample(labels_, nullptr, value); }
   void seconds(std::uint64_t ns) { page_.sample_seconds(labels_, nullptr, ns); }
+  /// With a label whose value is anything.
+  void value(std::string_view name, std::string_view label, std::uint64_t value) {
+    std::string labels(labels_);
+    text::append_label(labels, name, label);
+    page_.sample(labels, nullptr, value);
+  }
   void thousandths(std::uint64_t milli) { seconds(milli * 1'000'000); }
   void histogram(const shm::Histogram& h) { page_.histogram(labels_, nullptr, h); }
 

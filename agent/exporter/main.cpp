@@ -28,6 +28,7 @@ struct Options {
   std::string listen_address = ":9000", web_config;
   std::string list_metrics;
   exporter::Buckets buckets = exporter::Buckets::kFull;
+  bool workload_label = false;
   bool no_seccomp = false;
 };
 
@@ -45,7 +46,7 @@ std::optional<std::uint32_t> user_id(const std::string& user) {
 }
 
 /// /metrics, or those groups of it that collect[] names.
-void serve_page(exporter::Collector& collector, exporter::Buckets buckets,
+void serve_page(exporter::Collector& collector, const Options& options,
                 const http::Request& request, http::Response& response) {
   const auto selection = exporter::Selection::parse(request.params("collect[]"));
   if (!selection) {
@@ -58,7 +59,10 @@ void serve_page(exporter::Collector& collector, exporter::Buckets buckets,
   if (format == text::Format::kOpenMetrics) response.content_type = text::kOpenMetricsContentType;
   if (format == text::Format::kProtobuf) response.content_type = text::kProtobufContentType;
   response.headers.emplace_back("Vary", "Accept");
-  const exporter::View view{.format = format, .selection = *selection, .buckets = buckets};
+  const exporter::View view{.format = format,
+                            .selection = *selection,
+                            .buckets = options.buckets,
+                            .workload = options.workload_label};
   if (format != text::Format::kProtobuf && http::accepts_gzip(request.header("Accept-Encoding"))) {
     response.gzipped = collector.scrape_gzip(view, response.body);
     if (response.gzipped) return;
@@ -96,9 +100,8 @@ int serve(app::Stop& stop, const Options& options) {
                .description = "What this node's containers wait for, measured in its kernel.",
                .render_metrics = {},
                .serve_metrics =
-                   [&collector, buckets = options.buckets](const http::Request& request,
-                                                           http::Response& response) {
-                     serve_page(collector, buckets, request, response);
+                   [&collector, &options](const http::Request& request, http::Response& response) {
+                     serve_page(collector, options, request, response);
                    },
                .readiness =
                    [&collector] {
@@ -139,6 +142,9 @@ int main(int argc, char** argv) {
                     {{"full", exporter::Buckets::kFull}, {"compact", exporter::Buckets::kCompact}},
                     "Bounds of histograms: full: 21, each twice the one before; compact: 10, each "
                     "four times it. Native histograms have all in either case");
+    cli.add_flag("--workload-label", options.workload_label,
+                 "Series of containers have a label workload: the name of what made the pod, taken "
+                 "from the pod's own");
     cli.add_option("--list-metrics", options.list_metrics,
                    "Print every metric that is served, as tables, and end")
         ->type_name("markdown")

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <utility>
 
+#include "agent/exporter/workload.hpp"
 #include "common/text/parse.hpp"
 
 namespace optipod::exporter {
@@ -61,13 +62,23 @@ void append_names(std::string& labels, const std::array<std::string_view, 3>& ke
   text::append_label(labels, keys[2], view(record.container));
 }
 
-std::size_t collect(const shm::Tick& tick, std::vector<Row<ContainerRecord>>& rows) {
+/// The labels of a container's series.
+void append_identity(std::string& labels, const View& how, const shm::Tick& tick,
+                     const ContainerRecord& record) {
+  append_names(labels, {"namespace", "pod", "container"}, record);
+  if (how.workload)
+    text::append_label(labels, "workload",
+                       workload_of(view(record.pod), view(tick.node.node_name)));
+}
+
+std::size_t collect(const shm::Tick& tick, const View& how,
+                    std::vector<Row<ContainerRecord>>& rows) {
   rows.resize(tick.containers.size());
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const ContainerRecord& record = tick.containers[i];
     std::string& labels = rows[i].labels;
     labels.clear();
-    append_names(labels, {"namespace", "pod", "container"}, record);
+    append_identity(labels, how, tick, record);
     rows[i].record = &record;
   }
   return keep_unique(rows, [](const ContainerRecord& a, const ContainerRecord& b) {
@@ -88,7 +99,7 @@ std::size_t render_neighbours(Page& page, const View& how, const shm::Tick& tick
     if (victim == containers.end()) continue;
     const auto by = containers.find({record.aggressor_cgroup_id, record.aggressor_first_tick});
     auto& row = rows.emplace_back();
-    append_names(row.labels, {"namespace", "pod", "container"}, *victim->second);
+    append_identity(row.labels, how, tick, *victim->second);
     append_names(row.labels, {"by_namespace", "by_pod", "by_container"},
                  by == containers.end() ? kNobody : *by->second);
     row.record = &record;
@@ -106,7 +117,7 @@ std::size_t render_neighbours(Page& page, const View& how, const shm::Tick& tick
 std::size_t render_devices(Page& page, const View& how, const shm::Tick& tick) {
   std::vector<Row<DeviceRecord>> rows;
   for (const DeviceRecord& record : tick.devices) {
-    if (!is_valid(record, shm::kValidBlockIo)) continue;
+    if ((record.valid & (shm::kValidBlockIo | shm::kValidBlockBytes)) == 0) continue;
     text::append_label(rows.emplace_back().labels, "device", view(record.name));
     rows.back().record = &record;
   }
@@ -195,7 +206,7 @@ std::size_t Renderer::render(const shm::Tick& tick, const View& view, Page& page
   write_one(page, view, node_info_families(), tick);
   write_one(page, view, node_families(), tick.node);
   hidden += render_devices(page, view, tick);
-  hidden += collect(tick, containers_);
+  hidden += collect(tick, view, containers_);
   write<ContainerRecord>(page, view, container_families(), containers_);
   hidden += render_neighbours(page, view, tick);
   hidden += render_features(page, view, tick.agent);

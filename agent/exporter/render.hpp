@@ -21,6 +21,7 @@ struct View {
   text::Format format = text::Format::kText;
   Selection selection;
   Buckets buckets = Buckets::kFull;
+  bool workload = false;  ///< series of containers say what made the pod (workload.hpp)
   bool operator==(const View&) const = default;
 };
 

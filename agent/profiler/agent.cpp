@@ -12,6 +12,8 @@
 
 #include "agent/profiler/cgroup_root.hpp"
 #include "agent/profiler/cpu_list.hpp"
+#include "agent/profiler/duty_cycle.hpp"
+#include "agent/profiler/interface_counters.hpp"
 #include "agent/profiler/machine_counters.hpp"
 #include "agent/profiler/sampler.hpp"
 #include "agent/profiler/self_sampler.hpp"
@@ -49,6 +51,7 @@ std::vector<shm::AgentRecord::Feature> file_features(const CgroupRoot& root,
   };
   const bool pods = ::access(pods_directory.c_str(), R_OK | X_OK) == 0;
   auto features = MachineCounters(root.path == "/").features();
+  features.push_back(InterfaceCounters(root.path == "/").feature());
   features.insert(features.end(),
                   {by_controller("cpu_throttling", "cpu"), by_controller("memory_usage", "memory"),
                    make_feature("container_names", pods ? "file" : "no pod logs readable", pods)});
@@ -59,15 +62,20 @@ std::vector<shm::AgentRecord::Feature> file_features(const CgroupRoot& root,
 constexpr std::chrono::milliseconds kBetweenLooks{100};
 
 /// Sleeps until `deadline`, but for a look at cgroups that are made meanwhile; true when stopping.
-bool wait_for_tick(app::Stop& stop, Clock::time_point deadline, KernelSource& kernel,
-                   Sampler& sampler) {
+bool wait_for_tick(app::Stop& stop, Clock::time_point deadline, int made_fd, Sampler& sampler) {
   for (;;) {
-    if (stop.wait_until(deadline, kernel.made_fd())) return true;
+    if (stop.wait_until(deadline, made_fd)) return true;
     if (Clock::now() >= deadline) return false;
-    if (kernel.take_made() == 0) continue;
-    sampler.look_for_new();
+    if (!sampler.look_for_new()) continue;
     if (stop.wait_until(std::min(deadline, Clock::now() + kBetweenLooks))) return true;
   }
+}
+
+/// Counters of the CPUs are few, and others may want them.
+constexpr DutyCycle kCounting;
+
+std::chrono::milliseconds running(Clock::time_point since) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - since);
 }
 
 /// Publishes until `stop`, on a grid of deadlines: work that takes long makes a tick late, not
@@ -76,16 +84,21 @@ void publish_loop(app::Stop& stop, const Options& options, KernelSource& kernel,
                   const SelfSampler& self, shm::TickWriter& writer) {
   shm::Tick tick;
   std::uint64_t missed = 0, duration_ns = 0;
-  auto deadline = Clock::now();
+  const auto start = Clock::now();
+  auto deadline = start;
+  bool counting = false;
   do {
     const auto began = Clock::now();
-    kernel.take_made();  // the sample looks at all of them
     sampler.sample(tick);
     self.sample(tick.agent);
     tick.agent.ticks_missed = missed;
     tick.agent.tick_duration_ns = duration_ns;
     tick.agent.errors = sampler.errors();
+    std::copy_n(sampler.cuts(), shm::kCutReasons, tick.agent.container_cuts);
     writer.publish(tick);
+    const bool count = options.hardware_counters && kCounting.open(running(start));
+    if (count != counting) kernel.open_window(count);
+    counting = count;
     const auto ended = Clock::now();
     duration_ns = static_cast<std::uint64_t>(
         std::chrono::duration_cast<std::chrono::nanoseconds>(ended - began).count());
@@ -95,13 +108,13 @@ void publish_loop(app::Stop& stop, const Options& options, KernelSource& kernel,
       missed += static_cast<std::uint64_t>(late);
       deadline += late * options.interval;
     }
-  } while (!wait_for_tick(stop, deadline, kernel, sampler));
+  } while (!wait_for_tick(stop, deadline, kernel.made_fd(), sampler));
 }
 
 /// Closes the system calls that are not needed any more; says whether that worked.
-shm::AgentRecord::Feature filter_syscalls(bool wanted) {
-  if (!wanted) return make_feature("syscall_filter", "switched off", false);
-  const auto limited = limit_syscalls();
+shm::AgentRecord::Feature filter_syscalls(const Options& options) {
+  if (options.no_seccomp) return make_feature("syscall_filter", "switched off", false);
+  const auto limited = limit_syscalls(options.hardware_counters);
   if (!limited) spdlog::warn("no system call filter: {}", limited.error());
   return make_feature("syscall_filter", limited ? "seccomp" : limited.error(), limited.has_value());
 }
@@ -116,6 +129,7 @@ int attached(app::Stop& stop, const Options& options, const CgroupRoot& root,
   KernelOptions wanted{.cgroup_mount = root.mount, .cgroup_root = root.path, .cpus = cpus};
   wanted.max_slots = slots_needed(options.max_containers);
   wanted.force_files = options.no_ebpf;
+  wanted.hardware_counters = options.hardware_counters;
   auto opened = Kernel::open(wanted);
   if (!opened) {
     spdlog::error("{}", opened.error());
@@ -138,9 +152,11 @@ int attached(app::Stop& stop, const Options& options, const CgroupRoot& root,
     return app::kFailure;
   }
   // From here on without any right: what is not readable now never will be.
-  const auto filter = filter_syscalls(!options.no_seccomp);
+  const auto filter = filter_syscalls(options);
   auto features = file_features(root, options.pods_directory);
   features.push_back(filter);
+  if ((kernel->valid() & shm::kValidBlockIo) == 0 && root.path == "/")
+    features.push_back(make_feature("disk_stats", "file, no latency", true));
   Sampler sampler({.root = root,
                    .cpus = std::move(cpus),
                    .node_name = node_name(options),

@@ -23,6 +23,7 @@ struct Options {
   std::string node_name;  ///< "": the host's
   bool no_ebpf = false;
   bool no_seccomp = false;
+  bool hardware_counters = false;
   bool print_abi = false;
   Unprivileged unprivileged;
 };

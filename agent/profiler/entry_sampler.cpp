@@ -71,7 +71,18 @@ void EntrySampler::sample(const CgroupValues* values, std::uint64_t tick,
     record.valid |= shm::kValidMemory;
     memory_detail_.sample(tick, record);
   }
-  read_throttling(tick, record);
+  if (values != nullptr && (values->valid & shm::kValidThrottling) != 0) {
+    set_throttling(values->throttling, record);
+    record.valid |= shm::kValidThrottling;
+  } else {
+    read_throttling(tick, record);
+  }
+}
+
+void EntrySampler::set_throttling(const CpuThrottling& now, shm::ContainerRecord& record) {
+  record.cpu_throttled_ns = throttled_(now.throttled_ns);
+  record.cpu_periods = periods_(now.periods);
+  record.cpu_throttled_periods = throttled_periods_(now.throttled_periods);
 }
 
 void EntrySampler::read_throttling(std::uint64_t tick, shm::ContainerRecord& record) {
@@ -85,9 +96,7 @@ void EntrySampler::read_throttling(std::uint64_t tick, shm::ContainerRecord& rec
   if (has_quota_ || !had_throttling_) {
     const auto file = parse_cpu_stat(cpu_stat_.read(directory_, "cpu.stat"));
     if (!file.throttling) return;
-    record.cpu_throttled_ns = throttled_(file.throttling->throttled_ns);
-    record.cpu_periods = periods_(file.throttling->periods);
-    record.cpu_throttled_periods = throttled_periods_(file.throttling->throttled_periods);
+    set_throttling(*file.throttling, record);
     had_throttling_ = true;
   }
   record.valid |= shm::kValidThrottling;

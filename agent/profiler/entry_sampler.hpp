@@ -44,6 +44,7 @@ class EntrySampler {
     std::string_view read(const std::string& directory, const char* name);
   };
   void read_throttling(std::uint64_t tick, shm::ContainerRecord& record);
+  void set_throttling(const CpuThrottling& now, shm::ContainerRecord& record);
 
   std::string directory_;
   CpuTimeSince cpu_time_;

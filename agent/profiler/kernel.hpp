@@ -23,11 +23,19 @@ inline constexpr Slot kOutside = 0;
 inline constexpr Slot kNodeOther = 1;
 inline constexpr Slot kFirstSlot = 2;
 
+/// As perf_event_open(2) names what a CPU counts.
+struct CounterEvent {
+  std::uint32_t type = 0;
+  std::uint64_t config = 0;
+};
+
 struct KernelOptions {
   std::string cgroup_mount;       ///< where the cgroup v2 hierarchy is mounted
   std::string cgroup_root = "/";  ///< subtree below it that is this node; "/" is the whole machine
   std::vector<unsigned> cpus;     ///< CPUs that count; empty: all possible
   std::uint32_t max_slots = 514;
+  bool hardware_counters = false;              ///< of the CPUs, where there are some
+  std::vector<CounterEvent> counter_events{};  ///< instead of the hardware's (tests)
   bool force_raw_tp = false;  ///< use the raw_tp twins even where tp_btf works (tests)
   bool force_files = false;   ///< do not use eBPF at all (tests)
 };
@@ -41,6 +49,7 @@ struct SlotValues {
   shm::TcpStats tcp{};
   shm::SchedulerStats scheduler{};
   std::uint64_t irq_stolen_ns = 0;
+  shm::HardwareCounters hardware{};
 };
 
 /// Interrupts on the CPUs that count.
@@ -61,14 +70,34 @@ inline constexpr std::uint64_t kSlotValid =
     shm::kValidRunqueueWait | shm::kValidPreemptions | shm::kValidSwitches | shm::kValidBlockIo |
     shm::kValidReclaimStall | shm::kValidOomKills | shm::kValidPageFaults | shm::kValidFiles |
     shm::kValidTcpRetransmits | shm::kValidTcp | shm::kValidThrottledWait | shm::kValidMigrations |
-    shm::kValidIrqStolen;
+    shm::kValidIrqStolen | shm::kValidBlockBytes | shm::kValidHardwareCounters |
+    shm::kValidCacheMisses;
+
+/// What a CPU quota did, as in cpu.stat.
+struct CpuThrottling {
+  std::uint64_t throttled_ns, periods, throttled_periods;
+};
 
 /// Values the kernel keeps per cgroup, read by the cgroup iterator.
 struct CgroupValues {
   std::uint64_t cgroup_id = 0;
-  std::uint64_t valid = 0;  ///< shm::Valid bits among kValidCpuTime, kValidPressure*
+  std::uint64_t valid = 0;  ///< shm::Valid bits among kValid{CpuTime,Pressure*,Throttling}
   shm::CpuTime cpu_time{};
   shm::Pressure pressure{};
+  CpuThrottling throttling{};
+};
+
+/// Packets the kernel threw away for a reason.
+struct DropCount {
+  std::string reason;  ///< "no_socket"; kOtherDropReason: has no name
+  std::uint64_t packets = 0;
+};
+inline constexpr const char* kOtherDropReason = "other";
+
+/// A cgroup that was made below the root.
+struct MadeCgroup {
+  std::uint64_t id = 0;
+  std::string path;  ///< from the hierarchy's root, not the agent's
 };
 
 struct Device {
@@ -107,11 +136,16 @@ class Kernel {
   /// ended meanwhile has been added already.
   void take_up();
 
+  /// The counters of the CPUs count from now on, or no more; they do not at first. Nothing without
+  /// them.
+  void open_window(bool open);
+
   /// Readable when cgroups were made below the root since the last take_made(); -1 where the kernel
   /// does not tell. Not owned.
   [[nodiscard]] int made_fd() const;
-  /// How many were made since the last call; no system call.
-  int take_made();
+  /// Replaces `out` with those made since the last call; no system call. When very many were made
+  /// at once, some are missing.
+  void take_made(std::vector<MadeCgroup>& out);
 
   [[nodiscard]] SlotValues slot_values(Slot slot) const;
   /// Sum over all slots that belong to the node: every slot for root "/", all but kOutside else.
@@ -124,6 +158,9 @@ class Kernel {
   [[nodiscard]] std::uint64_t pairs_untold() const;
   /// Devices that had I/O charged to the node.
   [[nodiscard]] std::vector<Device> devices() const;
+
+  /// Since open(), those that happened at all; of the whole machine.
+  [[nodiscard]] std::vector<DropCount> drops() const;
 
   /// One walk of the cgroup iterator below the root; false when this kernel has none (use files).
   bool read_cgroups(std::vector<CgroupValues>& out);

@@ -18,6 +18,7 @@ class RealKernel final : public KernelSource {
   void forget(std::uint64_t cgroup_id) override { kernel_.forget(cgroup_id); }
   void reset_slot(Slot slot) override { kernel_.reset_slot(slot); }
   void take_up() override { kernel_.take_up(); }
+  void open_window(bool open) override { kernel_.open_window(open); }
   SlotValues slot_values(Slot slot) const override { return kernel_.slot_values(slot); }
   SlotValues node_values() const override { return kernel_.node_values(); }
   InterruptValues interrupts() const override { return kernel_.interrupts(); }
@@ -25,7 +26,8 @@ class RealKernel final : public KernelSource {
   std::uint64_t pairs_untold() const override { return kernel_.pairs_untold(); }
   std::vector<Device> devices() const override { return kernel_.devices(); }
   int made_fd() const override { return kernel_.made_fd(); }
-  int take_made() override { return kernel_.take_made(); }
+  void take_made(std::vector<MadeCgroup>& out) override { kernel_.take_made(out); }
+  std::vector<DropCount> drops() const override { return kernel_.drops(); }
   bool read_cgroups(std::vector<CgroupValues>& out) override { return kernel_.read_cgroups(out); }
 
  private:

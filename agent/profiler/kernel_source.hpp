@@ -23,6 +23,7 @@ class KernelSource {
   virtual void forget(std::uint64_t cgroup_id) = 0;
   virtual void reset_slot(Slot slot) = 0;
   virtual void take_up() = 0;
+  virtual void open_window(bool open) = 0;
   [[nodiscard]] virtual SlotValues slot_values(Slot slot) const = 0;
   [[nodiscard]] virtual SlotValues node_values() const = 0;
   [[nodiscard]] virtual InterruptValues interrupts() const = 0;
@@ -31,7 +32,8 @@ class KernelSource {
   [[nodiscard]] virtual std::vector<Device> devices() const = 0;
   /// Without: nobody tells.
   [[nodiscard]] virtual int made_fd() const { return -1; }
-  virtual int take_made() { return 0; }
+  virtual void take_made(std::vector<MadeCgroup>& out) { out.clear(); }
+  [[nodiscard]] virtual std::vector<DropCount> drops() const = 0;
   virtual bool read_cgroups(std::vector<CgroupValues>& out) = 0;
 };
 

@@ -4,36 +4,20 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <iterator>
-#include <system_error>
 #include <utility>
 
+#include "agent/profiler/host_network.hpp"
 #include "agent/profiler/parse_stat.hpp"
 #include "agent/profiler/self_sampler.hpp"
 
 namespace optipod::agent {
-namespace {
-
-/// The counters of the host's network namespace, "" when that cannot be told from another. Only it
-/// has the sysctl below; and process 1 of the first pid namespace, whose number the kernel has
-/// fixed, lives in it.
-std::string host_snmp(const std::string& proc) {
-  std::error_code error;
-  if (std::filesystem::exists(proc + "/sys/net/core/netdev_budget", error)) {
-    return proc + "/net/snmp";
-  }
-  const auto pid_namespace = std::filesystem::read_symlink(proc + "/self/ns/pid", error);
-  return !error && pid_namespace == "pid:[4026531836]" ? proc + "/1/net/snmp" : "";
-}
-
-}  // namespace
-
 MachineCounters::MachineCounters(bool whole_machine, std::string proc)
     : whole_machine_(whole_machine), proc_(std::move(proc)) {
   if (!whole_machine_) return;
   loadavg_ = KeptFile(proc_ + "/loadavg");
-  if (const std::string path = host_snmp(proc_); !path.empty()) snmp_ = KeptFile(path);
+  if (const auto files = host_network_files(proc_); !files.empty())
+    snmp_ = KeptFile(files + "/snmp");
 }
 
 void MachineCounters::sample(shm::NodeRecord& node) {

@@ -37,7 +37,8 @@ NodeSampler::NodeSampler(CgroupRoot root, std::vector<unsigned> cpus, const std:
       pressure_{open_pressure(proc_, root_, "cpu"), open_pressure(proc_, root_, "memory"),
                 open_pressure(proc_, root_, "io")},
       irq_(open_pressure(proc_, root_, "irq")),
-      machine_(whole_machine_, proc_) {
+      machine_(whole_machine_, proc_),
+      interfaces_(whole_machine_, proc_, sys_) {
   if (!whole_machine_) {
     memory_current_ = KeptFile(root_.directory() + "/memory.current");
     memory_max_ = KeptFile(root_.directory() + "/memory.max");
@@ -57,6 +58,7 @@ void NodeSampler::sample(const CgroupValues* root_values, shm::NodeRecord& node)
   sample_pressure(root_values, node);
   sample_memory(node);
   machine_.sample(node);
+  interfaces_.sample(node);
 }
 
 void NodeSampler::sample_cpu(const CgroupValues* root_values, shm::NodeRecord& node) {

@@ -9,6 +9,7 @@
 
 #include "agent/profiler/cgroup_root.hpp"
 #include "agent/profiler/entry_sampler.hpp"
+#include "agent/profiler/interface_counters.hpp"
 #include "agent/profiler/machine_counters.hpp"
 #include "agent/profiler/read_file.hpp"
 #include "shm/records.hpp"
@@ -41,6 +42,7 @@ class NodeSampler {
   KeptFile cpu_stat_, meminfo_, memory_current_, memory_max_, memory_stat_,
       pressure_[shm::kResources], irq_;
   MachineCounters machine_;
+  InterfaceCounters interfaces_;
   CpuTimeSince cpu_time_;
   PressureSince pressure_since_;
   Since irq_since_, modes_[shm::kCpuModes];

@@ -22,6 +22,9 @@ void declare(CLI::App& cli, Options& o) {
   cli.add_option("--node-name", o.node_name,
                  "Name of this node; default: NODE_NAME, or the host's");
   cli.add_flag("--no-ebpf", o.no_ebpf, "Read files only: no run-queue wait, no block I/O");
+  cli.add_flag("--hardware-counters", o.hardware_counters,
+               "Count cycles, instructions and cache misses of containers, 10 s of each minute, "
+               "where the CPUs have counters");
   cli.add_flag("--no-seccomp", o.no_seccomp,
                "Leave every system call open once attached, should the filter be in the way");
   cli.add_option("--user", o.unprivileged.user,

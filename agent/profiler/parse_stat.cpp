@@ -57,7 +57,7 @@ CpuStatFile parse_cpu_stat(std::string_view text) {
     result.time = shm::CpuTime{*usage * 1000, *user * 1000, *system * 1000};
   }
   if (periods && throttled && throttled_us) {
-    result.throttling = CpuStatFile::Throttling{*throttled_us * 1000, *periods, *throttled};
+    result.throttling = CpuThrottling{*throttled_us * 1000, *periods, *throttled};
   }
   return result;
 }
@@ -213,6 +213,63 @@ std::optional<TcpSegments> parse_snmp_tcp(std::string_view text) {
     return TcpSegments{*sent, *again};
   }
   return std::nullopt;
+}
+
+std::optional<std::vector<NetDevice>> parse_net_dev(std::string_view text) {
+  if (!take_line(text).starts_with("Inter-|")) return std::nullopt;
+  take_line(text);  // the columns' names
+  std::vector<NetDevice> devices;
+  while (!text.empty()) {
+    auto line = take_line(text);
+    const auto colon = line.find(':');
+    if (colon == std::string_view::npos) continue;
+    auto before = line.substr(0, colon);
+    NetDevice device{take_word(before), {}};
+    line.remove_prefix(colon + 1);
+    // Of each direction bytes, packets, errors and drops, and four more.
+    std::uint64_t columns[2][8];
+    bool good = !device.name.empty();
+    for (auto& direction : columns) {
+      for (std::uint64_t& column : direction) {
+        const auto value = number(take_word(line));
+        good = good && value.has_value();
+        column = value.value_or(0);
+      }
+    }
+    if (!good) continue;
+    for (std::size_t way = 0; way < shm::kDirections; ++way) {
+      device.counts.bytes[way] = columns[way][0];
+      device.counts.packets[way] = columns[way][1];
+      device.counts.errors[way] = columns[way][2];
+      device.counts.drops[way] = columns[way][3];
+    }
+    devices.push_back(device);
+  }
+  return devices;
+}
+
+std::vector<DiskStat> parse_diskstats(std::string_view text) {
+  constexpr std::uint64_t kSectorBytes = 512;  // whatever the disk's own are
+  std::vector<DiskStat> disks;
+  while (!text.empty()) {
+    auto line = take_line(text);
+    const auto major = number(take_word(line)), minor = number(take_word(line));
+    const auto name = take_word(line);
+    // Reads, merged, sectors, ms; writes likewise.
+    std::optional<std::uint64_t> columns[8];
+    for (auto& column : columns) column = number(take_word(line));
+    if (!major || !minor || name.empty() || !columns[2] || !columns[6]) continue;
+    disks.push_back(
+        {*major, *minor, name, {*columns[2] * kSectorBytes, *columns[6] * kSectorBytes}});
+  }
+  return disks;
+}
+
+std::optional<std::array<std::uint64_t, shm::kOperations>> parse_inflight(std::string_view text) {
+  auto line = take_line(text);
+  const auto reads = number(take_word(line)), writes = number(take_word(line));
+  if (!reads || !writes) return std::nullopt;
+  return std::array{*reads, *writes};
 }
 
 std::optional<std::uint64_t> parse_number_file(std::string_view text) {

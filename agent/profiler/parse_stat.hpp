@@ -3,21 +3,21 @@
 // What the files of procfs and cgroupfs say. Pure; what is missing or malformed is absent.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
 #include <string_view>
+#include <vector>
 
+#include "agent/profiler/kernel.hpp"
 #include "shm/records.hpp"
 
 namespace optipod::agent {
 
 struct CpuStatFile {
   std::optional<shm::CpuTime> time;
-  struct Throttling {
-    std::uint64_t throttled_ns, periods, throttled_periods;
-  };
-  std::optional<Throttling> throttling;  ///< only where the cpu controller is on
+  std::optional<CpuThrottling> throttling;  ///< only where the cpu controller is on
 };
 CpuStatFile parse_cpu_stat(std::string_view text);
 
@@ -86,6 +86,24 @@ struct TcpSegments {
   std::uint64_t sent_first, retransmitted;
 };
 std::optional<TcpSegments> parse_snmp_tcp(std::string_view text);
+
+/// A line of /proc/net/dev. `name` is part of the text.
+struct NetDevice {
+  std::string_view name;
+  shm::InterfaceStats counts;
+};
+/// nullopt: not such a file.
+std::optional<std::vector<NetDevice>> parse_net_dev(std::string_view text);
+
+/// A line of /proc/diskstats: a disk or a partition. `name` is part of the text.
+struct DiskStat {
+  std::uint64_t major, minor;
+  std::string_view name;
+  std::uint64_t bytes[shm::kOperations];
+};
+std::vector<DiskStat> parse_diskstats(std::string_view text);
+/// /sys/block/DISK/inflight: requests to read and to write.
+std::optional<std::array<std::uint64_t, shm::kOperations>> parse_inflight(std::string_view text);
 
 /// A file that is one number; "max" and everything else is nullopt.
 std::optional<std::uint64_t> parse_number_file(std::string_view text);

@@ -8,6 +8,7 @@
 #include <ctime>
 #include <utility>
 
+#include "agent/profiler/cgroup_path.hpp"
 #include "agent/profiler/text_field.hpp"
 
 namespace optipod::agent {
@@ -39,6 +40,7 @@ Sampler::Sampler(SamplerOptions options, KernelSource& kernel)
       kernel_(kernel),
       names_(options_.pods_directory),
       node_(options_.root, options_.cpus, options_.node_name),
+      disks_(options_.root.path == "/"),
       pool_(slots_needed(options_.max_containers) - kFirstSlot) {
   struct stat info {};
   if (::stat(options_.root.directory().c_str(), &info) == 0) root_id_ = info.st_ino;
@@ -57,6 +59,7 @@ void Sampler::sample(shm::Tick& tick) {
   pool_.settle(tick_, [this](Slot slot) { kernel_.reset_slot(slot); });
   const std::uint64_t boottime = now_ns(CLOCK_BOOTTIME), realtime = now_ns(CLOCK_REALTIME);
   tick.containers.clear();
+  hear_of_new();
   kernel_.take_up();
   const bool have_values = read_values();
   const bool names_changed = names_.refresh();
@@ -70,6 +73,7 @@ void Sampler::sample(shm::Tick& tick) {
     retry_ = std::min(2 * retry_, kLongestRetry);
     rescan();
   }
+  count_short_lived();
 
   for (auto& [id, live] : live_) {
     live.record.valid = 0;
@@ -78,7 +82,11 @@ void Sampler::sample(shm::Tick& tick) {
     tick.containers.push_back(live.record);
   }
   for (const shm::ContainerRecord& record : last_records_) {
-    if (tick.containers.size() < options_.max_containers) tick.containers.push_back(record);
+    if (tick.containers.size() < options_.max_containers) {
+      tick.containers.push_back(record);
+    } else if (record.first_tick == tick_) {  // it came and went since the last tick
+      ++cuts_[shm::kOverLimit];
+    }
   }
   last_records_.clear();
 
@@ -94,31 +102,70 @@ void Sampler::sample(shm::Tick& tick) {
   tick.node.memory = node.memory;
   tick.node.files = node.files;
   tick.node.tcp = node.tcp;
+  tick.node.hardware = node.hardware;
   tick.node.valid |= kernel_.valid() &
                      ((kSlotValid & ~std::uint64_t{shm::kValidIrqStolen}) | shm::kValidNeighbours);
   sample_interrupts(tick.node);
   sample_neighbours(tick);
   tick.node.sampled_boottime_ns = boottime;
   tick.node.sampled_realtime_ns = realtime;
-  tick.node.containers_cut = cut_;
-
-  tick.devices.clear();
-  for (const Device& device : kernel_.devices()) {
-    shm::DeviceRecord record{};
-    record.valid = shm::kValidBlockIo;
-    record.major = device.major;
-    record.minor = device.minor;
-    record.block = device.block;
-    set_text(record.name, node_.device_name(device.major, device.minor));
-    tick.devices.push_back(record);
+  tick.node.containers_cut = cut_.size();
+  if (kernel_.made_fd() >= 0) tick.node.valid |= shm::kValidShortLived;
+  sample_devices(tick.devices);
+  if ((kernel_.valid() & shm::kValidPacketDrops) != 0) {
+    drops_.tell(kernel_.drops(), tick.node);
+    tick.node.valid |= shm::kValidPacketDrops;
   }
   ++tick_;
 }
 
-void Sampler::look_for_new() {
+void Sampler::sample_devices(std::vector<shm::DeviceRecord>& devices) {
+  if ((kernel_.valid() & shm::kValidBlockIo) == 0) return disks_.sample(devices);
+  devices.clear();
+  for (const Device& device : kernel_.devices()) {
+    shm::DeviceRecord record{};
+    record.valid = shm::kValidBlockIo | shm::kValidBlockBytes;
+    record.major = device.major;
+    record.minor = device.minor;
+    record.block = device.block;
+    set_text(record.name, node_.device_name(device.major, device.minor));
+    devices.push_back(record);
+  }
+}
+
+bool Sampler::look_for_new() {
+  if (!hear_of_new()) return false;
   names_.refresh();
   rescan();
+  count_short_lived();
   looked_ = true;
+  return true;
+}
+
+/// Takes the news of new cgroups, except those that a scan has met before the news came.
+bool Sampler::hear_of_new() {
+  kernel_.take_made(heard_);
+  for (MadeCgroup& made : heard_)
+    if (!known_.contains(made.id)) made_.push_back(std::move(made));
+  return !heard_.empty();
+}
+
+/// Of those heard of, the last scan met all that were still there. A sandbox cannot be told from
+/// its container by its path, so it counts, too.
+void Sampler::count_short_lived() {
+  const auto is_level = [this](const std::string& path) {
+    return std::any_of(made_.begin(), made_.end(),
+                       [&](const MadeCgroup& m) { return m.path.starts_with(path + "/"); });
+  };
+  for (const MadeCgroup& made : made_) {
+    if (known_.contains(made.id)) continue;
+    const CgroupPath path = parse_cgroup_path(made.path);
+    const bool container =
+        path.kind == CgroupPath::Kind::kContainer && path_depth(made.path) == path.container_depth;
+    const bool service = path.kind == CgroupPath::Kind::kSystem && !is_level(made.path);
+    if (container || service) ++cuts_[shm::kShortLived];
+  }
+  made_.clear();
 }
 
 void Sampler::sample_interrupts(shm::NodeRecord& node) const {
@@ -194,9 +241,15 @@ void Sampler::rescan() {
     return std::pair(!a.kubernetes, a.cgroup_id) < std::pair(!b.kubernetes, b.cgroup_id);
   });
   if (first) known_ = present;  // these were there before the agent
-  cut_ = 0;
-  for (Entry& entry : fresh) admit(std::move(entry));
-  unsettled_ = unsettled_ || cut_ > 0;
+  std::unordered_set<std::uint64_t> cut;
+  for (Entry& entry : fresh) {
+    const std::uint64_t id = entry.cgroup_id;
+    if (admit(std::move(entry))) continue;
+    cut.insert(id);
+    if (!cut_.contains(id)) ++cuts_[shm::kOverLimit];
+  }
+  cut_ = std::move(cut);
+  unsettled_ = unsettled_ || !cut_.empty();
   known_ = std::move(present);
   scanned_ = tick_;
 }
@@ -238,12 +291,10 @@ void Sampler::update(Live& live, Entry entry) {
   write_identity(live);
 }
 
-void Sampler::admit(Entry entry) {
+/// False: there is no room.
+bool Sampler::admit(Entry entry) {
   const auto slot = live_.size() < options_.max_containers ? pool_.take() : std::optional<Slot>();
-  if (!slot) {
-    ++cut_;
-    return;
-  }
+  if (!slot) return false;
   for (const Entry::Member& member : entry.members) charge(member, *slot);
   const std::uint64_t id = entry.cgroup_id;
   EntrySampler sampler(options_.root.directory() + entry.path, !known_.contains(id));
@@ -253,6 +304,7 @@ void Sampler::admit(Entry entry) {
   neighbours_.name(*slot, {id, tick_});
   write_identity(live);
   live_.emplace(id, std::move(live));
+  return true;
 }
 
 void Sampler::read_slot(Live& live) {
@@ -264,6 +316,7 @@ void Sampler::read_slot(Live& live) {
   live.record.tcp = values.tcp;
   live.record.scheduler = values.scheduler;
   live.record.irq_stolen_ns = values.irq_stolen_ns;
+  live.record.hardware = values.hardware;
   live.record.valid |= kernel_.valid() & kSlotValid;
 }
 

@@ -12,10 +12,12 @@
 
 #include "agent/profiler/cgroup_root.hpp"
 #include "agent/profiler/discovery.hpp"
+#include "agent/profiler/disk_counters.hpp"
 #include "agent/profiler/entry_sampler.hpp"
 #include "agent/profiler/kernel_source.hpp"
 #include "agent/profiler/neighbours.hpp"
 #include "agent/profiler/node_sampler.hpp"
+#include "agent/profiler/packet_drops.hpp"
 #include "agent/profiler/pod_names.hpp"
 #include "agent/profiler/slot_pool.hpp"
 #include "shm/tick.hpp"
@@ -42,10 +44,12 @@ class Sampler {
   /// tick.neighbours.
   void sample(shm::Tick& tick);
   /// Between two ticks: gives cgroups that were made meanwhile their slots, so that what they do is
-  /// theirs from now on, also of those that will be gone at the next tick.
-  void look_for_new();
+  /// theirs from now on, also of those that will be gone at the next tick. False: none was made.
+  bool look_for_new();
 
   [[nodiscard]] std::uint64_t errors() const { return errors_; }
+  /// As shm::AgentRecord::container_cuts.
+  [[nodiscard]] const std::uint64_t* cuts() const { return cuts_; }
   [[nodiscard]] std::size_t free_slots() const { return pool_.free() + pool_.resting(); }
 
  private:
@@ -56,17 +60,20 @@ class Sampler {
     shm::ContainerRecord record{};  ///< as published last
   };
 
+  bool hear_of_new();
+  void count_short_lived();
   bool read_values();
   bool tree_changed(bool have_values);
   [[nodiscard]] bool scanned_is_current() const;
   void rescan();
   void retire(Live& live);
   void update(Live& live, Entry entry);
-  void admit(Entry entry);
+  bool admit(Entry entry);
   void charge(const Entry::Member& member, Slot slot);
   void read_slot(Live& live);
   void write_identity(Live& live);
   void sample_neighbours(shm::Tick& tick);
+  void sample_devices(std::vector<shm::DeviceRecord>& devices);
   void sample_interrupts(shm::NodeRecord& node) const;
   [[nodiscard]] const CgroupValues* values_of(std::uint64_t cgroup_id) const;
 
@@ -74,10 +81,15 @@ class Sampler {
   KernelSource& kernel_;
   PodNames names_;
   NodeSampler node_;
+  DiskCounters disks_;
+  PacketDrops drops_;
   SlotPool pool_;
   Neighbours neighbours_;
   std::vector<PairCount> pairs_;  // since the last tick
-  std::uint64_t tick_ = 0, errors_ = 0, cut_ = 0, scanned_ = 0, retry_ = 1;
+  std::uint64_t tick_ = 0, errors_ = 0, scanned_ = 0, retry_ = 1;
+  std::uint64_t cuts_[shm::kCutReasons] = {};
+  std::unordered_set<std::uint64_t> cut_;  // cgroups without a record for want of room
+  std::vector<MadeCgroup> heard_, made_;   // just now; all that no scan has been after yet
   std::uint64_t root_id_ = 0;
   std::vector<CgroupValues> values_;                      // of the iterator, this tick
   std::unordered_map<std::uint64_t, std::size_t> index_;  // cgroup id -> values_

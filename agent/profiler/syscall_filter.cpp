@@ -2,7 +2,9 @@
 #include "agent/profiler/syscall_filter.hpp"
 
 #include <fcntl.h>
+#include <linux/perf_event.h>
 #include <seccomp.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -66,7 +68,7 @@ class Filter {
 
 }  // namespace
 
-tl::expected<void, std::string> limit_syscalls() {
+tl::expected<void, std::string> limit_syscalls(bool counters) {
   Filter filter;
   for (const int syscall : kFree) filter.allow(syscall);
   for (const int command : kernel::steady_commands())
@@ -75,6 +77,10 @@ tl::expected<void, std::string> limit_syscalls() {
   filter.allow(SCMP_SYS(openat), SCMP_A2(SCMP_CMP_MASKED_EQ, kWriting, 0));
   for (const int syscall : {SCMP_SYS(mmap), SCMP_SYS(mmap2), SCMP_SYS(mprotect)})
     filter.allow(syscall, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+  if (counters) {  // held ones start and stop; no more can be opened
+    for (const unsigned long request : {PERF_EVENT_IOC_ENABLE, PERF_EVENT_IOC_DISABLE})
+      filter.allow(SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_EQ, static_cast<scmp_datum_t>(request)));
+  }
   // sysconf() and the like read limits; none is set.
   filter.allow(SCMP_SYS(prlimit64), SCMP_A2(SCMP_CMP_EQ, 0));
   // abort() ends the agent itself and nobody else.

@@ -56,6 +56,13 @@ const char* word(shm::WriterState state) {
   return "unknown";
 }
 
+/// Containers that never got a record, as far as that is known.
+void add_cuts(Json& out, const shm::Tick& tick) {
+  out["containers_over_limit_total"] = tick.agent.container_cuts[shm::kOverLimit];
+  if ((tick.node.valid & shm::kValidShortLived) != 0)
+    out["containers_short_lived_total"] = tick.agent.container_cuts[shm::kShortLived];
+}
+
 Json agent_json(const Scene& scene) {
   Json out;
   if (!scene.replay) {
@@ -72,6 +79,7 @@ Json agent_json(const Scene& scene) {
   out["sample_duration_seconds"] = static_cast<double>(agent.tick_duration_ns) / 1e9;
   out["samples_missed_total"] = agent.ticks_missed;
   out["errors_total"] = agent.errors;
+  add_cuts(out, scene.sample->tick);
   Json& features = out["features"] = Json::array();
   for (std::size_t i = 0; i < agent.feature_count; ++i) {
     const auto& f = agent.features[i];

@@ -160,6 +160,36 @@ Page zoom_page(const Scene& scene, const Canvas& canvas) {
   return page;
 }
 
+namespace {
+
+/// Why packets were dropped, the most frequent first.
+Page drops_page(const Window<shm::NodeRecord>& window, Charset charset) {
+  struct Row {
+    double rate;
+    std::string reason;
+  };
+  std::vector<Row> rows;
+  const auto& was = *window.before;
+  const auto& is = *window.now;
+  for (std::size_t i = 0; i < is.drop_count; ++i) {
+    // A reason keeps its place, and is not there before its first packet.
+    const std::uint64_t before = i < was.drop_count ? was.drops[i].packets : 0;
+    if (is.drops[i].packets <= before) continue;
+    rows.push_back({static_cast<double>(is.drops[i].packets - before) / window.seconds,
+                    printable(is.drops[i].reason, charset)});
+  }
+  std::sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) { return a.rate > b.rate; });
+  Page page{Line().add(" packets dropped, " + since(window.seconds), Style::kBold)};
+  if (rows.empty()) page.push_back(Line().add("   none", Style::kDim));
+  for (const Row& row : rows)
+    page.push_back(Line()
+                       .add(pad_left(show(row.rate, Unit::kPerSecond, charset), 10) + "/s  ")
+                       .add(row.reason));
+  return page;
+}
+
+}  // namespace
+
 Page node_page(const Scene& scene, const Canvas& canvas) {
   Page page =
       signals_page<NodeMoment>(node_signals(), scene.interval->node, scene.node_trend, canvas);
@@ -171,6 +201,11 @@ Page node_page(const Scene& scene, const Canvas& canvas) {
                      "wait for a CPU, " + since(window.seconds),
                      added(window.before->cpu.runqueue_wait, window.now->cpu.runqueue_wait),
                      std::min<std::size_t>(canvas.columns, 2 * kHistogramColumns), canvas.charset));
+  }
+  if (window.before != nullptr &&
+      (window.before->valid & window.now->valid & shm::kValidPacketDrops) != 0) {
+    page.emplace_back();
+    append(page, drops_page(window, canvas.charset));
   }
   return page;
 }

@@ -51,6 +51,14 @@ Page agent_cost(const Scene& scene, Charset charset) {
                            "their time had passed before they began"));
   page.push_back(pair_line("errors", text(static_cast<double>(agent.errors), Unit::kCount),
                            "reads that failed; its log names them"));
+  page.push_back(pair_line(
+      "no room for", text(static_cast<double>(agent.container_cuts[shm::kOverLimit]), Unit::kCount),
+      "containers that came and were over --max-containers"));
+  std::optional<double> short_lived;
+  if ((scene.sample->tick.node.valid & shm::kValidShortLived) != 0)
+    short_lived = static_cast<double>(agent.container_cuts[shm::kShortLived]);
+  page.push_back(pair_line("too short-lived", show(short_lived, Unit::kCount, charset),
+                           "containers gone before they were looked for"));
   return page;
 }
 

@@ -51,6 +51,11 @@ constexpr MeterLine kMeterLines[] = {
        {"read_bytes_per_second", "read ", "/s", 6, -1},
        {"write_bytes_per_second", "write ", "/s", 6, -1},
        {"block_p95_seconds", "p95 ", "", 6, 0}}}},
+    {" Network",
+     {{{"network_received_bytes_per_second", "in ", "/s", 6, -1},
+       {"network_sent_bytes_per_second", "out ", "/s", 6, -1},
+       {"packet_drops_per_second", "dropped ", "/s", 5, 0},
+       {"tcp_retransmits_all_per_second", "sent again ", "/s", 5, 0}}}},
 };
 
 std::size_t text_columns(const Meter& meter) {

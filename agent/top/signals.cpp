@@ -2,12 +2,18 @@
 #include "agent/top/signals.hpp"
 
 #include <array>
+#include <numeric>
 #include <string_view>
 
 namespace optipod::top {
 namespace {
 
+using shm::kValidBlockBytes, shm::kValidReclaimStall, shm::kValidOomKills, shm::kValidPageFaults;
 using shm::kValidBlockIo, shm::kValidCpuTime, shm::kValidPreemptions, shm::kValidRunqueueWait;
+using shm::kValidFiles, shm::kValidTcp, shm::kValidTcpRetransmits, shm::kValidInterfaces;
+using shm::kValidHardwareCounters, shm::kValidCacheMisses;
+using shm::kValidMemoryDetail, shm::kValidMemoryLimit;
+using shm::kValidPacketDrops, shm::kValidSoftirq, shm::kValidHardirq;
 using shm::kValidPressureIrq, shm::kValidVmEvents, shm::kValidTcpSegments;
 using shm::kValidPressureMemory, shm::kValidPressureIo, shm::kValidCpuModes;
 using shm::kValidSwitches, shm::kValidThrottling, shm::kValidMemory, shm::kValidPressureCpu;
@@ -92,11 +98,68 @@ Value hurt(const B& b) {
   return total;
 }
 
+template <class B>
+Value reclaim_stall(const B& b) {
+  const auto sum_ns = [](const shm::MemoryStats& m) {
+    return m.reclaim_stall[shm::kDirect].sum_ns + m.reclaim_stall[shm::kMemcg].sum_ns;
+  };
+  return b.rate(kValidReclaimStall, sum_ns(at(b.before).memory), sum_ns(at(b.now).memory), kNs);
+}
+template <class B>
+Value oom_kills(const B& b) {
+  return b.rate(kValidOomKills, at(b.before).memory.oom_kills, at(b.now).memory.oom_kills);
+}
+template <shm::FaultKind kKind, class B>
+Value faults(const B& b) {
+  return b.rate(kValidPageFaults, at(b.before).memory.page_faults[kKind],
+                at(b.now).memory.page_faults[kKind]);
+}
+template <shm::Operation kOp, class B>
+Value file_calls(const B& b) {
+  return b.rate(kValidFiles, at(b.before).files.calls[kOp], at(b.now).files.calls[kOp]);
+}
+template <shm::Operation kOp, class B>
+Value file_bytes(const B& b) {
+  return b.rate(kValidFiles, at(b.before).files.bytes[kOp], at(b.now).files.bytes[kOp]);
+}
+template <shm::Direction kWay, class B>
+Value tcp_bytes(const B& b) {
+  return b.rate(kValidTcp, at(b.before).tcp.bytes[kWay], at(b.now).tcp.bytes[kWay]);
+}
+template <class B>
+Value tcp_rtt(const B& b) {
+  return b.quantile_of(kValidTcp, at(b.before).tcp.rtt, at(b.now).tcp.rtt, 0.95);
+}
+template <class B>
+Value tcp_retransmits(const B& b) {
+  return b.rate(kValidTcpRetransmits, at(b.before).tcp.retransmitted_segments,
+                at(b.now).tcp.retransmitted_segments);
+}
+
+/// Of two counts, between windows none: then there was nothing to divide.
+template <class B>
+Value per(const B& b, std::uint64_t bit, std::uint64_t count, std::uint64_t by) {
+  if (!b.knows(bit) || by == 0) return std::nullopt;
+  return static_cast<double>(count) / static_cast<double>(by);
+}
+template <class B>
+Value cycles_per_instruction(const B& b) {
+  const auto &was = at(b.before).hardware, &is = at(b.now).hardware;
+  return per(b, kValidHardwareCounters, is.cycles - was.cycles, is.instructions - was.instructions);
+}
+template <class B>
+Value misses_per_thousand(const B& b) {
+  const auto &was = at(b.before).hardware, &is = at(b.now).hardware;
+  const Value each = per(b, kValidHardwareCounters | kValidCacheMisses,
+                         is.cache_misses - was.cache_misses, is.instructions - was.instructions);
+  return each ? std::optional(*each * 1000) : each;
+}
+
 // ---- What everything with block I/O has alike.
 
 template <shm::Operation kOp, class B>
 Value block_bytes(const B& b) {
-  return b.rate(kValidBlockIo, b.before.block.bytes[kOp], b.now.block.bytes[kOp]);
+  return b.rate(kValidBlockBytes, b.before.block.bytes[kOp], b.now.block.bytes[kOp]);
 }
 template <shm::Operation kOp, int kPercent, class B>
 Value block_wait(const B& b) {
@@ -117,8 +180,29 @@ Value block_requests(const B& b) {
 }
 template <class B>
 Value inflight(const B& b) {
-  return b.gauge(kValidBlockIo,
+  return b.gauge(kValidBlockBytes,
                  b.now.block.inflight[shm::kRead] + b.now.block.inflight[shm::kWrite]);
+}
+
+/// Of the interfaces with a device behind them.
+template <std::uint64_t (shm::InterfaceStats::*kCounts)[shm::kDirections], shm::Direction kWay>
+Value interfaces(const N& n) {
+  return n.rate(kValidInterfaces, (n.before.record.interfaces[shm::kPhysical].*kCounts)[kWay],
+                (n.now.record.interfaces[shm::kPhysical].*kCounts)[kWay]);
+}
+std::uint64_t lost_at_interfaces(const shm::NodeRecord& node) {
+  std::uint64_t sum = 0;
+  for (std::size_t way = 0; way < shm::kDirections; ++way)
+    sum += node.interfaces[shm::kPhysical].errors[way] + node.interfaces[shm::kPhysical].drops[way];
+  return sum;
+}
+std::uint64_t dropped(const shm::NodeRecord& node) {
+  std::uint64_t sum = 0;
+  for (std::size_t i = 0; i < node.drop_count; ++i) sum += node.drops[i].packets;
+  return sum;
+}
+std::uint64_t in_softirqs(const shm::NodeRecord& node) {
+  return std::accumulate(std::begin(node.softirq_ns), std::end(node.softirq_ns), std::uint64_t{0});
 }
 
 template <shm::CpuMode kMode>
@@ -200,6 +284,45 @@ constexpr Signal<shm::ContainerRecord> kContainerSignals[] = {
        return c.rate(kValidIrqStolen, c.before.irq_stolen_ns, c.now.irq_stolen_ns, kNs);
      },
      "CPU time that interrupts took from its running tasks", 0.05, 0.2, false},
+    {"reclaim_stall_tasks", "reclaim", Unit::kTasks, reclaim_stall<C>,
+     "tasks that had to free memory before they got some", 0.02, 0.2, false},
+    {"oom_kills_per_second", "OOM/s", Unit::kPerSecond, oom_kills<C>,
+     "processes killed for lack of memory", 1e-6, 1e-6, false},
+    {"page_faults_major_per_second", "major/s", Unit::kPerSecond, faults<shm::kMajor, C>,
+     "page faults that waited for a disk", 10, 100, false},
+    {"page_faults_minor_per_second", "minor/s", Unit::kPerSecond, faults<shm::kMinor, C>,
+     "page faults that did not", 0, 0, false},
+    {"working_set_bytes", "work set", Unit::kBytes,
+     [](const C& c) { return c.gauge(kValidMemoryDetail, c.now.memory_use.working_set_bytes); },
+     "memory in use that cannot simply be taken back", 0, 0, false},
+    {"memory_limit_ratio", "of limit", Unit::kShare,
+     [](const C& c) -> Value {
+       const auto used = c.gauge(kValidMemoryDetail, c.now.memory_use.working_set_bytes);
+       const auto limit = c.gauge(kValidMemoryLimit, c.now.memory_use.limit_bytes);
+       if (!used || !limit || *limit == 0) return std::nullopt;
+       return *used / *limit;
+     },
+     "the same as a share of its memory limit", 0.9, 0.97, false},
+    {"filesystem_read_bytes_per_second", "fs rd B/s", Unit::kBytesPerSecond,
+     file_bytes<shm::kRead, C>, "read() of anything, cached or not", 0, 0, false},
+    {"filesystem_written_bytes_per_second", "fs wr B/s", Unit::kBytesPerSecond,
+     file_bytes<shm::kWrite, C>, "write() of anything, cached or not", 0, 0, false},
+    {"filesystem_reads_per_second", "fs rd/s", Unit::kPerSecond, file_calls<shm::kRead, C>,
+     "calls of read() and its kin", 0, 0, false},
+    {"filesystem_writes_per_second", "fs wr/s", Unit::kPerSecond, file_calls<shm::kWrite, C>,
+     "calls of write() and its kin", 0, 0, false},
+    {"tcp_received_bytes_per_second", "tcp in/s", Unit::kBytesPerSecond,
+     tcp_bytes<shm::kReceived, C>, "TCP payload received", 0, 0, false},
+    {"tcp_sent_bytes_per_second", "tcp out/s", Unit::kBytesPerSecond, tcp_bytes<shm::kSent, C>,
+     "TCP payload sent", 0, 0, false},
+    {"tcp_rtt_p95_seconds", "rtt p95", Unit::kSeconds, tcp_rtt<C>,
+     "95 of 100 round trips over TCP were shorter", 0, 0, false},
+    {"tcp_retransmits_per_second", "tcp re/s", Unit::kPerSecond, tcp_retransmits<C>,
+     "TCP segments sent again: loss on the way", 1, 10, false},
+    {"cycles_per_instruction", "CPI", Unit::kCount, cycles_per_instruction<C>,
+     "cycles an instruction takes: more means waiting for memory", 0, 0, false},
+    {"llc_misses_per_1000_instructions", "LLC miss", Unit::kCount, misses_per_thousand<C>,
+     "misses of the last level cache per 1000 instructions", 0, 0, false},
 };
 
 constexpr Signal<NodeMoment> kNodeSignals[] = {
@@ -322,6 +445,62 @@ constexpr Signal<NodeMoment> kNodeSignals[] = {
                      n.now.record.tcp_retransmitted_segments);
      },
      "TCP segments sent again: loss on the way", 10, 100},
+    {"tcp_retransmits_all_per_second", "re all/s", Unit::kPerSecond, tcp_retransmits<N>,
+     "likewise in every network namespace, those of pods included", 10, 100},
+    {"tcp_received_bytes_per_second", "tcp in/s", Unit::kBytesPerSecond,
+     tcp_bytes<shm::kReceived, N>, "TCP payload received, by pods, too"},
+    {"tcp_sent_bytes_per_second", "tcp out/s", Unit::kBytesPerSecond, tcp_bytes<shm::kSent, N>,
+     "TCP payload sent, by pods, too"},
+    {"tcp_rtt_p95_seconds", "rtt p95", Unit::kSeconds, tcp_rtt<N>,
+     "95 of 100 round trips over TCP were shorter"},
+    {"network_received_bytes_per_second", "net in/s", Unit::kBytesPerSecond,
+     interfaces<&shm::InterfaceStats::bytes, shm::kReceived>,
+     "received by the node's physical interfaces"},
+    {"network_sent_bytes_per_second", "net out/s", Unit::kBytesPerSecond,
+     interfaces<&shm::InterfaceStats::bytes, shm::kSent>, "sent by them"},
+    {"network_received_packets_per_second", "pkts in/s", Unit::kPerSecond,
+     interfaces<&shm::InterfaceStats::packets, shm::kReceived>, "packets they received"},
+    {"network_sent_packets_per_second", "pkt out/s", Unit::kPerSecond,
+     interfaces<&shm::InterfaceStats::packets, shm::kSent>, "packets they sent"},
+    {"network_lost_per_second", "net err/s", Unit::kPerSecond,
+     [](const N& n) {
+       return n.rate(kValidInterfaces, lost_at_interfaces(n.before.record),
+                     lost_at_interfaces(n.now.record));
+     },
+     "errors and drops at the physical interfaces", 1, 100},
+    {"packet_drops_per_second", "drops/s", Unit::kPerSecond,
+     [](const N& n) {
+       return n.rate(kValidPacketDrops, dropped(n.before.record), dropped(n.now.record));
+     },
+     "packets the kernel threw away; why stands below", 10, 1000},
+    {"reclaim_stall_tasks", "reclaim", Unit::kTasks, reclaim_stall<N>,
+     "tasks that had to free memory before they got some", 0.05, 0.5},
+    {"oom_kills_per_second", "OOM/s", Unit::kPerSecond, oom_kills<N>,
+     "processes killed for lack of memory", 1e-6, 1e-6},
+    {"page_faults_major_per_second", "major/s", Unit::kPerSecond, faults<shm::kMajor, N>,
+     "page faults that waited for a disk", 100, 1000},
+    {"filesystem_read_bytes_per_second", "fs rd B/s", Unit::kBytesPerSecond,
+     file_bytes<shm::kRead, N>, "read() of anything, cached or not"},
+    {"filesystem_written_bytes_per_second", "fs wr B/s", Unit::kBytesPerSecond,
+     file_bytes<shm::kWrite, N>, "write() of anything, cached or not"},
+    {"filesystem_reads_per_second", "fs rd/s", Unit::kPerSecond, file_calls<shm::kRead, N>,
+     "calls of read() and its kin"},
+    {"filesystem_writes_per_second", "fs wr/s", Unit::kPerSecond, file_calls<shm::kWrite, N>,
+     "calls of write() and its kin"},
+    {"softirq_cpus", "softirqs", Unit::kCpus,
+     [](const N& n) {
+       return n.rate(kValidSoftirq, in_softirqs(n.before.record), in_softirqs(n.now.record), kNs);
+     },
+     "CPUs that run soft interrupts, measured and not sampled"},
+    {"hardirq_cpus", "hardirqs", Unit::kCpus,
+     [](const N& n) {
+       return n.rate(kValidHardirq, n.before.record.hardirq_ns, n.now.record.hardirq_ns, kNs);
+     },
+     "CPUs that run handlers of device interrupts"},
+    {"cycles_per_instruction", "CPI", Unit::kCount, cycles_per_instruction<N>,
+     "cycles an instruction takes: more means waiting for memory"},
+    {"llc_misses_per_1000_instructions", "LLC miss", Unit::kCount, misses_per_thousand<N>,
+     "misses of the last level cache per 1000 instructions"},
 };
 
 constexpr Signal<shm::DeviceRecord> kDeviceSignals[] = {
@@ -351,13 +530,23 @@ constexpr std::string_view kAddUp[] = {"cpus_used",
                                        "preempted_by_system_per_second",
                                        "switches_voluntary_per_second",
                                        "switches_involuntary_per_second",
-                                       "migrations_per_second"};
+                                       "migrations_per_second",
+                                       "cpu_throttled_wait_tasks",
+                                       "reclaim_stall_tasks",
+                                       "oom_kills_per_second",
+                                       "page_faults_major_per_second",
+                                       "filesystem_read_bytes_per_second",
+                                       "filesystem_written_bytes_per_second",
+                                       "filesystem_reads_per_second",
+                                       "filesystem_writes_per_second",
+                                       "tcp_received_bytes_per_second",
+                                       "tcp_sent_bytes_per_second"};
 
 }  // namespace
 
 NodeMoment::NodeMoment(const shm::Tick& tick) : valid(tick.node.valid), record(tick.node), block{} {
-  if (!tick.devices.empty()) valid |= kValidBlockIo;
   for (const auto& device : tick.devices) {
+    valid |= device.valid & (kValidBlockIo | kValidBlockBytes);
     for (std::size_t op = 0; op < shm::kOperations; ++op) {
       block.latency[op] = sum(block.latency[op], device.block.latency[op]);
       block.bytes[op] += device.block.bytes[op];

@@ -256,6 +256,53 @@ double paced_loss() {
   return static_cast<double>(lost.load());
 }
 
+/// Nanoseconds per push, over 50 ms of nothing else, while `readers` look 100 times a second and
+/// take whatever is there: what views cost the agent.
+template <std::size_t kBytes>
+Side publish_watched(const char* name, int readers) {
+  using M = Message<kBytes>;
+  return {
+      name, [readers] {
+        constexpr std::size_t kSlotWords = shm::slot_bytes(kBytes) / 8;
+        std::vector<std::uint64_t> memory(shm::ring_bytes(kBytes, kQueued) / 8);
+        shm::RingWriter writer(memory.data(), kQueued, kSlotWords);
+        std::atomic<bool> stop = false;
+        std::vector<std::thread> watching;
+        for (int i = 0; i < readers; ++i) {
+          watching.emplace_back([&] {
+            shm::RingCursor cursor(shm::RingReader(memory.data(), kQueued, kSlotWords, kBytes / 8));
+            M message;
+            while (!stop) {
+              // Not for ever: the writer may always be ahead.
+              for (std::size_t k = 0; k < kQueued; ++k) {
+                if (cursor.poll(message) == shm::ReadStatus::kNotYet) break;
+              }
+              std::this_thread::sleep_for(std::chrono::milliseconds(10));
+            }
+          });
+        }
+        M message{};
+        std::uint64_t pushed = 0;
+        const auto begin = Clock::now();
+        while (Clock::now() - begin < std::chrono::milliseconds(50)) {
+          for (int i = 0; i < 1000; ++i) {
+            message.words[0] = ++pushed;
+            writer.publish(message);
+          }
+        }
+        const double ns = ns_since(begin) / static_cast<double>(pushed);
+        stop = true;
+        for (auto& reader : watching) reader.join();
+        return ns;
+      }};
+}
+
+template <std::size_t kBytes>
+void compare_watched(Report& report) {
+  compare(report, "publish_" + std::to_string(kBytes) + "_two_readers_at_100_hz", "ns",
+          {publish_watched<kBytes>("", 2), publish_watched<kBytes>("alone", 0)});
+}
+
 /// Microseconds to open, check and map a segment of 14 MB.
 double attach_time(std::string& error) {
   char directory[] = "/dev/shm/optipod-bench-XXXXXX";
@@ -286,6 +333,8 @@ int run(int argc, char** argv) {
   if (!instructions(report, "56", 60) || !instructions(report, "184", 160)) return 1;
   compare_publishing<56>(report);
   compare_publishing<184>(report);
+  compare_watched<56>(report);
+  compare_watched<184>(report);
   compare_round_trips<56>(report);
   compare_round_trips<184>(report);
   std::string error;

@@ -69,6 +69,23 @@ class Pod:
         self.link.unlink()
 
 
+def live_shortly(cgroup, seconds, sleeps):
+    """A process that sleeps so often, so long in all, in the cgroup, which is removed then; its voluntary switches."""
+    worker = os.fork()
+    if worker == 0:
+        try:
+            (cgroup.path / "cgroup.procs").write_text("0")
+            for _ in range(sleeps):
+                time.sleep(seconds / sleeps)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    _, status, used = os.wait4(worker, 0)
+    assert status == 0, "the short-lived process failed"
+    cgroup.path.rmdir()
+    return used.ru_nvcsw
+
+
 def counters(text):
     """{series: value} of the page's counters, histograms' parts among them, and the sample's time."""
     kinds = dict(line.split()[2:4] for line in text.splitlines() if line.startswith("# TYPE "))

@@ -332,3 +332,15 @@ def test_starts_and_stops_cleanly(stack):
     for wrong in (["--segment-owner", "no such user"], ["--no-such-flag"]):
         process = stack.start("exporter", *wrong)
         assert process.wait() == 2, process.log()
+
+
+def test_workload_label(stack, cgroup):
+    cgroup.child("a")
+    agent = stack.agent(cgroup=cgroup)
+    plain, labelled = stack.exporter(agent.segment), stack.exporter(agent.segment, "--workload-label")
+
+    def labels(exporter):
+        return [dict(labels) for name, labels in exporter.metrics() if name.startswith("optipod_container_")]
+    wait_until(lambda: labels(plain) and labels(labelled), "the container is shown")
+    assert not any("workload" in of_one for of_one in labels(plain))
+    assert all(of_one["workload"] == "" for of_one in labels(labelled))

@@ -19,6 +19,7 @@ from test_agent import service, status_of, value
 
 NOBODY = 65534
 NR_GETPID, NR_OPENAT, NR_MMAP, NR_SOCKET, NR_FORK, NR_EXECVE, NR_PTRACE, NR_BPF = 39, 257, 9, 41, 57, 59, 101, 321
+NR_IOCTL, NR_PERF_EVENT_OPEN = 16, 298
 BPF_MAP_CREATE, BPF_PROG_LOAD, BPF_MAP_LOOKUP_ELEM = 0, 5, 1
 
 
@@ -122,6 +123,26 @@ def test_the_filter_can_be_left_out(stack, cgroup):
     assert status_of(agent.pid)["Seccomp"] == "0"
     assert inject.call(agent.pid, NR_SOCKET, socket.AF_INET, socket.SOCK_STREAM, 0) >= 0
     assert features(stack.exporter(agent.segment))["syscall_filter"] == (False, "switched off")
+
+
+def test_counters_of_the_cpus_are_for_those_who_ask(stack, cgroup):
+    enable, reset = 0x2400, 0x2403   # PERF_EVENT_IOC_ENABLE, _RESET
+    plain = stack.agent(cgroup=cgroup.child("plain"))
+    wait_until(lambda: "published in" in plain.log(), "it has attached and published")
+    assert "hardware_counters" not in features(stack.exporter(plain.segment))
+    assert inject.call(plain.pid, NR_IOCTL, -1, enable, 0) == -errno.ENOSYS
+    agent = stack.agent("--hardware-counters", "--interval", "100ms", cgroup=cgroup.child("counting"),
+                        segment=stack.directory / "counting" / "current.shm")
+    exporter = stack.exporter(agent.segment)
+    wait_until(lambda: "published in" in agent.log(), "it has attached and published")
+    on, source = features(exporter)["hardware_counters"]
+    assert source in ("raw_tp, in windows", "no hardware counters")
+    # Absent, not zero.
+    assert on == any("cpu_cycles" in name for name, _ in exporter.metrics())
+    assert inject.call(agent.pid, NR_IOCTL, -1, enable, 0) == -errno.EBADF
+    assert inject.call(agent.pid, NR_IOCTL, -1, reset, 0) == -errno.ENOSYS
+    assert inject.call(agent.pid, NR_PERF_EVENT_OPEN, 0, -1, 0, -1, 0) == -errno.ENOSYS
+    goes_on(exporter)
 
 
 def refuse_bpf():

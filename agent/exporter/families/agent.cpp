@@ -49,6 +49,9 @@ constexpr auto kPrograms = std::to_array<Family<Program>>({
 
 constexpr std::array<Label, 2> kMode = {{{"mode", "user"}, {"mode", "system"}}};
 
+constexpr std::array<Label, 1> kOverLimit = {{{"reason", "over_limit"}}};
+constexpr std::array<Label, 1> kShortLived = {{{"reason", "short_lived"}}};
+
 constexpr auto kOwn = std::to_array<Family<Tick>>({
     {{kAgent, kSelf, "cpu_seconds_total", kCounter, "seconds", "mode={user,system}", "`getrusage`",
       "CPU time of the agent process itself.", "what measuring costs in user space"},
@@ -85,6 +88,18 @@ constexpr auto kOwn = std::to_array<Family<Tick>>({
       "Cgroups without own series: over --max-containers.", "raise `--max-containers`"},
      0,
      [](Series& s, const Tick& t) { s.value(t.node.containers_cut); }},
+    {{kAgent, kSelf, "container_cuts_total", kCounter, "", "reason={over_limit,short_lived}",
+      "the agent; `cgroup_mkdir` for the short-lived, absent without",
+      "Containers and services that never got own series: there was no room for them, or they "
+      "were gone before they were looked for (sandboxes of pods among those).",
+      "`over_limit`: raise `--max-containers`; `short_lived`: what they did counts for the node "
+      "only"},
+     0,
+     [](Series& s, const Tick& t) {
+       s.values(kOverLimit, {t.agent.container_cuts[shm::kOverLimit]});
+       if ((t.node.valid & shm::kValidShortLived) != 0)
+         s.values(kShortLived, {t.agent.container_cuts[shm::kShortLived]});
+     }},
 });
 
 }  // namespace

@@ -118,6 +118,7 @@ std::span<const Family<ContainerRecord>> container_families() {
     append(all, memory_families<ContainerRecord>(kContainer));
     append(all, filesystem_families<ContainerRecord>(kContainer));
     append(all, tcp_families<ContainerRecord>(kContainer));
+    append(all, hardware_families<ContainerRecord>(kContainer));
     return all;
   }();
   return families;

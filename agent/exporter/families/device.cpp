@@ -9,9 +9,9 @@ using shm::DeviceRecord;
 
 constexpr auto kOwn = std::to_array<Family<DeviceRecord>>({
     {{Subject::kNode, Topic::kBlock, "block_io_inflight", MetricType::kGauge, "",
-      "device,operation={read,write}", "as the latency",
+      "device,operation={read,write}", "as the latency; without eBPF `/sys/block/*/inflight`",
       "Block requests submitted and not yet completed.", "a long queue at the device"},
-     shm::kValidBlockIo,
+     shm::kValidBlockBytes,
      [](Series& s, const DeviceRecord& r) { s.values(kOperation, r.block.inflight); }},
 });
 

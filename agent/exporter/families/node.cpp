@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include "agent/exporter/families/families.hpp"
 #include "agent/exporter/families/shared.hpp"
 
@@ -148,6 +150,69 @@ constexpr auto kRest = std::to_array<Family<NodeRecord>>({
      [](Series& s, const NodeRecord& r) { s.value(r.tcp_retransmitted_segments); }},
 });
 
+constexpr std::array<Label, shm::kInterfaceKinds> kInterfaceKind = {
+    {{"kind", "physical"}, {"kind", "virtual"}}};
+using InterfaceCounts = std::uint64_t (shm::InterfaceStats::*)[shm::kDirections];
+
+template <InterfaceCounts kCounts, shm::Direction kWay>
+void write_interfaces(Series& s, const NodeRecord& r) {
+  const std::uint64_t values[] = {(r.interfaces[shm::kPhysical].*kCounts)[kWay],
+                                  (r.interfaces[shm::kVirtual].*kCounts)[kWay]};
+  s.values(kInterfaceKind, values);
+}
+
+/// One direction of one count of the interfaces.
+template <InterfaceCounts kCounts, shm::Direction kWay>
+constexpr Family<NodeRecord> interface_family(std::string_view name, std::string_view unit,
+                                              std::string_view help, std::string_view high) {
+  return {{kNode, Topic::kNetwork, name, kCounter, unit, "kind={physical,virtual}",
+           "`/proc/net/dev` of the host's network, without `lo`; physical: with a `device` in "
+           "`/sys/class/net`; whole-machine nodes only, needs `hostNetwork`",
+           help, high},
+          shm::kValidInterfaces,
+          write_interfaces<kCounts, kWay>};
+}
+
+constexpr std::string_view kTraffic = "near the link's speed: the network is what is short";
+constexpr std::string_view kBroken = "a broken cable, port or driver";
+constexpr std::string_view kOverrun = "the CPUs do not keep up with the interface, or filters drop";
+constexpr auto kNetwork = std::to_array<Family<NodeRecord>>({
+    interface_family<&shm::InterfaceStats::bytes, shm::kReceived>(
+        "network_received_bytes_total", "bytes", "Bytes the node's interfaces received.", kTraffic),
+    interface_family<&shm::InterfaceStats::bytes, shm::kSent>(
+        "network_sent_bytes_total", "bytes", "Bytes the node's interfaces sent.", kTraffic),
+    interface_family<&shm::InterfaceStats::packets, shm::kReceived>(
+        "network_received_packets_total", "", "Packets the node's interfaces received.",
+        "many small packets: they cost CPU time in softirqs"),
+    interface_family<&shm::InterfaceStats::packets, shm::kSent>(
+        "network_sent_packets_total", "", "Packets the node's interfaces sent.",
+        "many small packets: they cost CPU time in softirqs"),
+    interface_family<&shm::InterfaceStats::errors, shm::kReceived>(
+        "network_receive_errors_total", "", "Packets received with errors.", kBroken),
+    interface_family<&shm::InterfaceStats::errors, shm::kSent>(
+        "network_send_errors_total", "", "Packets that could not be sent for errors.", kBroken),
+    interface_family<&shm::InterfaceStats::drops, shm::kReceived>(
+        "network_receive_drops_total", "", "Packets that interfaces or their drivers dropped.",
+        kOverrun),
+    interface_family<&shm::InterfaceStats::drops, shm::kSent>(
+        "network_send_drops_total", "",
+        "Packets dropped instead of sent by interfaces or their "
+        "drivers.",
+        kOverrun),
+    {{kNode, Topic::kNetwork, "network_dropped_packets_total", kCounter, "", "reason",
+      "`kfree_skb` (Linux 5.17), in every network namespace; without reasons that are no loss, "
+      "such as a closed socket's queue; whole-machine nodes only",
+      "Packets the kernel threw away, by its reason; at most 32 reasons, then `other`.",
+      "`socket_rcvbuff`, `socket_backlog`: programs read too slowly; `qdisc_*`, `cpu_backlog`: "
+      "queues overflow; `netfilter_drop`: rules; `no_socket`: nobody listens"},
+     shm::kValidPacketDrops,
+     [](Series& s, const NodeRecord& r) {
+       const auto count = std::min<std::size_t>(r.drop_count, shm::kDropReasonsKept);
+       for (const shm::PacketDrops& drop : std::span(r.drops).first(count))
+         s.value("reason", view(drop.reason), drop.packets);
+     }},
+});
+
 }  // namespace
 
 std::span<const Family<shm::Tick>> node_info_families() {
@@ -168,6 +233,8 @@ std::span<const Family<NodeRecord>> node_families() {
     append(all, memory_families<NodeRecord>(kNode));
     append(all, filesystem_families<NodeRecord>(kNode));
     append(all, tcp_families<NodeRecord>(kNode));
+    append(all, kNetwork);
+    append(all, hardware_families<NodeRecord>(kNode));
     return all;
   }();
   return families;

@@ -144,9 +144,10 @@ auto block_families(Subject subject, std::string_view labels) {
        shm::kValidBlockIo,
        [](Series& s, const Record& r) { s.histograms(kOperation, r.block.latency); }},
       {{subject, Topic::kBlock, "block_io_bytes_total", MetricType::kCounter, "bytes", labels,
-        "as the latency", "Bytes of completed block requests.",
+        "as the latency; of disks without eBPF `/proc/diskstats`",
+        "Bytes of completed block requests.",
         "much traffic to the device; see the latency for whether it copes"},
-       shm::kValidBlockIo,
+       shm::kValidBlockBytes,
        [](Series& s, const Record& r) { s.values(kOperation, r.block.bytes); }},
   });
 }
@@ -231,6 +232,34 @@ auto tcp_families(Subject subject) {
         kSource, "TCP payload sent; what is sent again counts again.", "much traffic"},
        shm::kValidTcp,
        [](Series& s, const Record& r) { s.value(r.tcp.bytes[shm::kSent]); }},
+  });
+}
+
+/// Of a Record with `hardware`.
+template <class Record>
+auto hardware_families(Subject subject) {
+  constexpr std::string_view kSource =
+      "`perf_event_open` per CPU, read at `sched_switch`; with `--hardware-counters`, 10 s of each "
+      "minute, where the CPUs have counters";
+  return std::to_array<Family<Record>>({
+      {{subject, Topic::kCpu, "cpu_cycles_total", MetricType::kCounter, "", "", kSource,
+        "Cycles of the CPU, as far as they were counted.",
+        "see them by instruction: more than usual means waiting for memory or shared units"},
+       shm::kValidHardwareCounters,
+       [](Series& s, const Record& r) { s.value(r.hardware.cycles); }},
+      {{subject, Topic::kCpu, "cpu_instructions_total", MetricType::kCounter, "", "", kSource,
+        "Instructions, as far as they were counted.", "much work was done"},
+       shm::kValidHardwareCounters,
+       [](Series& s, const Record& r) { s.value(r.hardware.instructions); }},
+      {{subject, Topic::kCpu, "cpu_llc_misses_total", MetricType::kCounter, "", "", kSource,
+        "Misses of the last level cache, as far as they were counted.",
+        "by instruction: its data does not fit beside that of its neighbours"},
+       shm::kValidCacheMisses,
+       [](Series& s, const Record& r) { s.value(r.hardware.cache_misses); }},
+      {{subject, Topic::kCpu, "cpu_counted_seconds_total", MetricType::kCounter, "seconds", "",
+        kSource, "CPU time for which the hardware counters counted.", ""},
+       shm::kValidHardwareCounters,
+       [](Series& s, const Record& r) { s.seconds(r.hardware.counted_ns); }},
   });
 }
 

@@ -9,8 +9,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
+#include <utility>
 
 #include "agent/profiler/kernel/mapping.hpp"
 #include "agent/profiler/kernel/object.hpp"
@@ -39,10 +42,23 @@ CgroupObject open_built_for(Flush flush) {
   return object;
 }
 
+/// `news` is a vector of MadeCgroup. Libbpf calls this for each record of the ring.
+int keep_news(void* news, void* record, std::size_t size) {
+  constexpr std::size_t kPath = offsetof(bpf::MadeCgroup, path);
+  if (size <= kPath) return 0;
+  MadeCgroup made;
+  std::memcpy(&made.id, record, sizeof made.id);
+  const char* path = static_cast<const char*>(record) + kPath;
+  made.path.assign(path, ::strnlen(path, size - kPath));
+  static_cast<std::vector<MadeCgroup>*>(news)->push_back(std::move(made));
+  return 0;
+}
+
 }  // namespace
 
 struct CgroupPrograms::State {
   CgroupObject object;
+  std::vector<MadeCgroup> news;  ///< filled while `made` is read
   std::unique_ptr<ring_buffer, decltype(&ring_buffer__free)> made{nullptr, ring_buffer__free};
   Mapping<bpf::CgroupSample> samples;
   bool storage = false;
@@ -57,6 +73,7 @@ tl::expected<CgroupPrograms, std::string> CgroupPrograms::load(const Plan& plan,
   if (object == nullptr) return tl::unexpected(error("opening cgroup.bpf.o"));
   set_layout(*object->rodata, layout);
   object->rodata->sample_count = sample_count(layout.slots);
+  object->rodata->read_quotas = plan.iterator_throttling;
   bpf_program__set_autoload(object->progs.walk_cgroups, plan.iterator);
   bpf_program__set_autoload(object->progs.cgroup_made, plan.storage);
   bpf_program__set_autoattach(object->progs.walk_cgroups, false);
@@ -73,8 +90,8 @@ tl::expected<CgroupPrograms, std::string> CgroupPrograms::load(const Plan& plan,
   state->samples = std::move(*samples);
   state->storage = plan.storage;
   if (plan.storage) {
-    const auto ignore = [](void*, void*, std::size_t) { return 0; };
-    state->made.reset(ring_buffer__new(bpf_map__fd(object->maps.made), ignore, nullptr, nullptr));
+    state->made.reset(
+        ring_buffer__new(bpf_map__fd(object->maps.made), keep_news, &state->news, nullptr));
     if (!state->made) return tl::unexpected(error("mapping the ids of new cgroups"));
   }
   if (plan.iterator) {
@@ -130,8 +147,11 @@ int CgroupPrograms::made_fd() const {
   return state_->made ? ring_buffer__epoll_fd(state_->made.get()) : -1;
 }
 
-int CgroupPrograms::take_made() {
-  return state_->made ? std::max(0, ring_buffer__consume(state_->made.get())) : 0;
+void CgroupPrograms::take_made(std::vector<MadeCgroup>& out) {
+  out.clear();
+  if (!state_->made) return;
+  ring_buffer__consume(state_->made.get());
+  out.swap(state_->news);
 }
 
 std::vector<LoadedProgram> CgroupPrograms::programs() const {

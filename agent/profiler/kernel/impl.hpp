@@ -33,6 +33,8 @@ struct Kernel::Impl {
   std::optional<kernel::TaskPrograms> tasks;
   std::optional<kernel::TcpPrograms> tcp;
   std::optional<kernel::IrqPrograms> irq;
+  std::optional<kernel::DropPrograms> drops;
+  std::optional<kernel::CounterPrograms> counters;
   int storage_fd = -1;  ///< of `cgroup`; -1: slots come from the table alone
   std::vector<kernel::LoadedProgram> programs;
 
@@ -41,7 +43,9 @@ struct Kernel::Impl {
   kernel::CpuTimeSplitter cpu_time;
 
   void add(Slot slot, SlotValues& sum) const;
-  [[nodiscard]] bool charges() const { return cpu || block || irq || memory || tasks || tcp; }
+  [[nodiscard]] bool charges() const {
+    return cpu || block || irq || memory || tasks || tcp || counters;
+  }
 };
 
 }  // namespace optipod::agent

@@ -76,6 +76,13 @@ void add_tcp(const shm::TcpStats& from, shm::TcpStats& to) {
   to.retransmitted_segments += from.retransmitted_segments;
 }
 
+void add_hardware(const shm::HardwareCounters& from, shm::HardwareCounters& to) {
+  to.cycles += from.cycles;
+  to.instructions += from.instructions;
+  to.cache_misses += from.cache_misses;
+  to.counted_ns += from.counted_ns;
+}
+
 }  // namespace
 
 void Kernel::Impl::add(Slot slot, SlotValues& sum) const {
@@ -83,6 +90,7 @@ void Kernel::Impl::add(Slot slot, SlotValues& sum) const {
     cpu->add(slot, cpus, sum.cpu);
     cpu->add(slot, cpus, sum.scheduler);
   }
+  if (counters) counters->add(slot, cpus, sum.hardware);
   if (irq) sum.irq_stolen_ns += irq->stolen_ns(slot, cpus);
   if (block) block->add(slot, sum.block);
   if (memory) memory->add(slot, sum.memory);
@@ -161,6 +169,7 @@ void Kernel::reset_slot(Slot slot) {
     add_memory(last.memory, impl_->retired.memory);
     add_files(last.files, impl_->retired.files);
     add_tcp(last.tcp, impl_->retired.tcp);
+    add_hardware(last.hardware, impl_->retired.hardware);
   }
   if (impl_->cpu) impl_->cpu->reset(slot);
   if (impl_->block) impl_->block->reset(slot);
@@ -168,6 +177,7 @@ void Kernel::reset_slot(Slot slot) {
   if (impl_->tasks) impl_->tasks->reset(slot);
   if (impl_->tcp) impl_->tcp->reset(slot);
   if (impl_->irq) impl_->irq->reset(slot);
+  if (impl_->counters) impl_->counters->reset(slot);
 }
 
 void Kernel::take_up() {
@@ -175,12 +185,17 @@ void Kernel::take_up() {
   if (impl_->tcp) impl_->tcp->walk();
 }
 
+void Kernel::open_window(bool open) {
+  if (impl_->counters) impl_->counters->open_window(open);
+}
+
 int Kernel::made_fd() const {
   return impl_->cgroup ? impl_->cgroup->made_fd() : -1;
 }
 
-int Kernel::take_made() {
-  return impl_->cgroup ? impl_->cgroup->take_made() : 0;
+void Kernel::take_made(std::vector<MadeCgroup>& out) {
+  out.clear();
+  if (impl_->cgroup) impl_->cgroup->take_made(out);
 }
 
 SlotValues Kernel::slot_values(Slot slot) const {
@@ -216,6 +231,19 @@ std::vector<Device> Kernel::devices() const {
   return impl_->block ? impl_->block->devices() : std::vector<Device>{};
 }
 
+std::vector<DropCount> Kernel::drops() const {
+  std::vector<DropCount> result;
+  if (!impl_->drops) return result;
+  const auto& names = impl_->plan.drop_reasons;
+  for (std::size_t reason = 0; reason < bpf::kDropReasonCount; ++reason) {
+    const bool named = reason < names.size();
+    if (named && names[reason].empty()) continue;
+    if (const std::uint64_t packets = impl_->drops->packets(reason); packets != 0)
+      result.push_back({named ? names[reason] : kOtherDropReason, packets});
+  }
+  return result;
+}
+
 bool Kernel::read_cgroups(std::vector<CgroupValues>& out) {
   if (!impl_->plan.iterator || !impl_->cgroup || !impl_->cgroup->walk()) return false;
   out.clear();
@@ -233,6 +261,10 @@ bool Kernel::read_cgroups(std::vector<CgroupValues>& out) {
         values.pressure.waiting_ns[i] = sample.waiting_ns[i];
         values.pressure.stalled_ns[i] = sample.stalled_ns[i];
       }
+    }
+    if (impl_->plan.iterator_throttling && (sample.valid & bpf::kSampleThrottling) != 0) {
+      values.valid |= shm::kValidThrottling;
+      values.throttling = {sample.throttled_ns, sample.periods, sample.throttled_periods};
     }
     out.push_back(values);
   }

@@ -44,6 +44,8 @@ class KernelOpener {
   void load_tasks();
   void load_tcp();
   void load_irq();
+  void load_drops();
+  void load_counters();
   void give_storage_to_existing();
   void finish();
   /// Keeps libbpf's words, and makes a reason that fits a feature's source.
@@ -122,6 +124,8 @@ void KernelOpener::load() {
   load_tasks();
   load_tcp();
   load_irq();
+  load_drops();
+  load_counters();
 }
 
 bool KernelOpener::make_table() {
@@ -265,6 +269,29 @@ void KernelOpener::load_irq() {
   }
 }
 
+void KernelOpener::load_drops() {
+  if (!kernel::plan(probes_).drops) return;
+  if (auto loaded = kernel::DropPrograms::load(layout_)) {
+    impl_->drops = std::move(*loaded);
+  } else {
+    probes_.drop_failed = failed(loaded.error());
+  }
+}
+
+void KernelOpener::load_counters() {
+  if (!kernel::plan(probes_).counters) return;
+  auto loaded = kernel::CounterPrograms::load(layout_, impl_->cpus, options_.counter_events);
+  if (loaded) {
+    impl_->counters = std::move(*loaded);
+    return;
+  }
+  const int cause = errno;
+  probes_.counters_failed = failed(loaded.error());
+  // What perf_event_open(2) says where the machine, or its hypervisor, has none.
+  if (cause == ENOENT || cause == EOPNOTSUPP || cause == ENODEV || cause == ENOSYS)
+    probes_.counters_failed = "no hardware counters";
+}
+
 /// The mkdir hook is attached already: whatever is not found here was made after it.
 void KernelOpener::give_storage_to_existing() {
   const auto give = [this](const std::filesystem::path& path) {
@@ -303,13 +330,16 @@ void KernelOpener::finish() {
   if (impl.cpu && impl.plan.migrations) impl.valid |= shm::kValidMigrations;
   if (impl.cpu && impl.plan.throttled_wait) impl.valid |= shm::kValidThrottledWait;
   if (impl.cpu && impl.plan.wait) impl.valid |= shm::kValidRunqueueWait;
-  if (impl.block) impl.valid |= shm::kValidBlockIo;
+  if (impl.block) impl.valid |= shm::kValidBlockIo | shm::kValidBlockBytes;
   if (impl.memory && impl.plan.reclaim) impl.valid |= shm::kValidReclaimStall;
   if (impl.memory && impl.plan.oom_kills) impl.valid |= shm::kValidOomKills;
   if (impl.tasks) impl.valid |= shm::kValidPageFaults;
   if (impl.tasks && impl.plan.task_io) impl.valid |= shm::kValidFiles;
   if (impl.tcp && impl.plan.tcp_retransmits) impl.valid |= shm::kValidTcpRetransmits;
   if (impl.tcp && impl.plan.tcp) impl.valid |= shm::kValidTcp;
+  if (impl.counters) impl.valid |= shm::kValidHardwareCounters;
+  if (impl.counters && impl.counters->has_cache_misses()) impl.valid |= shm::kValidCacheMisses;
+  if (impl.drops) impl.valid |= shm::kValidPacketDrops;
   if (impl.irq && impl.plan.hardirqs) impl.valid |= shm::kValidHardirq;
   if (impl.irq && impl.plan.softirqs) impl.valid |= shm::kValidSoftirq;
   if (impl.irq && impl.plan.hardirqs && impl.plan.softirqs) impl.valid |= shm::kValidIrqStolen;
@@ -324,6 +354,8 @@ void KernelOpener::finish() {
   keep(impl.tasks);
   keep(impl.tcp);
   keep(impl.irq);
+  keep(impl.drops);
+  keep(impl.counters);
 }
 
 namespace kernel {

@@ -58,11 +58,16 @@ void plan_iterator(const Probes& p, const std::string& in_the_way, Plan& plan) {
   plan.iterator_cpu_time = off.empty() && p.flush != Flush::kNone;
   plan.iterator_pressure = off.empty() && p.pressure;
   plan.flush = plan.iterator_cpu_time ? p.flush : Flush::kNone;
-  plan.iterator = plan.iterator_cpu_time || plan.iterator_pressure;
+  plan.iterator_throttling = off.empty() && p.cfs_bandwidth;
+  plan.iterator = plan.iterator_cpu_time || plan.iterator_pressure || plan.iterator_throttling;
   if (off.empty() && !plan.iterator) off = "nothing to read with it";
-  std::string source = "cpu_time+pressure";
-  if (!plan.iterator_pressure) source = "cpu_time";
-  if (!plan.iterator_cpu_time) source = "pressure";
+  std::string source;
+  const auto gives = [&source](bool given, const char* what) {
+    if (given) source += (source.empty() ? "" : "+") + std::string(what);
+  };
+  gives(plan.iterator_cpu_time, "cpu_time");
+  gives(plan.iterator_pressure, "pressure");
+  gives(plan.iterator_throttling, "throttling");
   plan.features.push_back({"cgroup_iter", plan.iterator ? source : off, plan.iterator});
 }
 
@@ -167,6 +172,28 @@ void plan_tcp(const Probes& p, const std::string& in_the_way, Plan& plan) {
   plan.features.push_back({"tcp_connections", plan.tcp ? "socket_storage" : off, plan.tcp});
 }
 
+void plan_counters(const Probes& p, const std::string& in_the_way, Plan& plan) {
+  if (!p.counters_wanted) return;
+  std::string off = in_the_way;
+  if (off.empty()) off = p.counters_failed;
+  if (off.empty() && !p.raw_tp) off = "raw_tp refused";
+  plan.counters = off.empty();
+  plan.features.push_back(
+      {"hardware_counters", plan.counters ? "raw_tp, in windows" : off, plan.counters});
+}
+
+void plan_drops(const Probes& p, const std::string& in_the_way, Plan& plan) {
+  std::string off = in_the_way;
+  if (off.empty()) off = p.drop_failed;
+  if (off.empty() && !p.raw_tp) off = "raw_tp refused";
+  if (off.empty() && !p.kfree_skb) off = "no kfree_skb";
+  if (off.empty() && p.drop_reasons.empty()) off = "kfree_skb passes no reason";
+  if (off.empty() && !p.whole_machine) off = "only of a whole machine";
+  plan.drops = off.empty();
+  if (plan.drops) plan.drop_reasons = p.drop_reasons;
+  plan.features.push_back({"packet_drops", plan.drops ? "raw_tp" : off, plan.drops});
+}
+
 }  // namespace
 
 Plan plan(const Probes& probes) {
@@ -179,6 +206,8 @@ Plan plan(const Probes& probes) {
   plan_memory(probes, in_the_way, result);
   plan_tasks(probes, in_the_way, result);
   plan_tcp(probes, in_the_way, result);
+  plan_drops(probes, in_the_way, result);
+  plan_counters(probes, in_the_way, result);
   return result;
 }
 

@@ -43,21 +43,26 @@ struct Probes {
   bool bio_cgroup = false;            ///< bios carry a cgroup (CONFIG_BLK_CGROUP)
   bool io_controller = false;  ///< and io is enabled on v2 below the root, so it is one of ours
 
-  bool reclaim = false;          ///< begin and end of direct and of memcg reclaim
-  bool oom_victim_task = false;  ///< mark_victim passes the task (6.9)
-  bool task_storage = false;     ///< 5.11
-  bool task_exit = false;        ///< sched_process_exit
-  bool task_io = false;          ///< tasks count reads and writes (CONFIG_TASK_XACCT)
-  bool task_iter = false;        ///< a program may go through all tasks itself (6.7)
-  bool task_walk = false;        ///< the kernel goes through those of our pid namespace
-  bool host_pids = false;        ///< which is the host's
-  bool socket_storage = false;   ///< with a walk over it
-  bool socket_state = false;     ///< inet_sock_set_state
-  bool tcp_retransmit = false;   ///< tcp_retransmit_skb passes socket and segment
+  bool reclaim = false;                   ///< begin and end of direct and of memcg reclaim
+  bool oom_victim_task = false;           ///< mark_victim passes the task (6.9)
+  bool task_storage = false;              ///< 5.11
+  bool task_exit = false;                 ///< sched_process_exit
+  bool task_io = false;                   ///< tasks count reads and writes (CONFIG_TASK_XACCT)
+  bool task_iter = false;                 ///< a program may go through all tasks itself (6.7)
+  bool task_walk = false;                 ///< the kernel goes through those of our pid namespace
+  bool host_pids = false;                 ///< which is the host's
+  bool socket_storage = false;            ///< with a walk over it
+  bool socket_state = false;              ///< inet_sock_set_state
+  bool tcp_retransmit = false;            ///< tcp_retransmit_skb passes socket and segment
+  bool cfs_bandwidth = false;             ///< task groups keep what their quotas did
+  bool whole_machine = false;             ///< the node is all of it
+  bool counters_wanted = false;           ///< those of the CPUs
+  bool kfree_skb = false;                 ///< kfree_skb can be traced
+  std::vector<std::string> drop_reasons;  ///< why, by number, if it says so (5.17); "": no loss
 
   // Set when loading failed although the probes promised it, before planning again.
   std::string switch_failed, iterator_failed, block_failed, memory_failed, task_failed, tcp_failed,
-      irq_failed;
+      irq_failed, drop_failed, counters_failed;
 };
 
 /// One line of "what this kernel gives": `source` says from where, or why not.
@@ -81,6 +86,7 @@ struct Plan {
   bool iterator = false;
   bool iterator_cpu_time = false;
   bool iterator_pressure = false;
+  bool iterator_throttling = false;
   Flush flush = Flush::kNone;
   Hook interrupts = Hook::kNone;
   bool softirqs = false, hardirqs = false;
@@ -94,11 +100,15 @@ struct Plan {
   bool task_io = false;
   bool tcp = false;  ///< bytes and round trip times
   bool tcp_retransmits = false;
+  bool counters = false;
+  bool drops = false;
+  std::vector<std::string> drop_reasons;  ///< as Probes'
   std::vector<FeatureNote>
       features;  ///< runqueue_wait, throttled_wait, preemptions, context_switches, migrations,
                  ///< cgroup_slots, cgroup_iter, softirq_time, hardirq_time, block_io,
                  ///< reclaim_stall, oom_kills, page_faults, file_io, tcp_retransmits,
-                 ///< tcp_connections; one each, always all of them
+                 ///< tcp_connections, packet_drops; one each, always all of them;
+                 ///< and hardware_counters when they are wanted
 };
 
 [[nodiscard]] Plan plan(const Probes& probes);

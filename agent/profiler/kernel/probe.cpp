@@ -15,7 +15,9 @@
 #include <string_view>
 #include <system_error>
 
+#include "agent/profiler/kernel/drop_reasons.hpp"
 #include "agent/profiler/kernel/libbpf_log.hpp"
+#include "bpf/shared.h"
 
 namespace optipod::agent::kernel {
 namespace {
@@ -55,12 +57,22 @@ class KernelTypes {
     return type != nullptr && btf_is_ptr(type);
   }
   [[nodiscard]] bool has_enumerator(const char* enumeration, std::string_view name) const {
+    bool found = false;
+    for_enumerators(enumeration, [&](std::string_view one, __u32) { found |= one == name; });
+    return found;
+  }
+
+  /// Calls `each` with the name and the value of every enumerator.
+  template <typename Each>
+  void for_enumerators(const char* enumeration, Each each) const {
     const int type_id = id(enumeration, BTF_KIND_ENUM);
-    if (type_id <= 0) return false;
+    if (type_id <= 0) return;
     const btf_type* type = btf__type_by_id(btf_.get(), static_cast<__u32>(type_id));
-    for (int i = 0; i < btf_vlen(type); ++i)
-      if (name == btf__name_by_offset(btf_.get(), btf_enum(type)[i].name_off)) return true;
-    return false;
+    for (int i = 0; i < btf_vlen(type); ++i) {
+      const struct btf_enum& one = btf_enum(type)[i];
+      each(std::string_view(btf__name_by_offset(btf_.get(), one.name_off)),
+           static_cast<__u32>(one.val));
+    }
   }
 
  private:
@@ -194,6 +206,17 @@ void probe_rare_types(const KernelTypes& types, Probes& p) {
   p.tcp_retransmit = types.first_argument("tcp_retransmit_skb") == "sock";
 }
 
+/// Up to 5.16 kfree_skb passes no reason, and the enumeration is not there.
+void probe_drops(const KernelTypes& types, Probes& p) {
+  p.kfree_skb = types.tracepoint("kfree_skb") > 0;
+  if (types.tracepoint_arguments("kfree_skb") < 3) return;
+  types.for_enumerators("skb_drop_reason", [&p](std::string_view name, __u32 value) {
+    if (value >= bpf::kDropReasonCount - 1) return;
+    if (p.drop_reasons.size() <= value) p.drop_reasons.resize(value + 1);
+    p.drop_reasons[value] = drop_reason(name);
+  });
+}
+
 void probe_types(const KernelTypes& types, Probes& p) {
   p.cgroup_storage = types.has_enumerator("bpf_map_type", "BPF_MAP_TYPE_CGRP_STORAGE");
   p.cgroup_mkdir = types.tracepoint("cgroup_mkdir") > 0;
@@ -223,6 +246,10 @@ void probe_types(const KernelTypes& types, Probes& p) {
   p.block_rq_merge = types.first_argument("block_rq_merge") == "request";
   p.block_rq_queue_first = types.first_argument("block_rq_issue") == "request_queue" ? 1 : 0;
   probe_rare_types(types, p);
+  probe_drops(types, p);
+  p.cfs_bandwidth = types.has_enumerator("cgroup_subsys_id", "cpu_cgrp_id") &&
+                    types.has_member("task_group", "cfs_bandwidth") &&
+                    types.has_member("cfs_bandwidth", "throttled_time");
   p.bio_cgroup = types.has_member("bio", "bi_blkg") && types.has_member("blkcg_gq", "blkcg");
 }
 
@@ -231,6 +258,7 @@ void probe_types(const KernelTypes& types, Probes& p) {
 Probes probe(const KernelOptions& options) {
   Probes p;
   p.wanted = !options.force_files;
+  p.counters_wanted = options.hardware_counters;
   if (!p.wanted) return p;
   const LibbpfLog quiet;
   p.mmapable = probe_maps(p.refused);
@@ -245,6 +273,8 @@ Probes probe(const KernelOptions& options) {
                                             types.tracepoint("sched_switch"));
   if (!p.raw_tp && !p.tp_btf && load_error == EPERM) p.refused = "no CAP_PERFMON, or lockdown";
   p.atomics = loads(BPF_PROG_TYPE_RAW_TRACEPOINT, kCompareAndSwap, std::size(kCompareAndSwap), 0);
+  const auto root = std::filesystem::path(options.cgroup_root).relative_path().lexically_normal();
+  p.whole_machine = root.empty() || root == ".";
   p.io_controller = io_enabled_below(options.cgroup_mount + "/" + options.cgroup_root);
   return p;
 }

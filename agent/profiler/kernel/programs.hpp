@@ -54,7 +54,7 @@ class CgroupPrograms {
   [[nodiscard]] int storage_fd() const;
   /// As Kernel's.
   [[nodiscard]] int made_fd() const;
-  int take_made();
+  void take_made(std::vector<MadeCgroup>& out);
   [[nodiscard]] std::vector<LoadedProgram> programs() const;
 
  private:
@@ -186,6 +186,49 @@ class TcpPrograms {
  private:
   struct State;
   explicit TcpPrograms(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+/// bpf/pmu.bpf.c: what the CPUs' own counters counted, in windows.
+class CounterPrograms {
+ public:
+  /// `events`: cycles, instructions and cache misses, or what stands for them; empty: the
+  /// hardware's. The last one may be missing on the machine. The error leaves errno.
+  static tl::expected<CounterPrograms, std::string> load(const Layout& layout,
+                                                         std::span<const unsigned> cpus,
+                                                         std::span<const CounterEvent> events);
+  CounterPrograms(CounterPrograms&&) noexcept;
+  CounterPrograms& operator=(CounterPrograms&&) noexcept;
+  ~CounterPrograms();
+
+  void open_window(bool open);
+  [[nodiscard]] bool has_cache_misses() const;
+  /// Adds the slot's counters on these CPUs to the sums.
+  void add(Slot slot, std::span<const unsigned> cpus, shm::HardwareCounters& sum) const;
+  void reset(Slot slot);
+  [[nodiscard]] std::vector<LoadedProgram> programs() const;
+
+ private:
+  struct State;
+  explicit CounterPrograms(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+/// bpf/drop.bpf.c: packets thrown away.
+class DropPrograms {
+ public:
+  static tl::expected<DropPrograms, std::string> load(const Layout& layout);
+  DropPrograms(DropPrograms&&) noexcept;
+  DropPrograms& operator=(DropPrograms&&) noexcept;
+  ~DropPrograms();
+
+  /// Of a reason by its number, below bpf::kDropReasonCount; on all CPUs.
+  [[nodiscard]] std::uint64_t packets(std::size_t reason) const;
+  [[nodiscard]] std::vector<LoadedProgram> programs() const;
+
+ private:
+  struct State;
+  explicit DropPrograms(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };
 

@@ -60,6 +60,13 @@ inline shm::TcpStats tcp_stats(std::uint64_t seed) {
           .retransmitted_segments = seed * 3};
 }
 
+inline shm::HardwareCounters hardware(std::uint64_t seed) {
+  return {.cycles = seed * 9'000'000,
+          .instructions = seed * 6'000'000,
+          .cache_misses = seed * 4'000,
+          .counted_ns = seed * 3'000'000};
+}
+
 inline shm::ContainerRecord container(std::string_view ns, std::string_view pod,
                                       std::string_view name, std::uint64_t seed) {
   shm::ContainerRecord r{};
@@ -83,6 +90,7 @@ inline shm::ContainerRecord container(std::string_view ns, std::string_view pod,
                   .refaults_file = seed + 2};
   r.files = file_stats(seed);
   r.tcp = tcp_stats(seed);
+  r.hardware = hardware(seed);
   set(r.namespace_, ns);
   set(r.pod, pod);
   set(r.container, name);
@@ -128,6 +136,19 @@ inline shm::Tick node_tick() {
   n.memory = memory_stats(9);
   n.files = file_stats(9);
   n.tcp = tcp_stats(9);
+  for (std::size_t kind = 0; kind < shm::kInterfaceKinds; ++kind) {
+    const std::uint64_t k = kind + 1;
+    n.interfaces[kind] = {.bytes = {k * 9'000'000, k * 5'000'000},
+                          .packets = {k * 7'000, k * 6'000},
+                          .errors = {k * 2, k},
+                          .drops = {k * 4, k * 3}};
+  }
+  n.hardware = hardware(9);
+  n.drop_count = 2;
+  set(n.drops[0].reason, "socket_rcvbuff");
+  n.drops[0].packets = 12;
+  set(n.drops[1].reason, "netfilter_drop");
+  n.drops[1].packets = 5;
   set(n.node_name, "node-1");
   set(n.kernel_release, "6.1.0-18-amd64");
   set(n.cgroup_root, "/");
@@ -138,6 +159,8 @@ inline shm::Tick node_tick() {
   a.tick_duration_ns = 350'000;
   a.ticks_missed = 1;
   a.errors = 2;
+  a.container_cuts[shm::kOverLimit] = 6;
+  a.container_cuts[shm::kShortLived] = 11;
   a.program_count = 2;
   set(a.programs[0].name, "on_switch");
   a.programs[0].runs = 1000;

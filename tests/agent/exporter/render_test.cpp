@@ -172,9 +172,22 @@ TEST_CASE("each valid bit takes its own families away and nothing else") {
         "optipod_container_pressure_io_waiting_seconds_total",
         "optipod_container_pressure_io_stalled_seconds_total"}},
       {shm::kValidBlockIo,
-       {"optipod_node_block_io_latency_seconds", "optipod_node_block_io_bytes_total",
-        "optipod_node_block_io_inflight", "optipod_container_block_io_latency_seconds",
+       {"optipod_node_block_io_latency_seconds", "optipod_container_block_io_latency_seconds"}},
+      {shm::kValidBlockBytes,
+       {"optipod_node_block_io_bytes_total", "optipod_node_block_io_inflight",
         "optipod_container_block_io_bytes_total"}},
+      {shm::kValidInterfaces,
+       {"optipod_node_network_received_bytes_total", "optipod_node_network_sent_bytes_total",
+        "optipod_node_network_received_packets_total", "optipod_node_network_sent_packets_total",
+        "optipod_node_network_receive_errors_total", "optipod_node_network_send_errors_total",
+        "optipod_node_network_receive_drops_total", "optipod_node_network_send_drops_total"}},
+      {shm::kValidPacketDrops, {"optipod_node_network_dropped_packets_total"}},
+      {shm::kValidHardwareCounters,
+       {"optipod_node_cpu_cycles_total", "optipod_node_cpu_instructions_total",
+        "optipod_node_cpu_counted_seconds_total", "optipod_container_cpu_cycles_total",
+        "optipod_container_cpu_instructions_total", "optipod_container_cpu_counted_seconds_total"}},
+      {shm::kValidCacheMisses,
+       {"optipod_node_cpu_llc_misses_total", "optipod_container_cpu_llc_misses_total"}},
       {shm::kValidCpuModes, {"optipod_node_cpu_seconds_total"}},
       {shm::kValidMemory,
        {"optipod_node_memory_total_bytes", "optipod_node_memory_available_bytes",
@@ -287,6 +300,10 @@ TEST_CASE("names from anywhere cannot break the page") {
   set(tick.agent.version, evil);
   set(tick.agent.features[0].name, "\n# TYPE x");
   set(tick.agent.programs[0].name, std::string(32, '\\'));
+  set(tick.node.drops[0].reason, "a\"} 1\n");
+  tick.node.drop_count = ~0ull;
+  for (std::size_t i = 2; i < shm::kDropReasonsKept; ++i)
+    set(tick.node.drops[i].reason, std::string(i, '"'));
   const std::string page = page_of(tick);
   const Scraped s(page);
   CHECK(s.at("optipod_container_memory_usage_bytes{container=c\\;namespace=ns\n;pod=pod\";}") ==

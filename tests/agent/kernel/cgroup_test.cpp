@@ -11,6 +11,7 @@
 
 #include "agent/profiler/kernel/open.hpp"
 #include "agent/profiler/kernel/probe.hpp"
+#include "bpf/shared.h"
 #include "tests/agent/kernel/support.hpp"
 #include "tests/support/catch.hpp"
 
@@ -211,21 +212,46 @@ TEST_CASE("cgroups made below the root are told at once, others are not") {
   REQUIRE(kernel->made_fd() >= 0);
   std::vector<CgroupValues> all;
   REQUIRE(kernel->read_cgroups(all));
-  CHECK(kernel->take_made() == 0);
+  std::vector<MadeCgroup> made;
+  kernel->take_made(made);
+  CHECK(made.empty());
   const Cgroup elsewhere = beside.child("elsewhere");
   CHECK_FALSE(readable(*kernel, 0ms));
   const Cgroup first = root.child("first");
   const Cgroup second = first.child("second");
   CHECK(readable(*kernel, 10s));
-  CHECK(kernel->take_made() == 2);
+  kernel->take_made(made);
+  REQUIRE(made.size() == 2);
+  CHECK(made[0].id == first.id());
+  CHECK(made[0].path == first.from_mount());
+  CHECK(made[1].id == second.id());
+  CHECK(made[1].path == second.from_mount());
   CHECK_FALSE(readable(*kernel, 0ms));
-  CHECK(kernel->take_made() == 0);
+  kernel->take_made(made);
+  CHECK(made.empty());
+  // Longer than is told: cut, and told all the same.
+  const Cgroup deep = second.child(std::string(240, 'd'));
+  const Cgroup deeper = deep.child(std::string(240, 'e'));
+  const Cgroup deepest = deeper.child(std::string(240, 'f'));
+  kernel->take_made(made);
+  REQUIRE(made.size() == 3);
+  CHECK(made[2].id == deepest.id());
+  CHECK(made[2].path.size() == bpf::kMadePath - 1);
+  CHECK(deepest.from_mount().starts_with(made[2].path));
   // More than there is room for: nothing but the news is lost.
   for (int i = 0; i < 4300; ++i) (void)root.child("many");
-  CHECK(kernel->take_made() > 1000);
+  kernel->take_made(made);
+  CHECK(made.size() > 500);
   const Cgroup last = root.child("last");
   CHECK(readable(*kernel, 10s));
-  CHECK(kernel->take_made() == 1);
+  kernel->take_made(made);
+  CHECK(made.size() == 1);
+
+  auto without = kernel::open(options, ways[1]);
+  REQUIRE(without);
+  CHECK(without->made_fd() == -1);
+  without->take_made(made);
+  CHECK(made.empty());
 }
 
 TEST_CASE("the node's totals survive the reset of a slot") {

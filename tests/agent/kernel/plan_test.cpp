@@ -7,6 +7,7 @@
 #include <functional>
 #include <set>
 
+#include "agent/profiler/kernel/drop_reasons.hpp"
 #include "shm/records.hpp"
 #include "tests/support/catch.hpp"
 
@@ -26,6 +27,8 @@ Probes full() {
   p.reclaim = p.oom_victim_task = true;
   p.task_storage = p.task_exit = p.task_io = p.task_iter = p.task_walk = p.host_pids = true;
   p.socket_storage = p.socket_state = p.tcp_retransmit = true;
+  p.cfs_bandwidth = p.whole_machine = p.kfree_skb = true;
+  p.drop_reasons = {"", "", "not_specified", "no_socket"};
   return p;
 }
 
@@ -44,7 +47,7 @@ void check_features(const Plan& plan) {
     CHECK(f.name.size() < sizeof(optipod::shm::AgentRecord::Feature::name));
     CHECK(f.source.size() < sizeof(optipod::shm::AgentRecord::Feature::source));
   }
-  CHECK(names.size() == 16);
+  CHECK(names.size() == 17);
 }
 
 struct Row {
@@ -59,7 +62,7 @@ struct Row {
 
 constexpr const char* kTyped = "+tp_btf";
 constexpr const char* kStorage = "+table+cgroup_storage";
-constexpr const char* kWalk = "+cpu_time+pressure";
+constexpr const char* kWalk = "+cpu_time+pressure+throttling";
 constexpr const char* kBlock = "+io_start, charged to bio";
 
 const std::vector<Row>& table() {
@@ -87,11 +90,14 @@ const std::vector<Row>& table() {
       {"cgroup iterator", [](Probes& p) { p.cgroup_iter = false; }, kTyped, kTyped, kStorage,
        "-no cgroup iterator", kBlock},
       {"rstat flush", [](Probes& p) { p.flush = Flush::kNone; }, kTyped, kTyped, kStorage,
-       "+pressure", kBlock},
-      {"PSI", [](Probes& p) { p.pressure = false; }, kTyped, kTyped, kStorage, "+cpu_time", kBlock},
-      {"PSI and rstat flush",
+       "+pressure+throttling", kBlock},
+      {"PSI", [](Probes& p) { p.pressure = false; }, kTyped, kTyped, kStorage,
+       "+cpu_time+throttling", kBlock},
+      {"kept quotas", [](Probes& p) { p.cfs_bandwidth = false; }, kTyped, kTyped, kStorage,
+       "+cpu_time+pressure", kBlock},
+      {"PSI, rstat flush and kept quotas",
        [](Probes& p) {
-         p.pressure = false;
+         p.pressure = p.cfs_bandwidth = false;
          p.flush = Flush::kNone;
        },
        kTyped, kTyped, kStorage, "-nothing to read with it", kBlock},
@@ -302,6 +308,51 @@ TEST_CASE("throttled waits, migrations, interrupts: what each needs") {
         "-interrupts cannot be traced");
   CHECK(without([](Probes& p) { p.tp_btf = p.raw_tp = false; }, "throttled_wait") ==
         "-sched_switch cannot be traced");
+}
+
+TEST_CASE("hardware counters: a feature for those who want it, and why not") {
+  Probes p = full();
+  CHECK(source(plan(p), "hardware_counters") == "missing");
+  CHECK_FALSE(plan(p).counters);
+  p.counters_wanted = true;
+  CHECK(source(plan(p), "hardware_counters") == "+raw_tp, in windows");
+  CHECK(plan(p).counters);
+  p.counters_failed = "no hardware counters";
+  CHECK(source(plan(p), "hardware_counters") == "-no hardware counters");
+  CHECK_FALSE(plan(p).counters);
+  p.counters_failed.clear();
+  p.raw_tp = false;
+  CHECK(source(plan(p), "hardware_counters") == "-raw_tp refused");
+  p.btf = false;
+  CHECK(source(plan(p), "hardware_counters") == "-no kernel BTF");
+}
+
+TEST_CASE("packet drops: what they need") {
+  const auto without = [](const std::function<void(Probes&)>& take) {
+    Probes p = full();
+    take(p);
+    const Plan made = plan(p);
+    CHECK((source(made, "packet_drops")[0] == '+') == made.drops);
+    CHECK(made.drops == !made.drop_reasons.empty());
+    return source(made, "packet_drops");
+  };
+  CHECK(without([](Probes&) {}) == kUntyped);
+  CHECK(without([](Probes& p) { p.tp_btf = false; }) == kUntyped);
+  CHECK(without([](Probes& p) { p.raw_tp = false; }) == "-raw_tp refused");
+  CHECK(without([](Probes& p) { p.kfree_skb = false; }) == "-no kfree_skb");
+  CHECK(without([](Probes& p) { p.drop_reasons.clear(); }) == "-kfree_skb passes no reason");
+  CHECK(without([](Probes& p) { p.whole_machine = false; }) == "-only of a whole machine");
+  CHECK(without([](Probes& p) { p.drop_failed = "load failed: x"; }) == "-load failed: x");
+  CHECK(without([](Probes& p) { p.btf = false; }) == "-no kernel BTF");
+}
+
+TEST_CASE("reasons have the kernel's names, and what is no loss has none") {
+  CHECK(drop_reason("SKB_DROP_REASON_NOT_SPECIFIED") == "not_specified");
+  CHECK(drop_reason("SKB_DROP_REASON_TCP_RFC7323_PAWS") == "tcp_rfc7323_paws");
+  for (const char* none : {"SKB_NOT_DROPPED_YET", "SKB_CONSUMED", "SKB_DROP_REASON_QUEUE_PURGE",
+                           "SKB_DROP_REASON_SOCKET_CLOSE", "SKB_DROP_REASON_UNIX_DISCONNECT",
+                           "SKB_DROP_REASON_OTHERHOST", "SKB_DROP_REASON_MAX", ""})
+    CHECK(drop_reason(none).empty());
 }
 
 TEST_CASE("a kernel that can do nothing gets nothing") {

@@ -4,10 +4,7 @@
 #include <arpa/inet.h>
 #include <linux/filter.h>
 #include <linux/tcp.h>
-#include <net/if.h>
 #include <netinet/in.h>
-#include <sched.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -16,6 +13,7 @@
 
 #include "agent/profiler/kernel/open.hpp"
 #include "agent/profiler/kernel/probe.hpp"
+#include "tests/agent/kernel/network.hpp"
 #include "tests/agent/kernel/stages.hpp"
 #include "tests/agent/kernel/support.hpp"
 #include "tests/support/catch.hpp"
@@ -31,18 +29,6 @@ enum Told : std::size_t { kToldSent, kToldReceived, kToldRtt, kToldRetransmitted
 
 [[noreturn]] void give_up(int code) {
   ::_exit(code);
-}
-
-/// A network namespace of its own, with nothing but its loopback: its counters are ours alone.
-void own_network() {
-  if (::unshare(CLONE_NEWNET) != 0) give_up(10);
-  const int fd = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  ifreq request{};
-  request.ifr_name[0] = 'l';
-  request.ifr_name[1] = 'o';
-  request.ifr_flags = IFF_UP;
-  if (::ioctl(fd, SIOCSIFFLAGS, &request) != 0) give_up(11);
-  ::close(fd);
 }
 
 struct Connection {

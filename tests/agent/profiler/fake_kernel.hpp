@@ -19,9 +19,12 @@ class FakeKernel final : public agent::KernelSource {
   std::map<agent::Slot, agent::SlotValues> counts;  ///< per slot
   std::vector<agent::Slot> resets;
   std::vector<agent::Device> disks;
+  std::vector<agent::DropCount> dropped;
   std::vector<agent::PairCount> pairs;  ///< handed out at the next take
   std::uint64_t untold = 0;
   agent::InterruptValues irqs;
+  std::vector<agent::MadeCgroup> made;  ///< news for the next take
+  bool tells_made = true;
   int walks = 0;
   int taken_up = 0;
 
@@ -50,6 +53,7 @@ class FakeKernel final : public agent::KernelSource {
     resets.push_back(slot);
   }
   void take_up() override { ++taken_up; }
+  void open_window(bool) override {}
   agent::SlotValues slot_values(agent::Slot slot) const override {
     const auto found = counts.find(slot);
     return found == counts.end() ? agent::SlotValues{} : found->second;
@@ -69,6 +73,12 @@ class FakeKernel final : public agent::KernelSource {
   }
   std::uint64_t pairs_untold() const override { return untold; }
   std::vector<agent::Device> devices() const override { return disks; }
+  std::vector<agent::DropCount> drops() const override { return dropped; }
+  int made_fd() const override { return tells_made ? 0 : -1; }
+  void take_made(std::vector<agent::MadeCgroup>& out) override {
+    out.clear();
+    if (tells_made) out.swap(made);
+  }
   bool read_cgroups(std::vector<agent::CgroupValues>& out) override {
     ++walks;
     if (has_iterator) out = cgroups;

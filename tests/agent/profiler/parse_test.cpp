@@ -2,6 +2,7 @@
 // Files of procfs and cgroupfs, lists of CPUs, mounts, locks.
 #include "agent/profiler/cgroup_root.hpp"
 #include "agent/profiler/cpu_list.hpp"
+#include "agent/profiler/duty_cycle.hpp"
 #include "agent/profiler/parse_stat.hpp"
 #include "agent/profiler/text_field.hpp"
 #include "tests/agent/profiler/temp_dir.hpp"
@@ -167,4 +168,15 @@ TEST_CASE("load averages and tasks") {
   CHECK(tasks->blocked == 1);
   CHECK_FALSE(parse_task_counts("procs_running 3\n"));
   CHECK_FALSE(parse_task_counts("procs_running x\nprocs_blocked 1\n"));
+}
+
+TEST_CASE("what is dear is done for a while, and then left alone") {
+  using namespace std::chrono_literals;
+  constexpr DutyCycle cycle{.window = 10s, .period = 60s};
+  CHECK(cycle.open(0ms));
+  CHECK(cycle.open(9'999ms));
+  CHECK_FALSE(cycle.open(10s));
+  CHECK_FALSE(cycle.open(59'999ms));
+  CHECK(cycle.open(60s));
+  CHECK(cycle.open(24h + 5s));
 }

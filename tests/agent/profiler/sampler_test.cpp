@@ -37,6 +37,7 @@ class Node {
   }
   std::uint64_t make(const std::string& below) {
     dir_.make("cgroup/" + below);
+    kernel.made.push_back({id(below), "/" + below});
     return id(below);
   }
   /// Moved away, not deleted: cgroupfs gives no number twice, as other file systems do.
@@ -63,12 +64,17 @@ class Node {
       values.cgroup_id = entry.id;
       values.valid = shm::kValidCpuTime;
       values.cpu_time.usage_ns = usage[entry.id];
+      if (const auto quota = throttling.find(entry.id); quota != throttling.end()) {
+        values.valid |= shm::kValidThrottling;
+        values.throttling = quota->second;
+      }
       kernel.cgroups.push_back(values);
     }
     sampler_->sample(tick_);
     return tick_;
   }
-  void look_for_new() { sampler_->look_for_new(); }
+  bool look_for_new() { return sampler_->look_for_new(); }
+  [[nodiscard]] const std::uint64_t* cuts() const { return sampler_->cuts(); }
   [[nodiscard]] std::vector<std::string> names() const {
     std::vector<std::string> out;
     for (const auto& c : tick_.containers) out.emplace_back(c.container);
@@ -85,6 +91,7 @@ class Node {
 
   FakeKernel kernel;
   std::map<std::uint64_t, std::uint64_t> usage;
+  std::map<std::uint64_t, CpuThrottling> throttling;
 
  private:
   TempDir dir_;
@@ -235,6 +242,33 @@ TEST_CASE("without the iterator the cgroup's files are read") {
   CHECK(node.id("a") == a);
 }
 
+TEST_CASE("quotas that the iterator tells are not looked up in files") {
+  Node node;
+  const auto a = node.make("a");
+  node.write("a/cpu.stat", "nr_periods 800\nnr_throttled 200\nthrottled_usec 7000\n");
+  node.throttling[a] = {5'000, 10, 4};
+  node.tick();
+  CHECK((node.find("/a")->valid & shm::kValidThrottling) != 0);
+  CHECK(node.find("/a")->cpu_throttled_ns == 0);
+  node.throttling[a] = {8'000, 12, 5};
+  node.tick();
+  CHECK(node.find("/a")->cpu_throttled_ns == 3'000);
+  CHECK(node.find("/a")->cpu_periods == 2);
+  CHECK(node.find("/a")->cpu_throttled_periods == 1);
+}
+
+TEST_CASE("packets that were dropped are the node's, where the kernel says why") {
+  Node node;
+  CHECK((node.tick().node.valid & shm::kValidPacketDrops) == 0);
+  node.kernel.valid_bits |= shm::kValidPacketDrops;
+  node.kernel.dropped = {{"no_socket", 4}};
+  const shm::Tick& tick = node.tick();
+  CHECK((tick.node.valid & shm::kValidPacketDrops) != 0);
+  REQUIRE(tick.node.drop_count == 1);
+  CHECK(std::string(tick.node.drops[0].reason) == "no_socket");
+  CHECK(tick.node.drops[0].packets == 4);
+}
+
 TEST_CASE("an unchanged tree is not read again") {
   Node node;
   node.make("a");
@@ -333,6 +367,70 @@ TEST_CASE("more than there is room for is cut, counted, and shown when there is 
   for (int i = 0; i < 4; ++i) node.tick();
   CHECK(node.names() == Names{"/c", "app"});
   CHECK(node.tick().node.containers_cut == 0);
+  CHECK(node.cuts()[shm::kOverLimit] == 2);  // ever, each once
+  CHECK(node.cuts()[shm::kShortLived] == 0);
+}
+
+TEST_CASE("what came and went before it was looked for is counted as such, once") {
+  Node node;
+  node.make("stays");
+  const shm::Tick& first = node.tick();
+  CHECK((first.node.valid & shm::kValidShortLived) != 0);
+  CHECK(node.cuts()[shm::kShortLived] == 0);
+  node.make("gone");
+  node.remove("gone");
+  CHECK(node.look_for_new());
+  CHECK(node.cuts()[shm::kShortLived] == 1);
+  CHECK_FALSE(node.look_for_new());
+  // Levels are none: neither a slice nor a pod's own cgroup.
+  node.make("some.slice");
+  node.make("some.slice/job.service");
+  node.remove("some.slice");
+  node.make(kPodGroup);
+  node.make(kPodGroup + "/" + kAppId);
+  node.make(kPodGroup + "/" + kAppId + "/inner");
+  node.remove("kubepods");
+  node.tick();
+  CHECK(node.cuts()[shm::kShortLived] == 3);
+  node.tick();
+  CHECK(node.cuts()[shm::kShortLived] == 3);
+  CHECK(node.cuts()[shm::kOverLimit] == 0);
+}
+
+TEST_CASE("what a scan met before the news of it came has its record, and is not cut") {
+  Node node;
+  node.make("a");
+  node.tick();
+  node.make("b");
+  const auto news = node.kernel.made;
+  node.kernel.made.clear();
+  node.tick();
+  CHECK(node.find("/b") != nullptr);
+  node.kernel.made = news;
+  node.remove("b");
+  node.tick();
+  CHECK(node.find("/b") != nullptr);  // for the last time
+  CHECK(node.cuts()[shm::kShortLived] == 0);
+}
+
+TEST_CASE("a kernel that tells nothing of new cgroups says nothing of those that went") {
+  Node node;
+  node.kernel.tells_made = false;
+  node.make("a");
+  CHECK((node.tick().node.valid & shm::kValidShortLived) == 0);
+}
+
+TEST_CASE("what lived between two ticks on a full node is shown or cut") {
+  Node node(1);
+  node.make("a");
+  node.tick();
+  node.remove("a");
+  node.make("b");
+  node.look_for_new();  // a's last record is still to come
+  node.remove("b");
+  node.tick();
+  CHECK(node.names() == Names{"/a"});
+  CHECK(node.cuts()[shm::kOverLimit] == 1);
 }
 
 TEST_CASE("churn leaks no slot, and no two entries are ever the same") {
@@ -368,7 +466,7 @@ TEST_CASE("devices carry their numbers where they have no name") {
   const shm::Tick& tick = node.tick();
   REQUIRE(tick.devices.size() == 1);
   CHECK(std::string(tick.devices[0].name) == "4095:1048575");
-  CHECK(tick.devices[0].valid == shm::kValidBlockIo);
+  CHECK(tick.devices[0].valid == (shm::kValidBlockIo | shm::kValidBlockBytes));
 }
 
 TEST_CASE("neighbours carry the identities of their containers, and no others later") {

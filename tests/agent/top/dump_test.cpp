@@ -19,7 +19,7 @@ Scene two_containers(const std::string& name = "nginx") {
   Sample before = sample(1, containers), now = sample(2, containers);
   now.tick.node.cpu_time.usage_ns = kSecond;
   now.tick.containers[1].cpu_time.usage_ns = kSecond / 4;
-  now.tick.containers[1].valid &= ~std::uint64_t{shm::kValidBlockIo};
+  now.tick.containers[1].valid &= ~std::uint64_t{shm::kValidBlockIo | shm::kValidBlockBytes};
   now.tick.devices.resize(0);
   return scene({before, now});
 }

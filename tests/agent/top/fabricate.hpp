@@ -32,7 +32,8 @@ inline shm::ContainerRecord container(std::uint64_t id, const std::string& name)
   shm::ContainerRecord c{};
   c.cgroup_id = id;
   c.valid = shm::kValidRunqueueWait | shm::kValidCpuTime | shm::kValidPreemptions |
-            shm::kValidSwitches | shm::kValidPressureIo | shm::kValidBlockIo;
+            shm::kValidSwitches | shm::kValidPressureIo | shm::kValidBlockIo |
+            shm::kValidBlockBytes;
   set(c.container, name);
   return c;
 }

@@ -95,6 +95,43 @@ TEST_CASE("every screen has the terminal's size, whatever that is") {
   }
 }
 
+TEST_CASE("the node's screen says why packets were dropped, the agent's what was left out") {
+  auto made = samples();
+  auto& was = made[0].tick;
+  auto& is = made[1].tick;
+  Ui ui;
+  ui.screen = Screen::kNode;
+  CHECK_FALSE(has(screen_text(scene(made, ui), ui, {120, 120}), "packets dropped"));
+  for (auto* tick : {&was, &is}) tick->node.valid |= shm::kValidPacketDrops;
+  CHECK(has(screen_text(scene(made, ui), ui, {120, 120}), "   none"));
+  is.node.drop_count = 2;
+  set(is.node.drops[0].reason, "no_socket");
+  set(is.node.drops[1].reason, "netfilter\033drop");
+  is.node.drops[0].packets = 3;
+  is.node.drops[1].packets = 40;
+  was.node.drop_count = 1;
+  was.node.drops[0].packets = 1;
+  const std::string shown = screen_text(scene(made, ui), ui, {120, 120});
+  CHECK(has(shown, " packets dropped, last 1 s"));
+  CHECK(has(shown, "2.0/s  no_socket"));
+  CHECK(has(shown, "40/s  netfilter?drop"));
+  CHECK(shown.find("netfilter?drop") < shown.find("no_socket"));
+
+  is.agent.container_cuts[shm::kOverLimit] = 7;
+  is.agent.container_cuts[shm::kShortLived] = 13;
+  ui.screen = Screen::kAgent;
+  const auto line = [&](const char* label) {
+    const std::string page = screen_text(scene(made, ui), ui, {120, 120});
+    const auto begin = page.find(label);
+    REQUIRE(begin != std::string::npos);
+    return page.substr(begin, page.find('\n', begin) - begin);
+  };
+  CHECK(has(line("no room for"), "7 "));
+  CHECK_FALSE(has(line("too short-lived"), "13"));  // this kernel does not tell
+  is.node.valid |= shm::kValidShortLived;
+  CHECK(has(line("too short-lived"), "13"));
+}
+
 TEST_CASE("a terminal that is too small is told so") {
   CHECK(
       has(screen_text(scene(samples()), {}, {60, 20}), "optipod-top needs 80x24, here are 60x20"));

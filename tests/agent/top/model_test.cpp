@@ -131,7 +131,7 @@ TEST_CASE("disks are paired by number, and the node has their sum") {
   for (auto* s : {&before, &now}) {
     s->tick.devices.resize(2);
     s->tick.devices[0].minor = 1;
-    for (auto& d : s->tick.devices) d.valid = shm::kValidBlockIo;
+    for (auto& d : s->tick.devices) d.valid = shm::kValidBlockIo | shm::kValidBlockBytes;
   }
   now.tick.devices[0].block.bytes[shm::kRead] = 1000;
   now.tick.devices[1].block.bytes[shm::kRead] = 24;
@@ -182,6 +182,115 @@ TEST_CASE("what its own limit holds back does not count as hurt") {
   CHECK(hurt().value() == Approx(1));  // it is not known
   for (auto* s : {&before, &now}) s->tick.containers[0].valid |= shm::kValidThrottledWait;
   CHECK(hurt().value() == Approx(0.25));
+}
+
+TEST_CASE("disks without latency have their bytes all the same") {
+  Sample before = sample(1), now = sample(2);
+  for (auto* s : {&before, &now}) {
+    s->tick.devices.resize(1);
+    s->tick.devices[0].valid = shm::kValidBlockBytes;
+  }
+  now.tick.devices[0].block.bytes[shm::kWrite] = 512;
+  const auto delta = interval_between(shared(before), shared(now));
+  CHECK(node_value(*delta, "write_bytes_per_second").value() == Approx(512));
+  CHECK_FALSE(node_value(*delta, "block_p95_seconds").has_value());
+}
+
+TEST_CASE("memory, files and network of containers, of the node, and of the rest") {
+  auto before = sample(1, {container(1, "/a")});
+  auto now = sample(3, before.tick.containers);  // two seconds
+  const std::uint64_t bits = shm::kValidReclaimStall | shm::kValidOomKills | shm::kValidPageFaults |
+                             shm::kValidFiles | shm::kValidTcp | shm::kValidTcpRetransmits |
+                             shm::kValidMemoryDetail;
+  const auto fill = [](auto& record, std::uint64_t times) {
+    record.memory.reclaim_stall[shm::kDirect].sum_ns = times * kSecond;
+    record.memory.reclaim_stall[shm::kMemcg].sum_ns = times * kSecond;
+    record.memory.oom_kills = times;
+    record.memory.page_faults[shm::kMajor] = times * 20;
+    record.files.calls[shm::kRead] = times * 100;
+    record.files.bytes[shm::kWrite] = times * 4096;
+    record.tcp.bytes[shm::kSent] = times * 1000;
+    record.tcp.rtt.bucket[20] = times;
+    record.tcp.retransmitted_segments = times * 3;
+  };
+  fill(now.tick.containers[0], 2);
+  fill(now.tick.node, 6);
+  now.tick.containers[0].memory_use.working_set_bytes = 750;
+  now.tick.containers[0].memory_use.limit_bytes = 1000;
+  const auto value = [&](const char* key) {
+    return interval_between(shared(before), shared(now))->containers[0].values[signal(key)];
+  };
+  for (const char* key : {"reclaim_stall_tasks", "oom_kills_per_second", "tcp_rtt_p95_seconds",
+                          "filesystem_reads_per_second", "working_set_bytes"})
+    CHECK_FALSE(value(key).has_value());
+  for (auto* s : {&before, &now}) {
+    s->tick.node.valid |= bits;
+    s->tick.containers[0].valid |= bits;
+  }
+  CHECK(value("reclaim_stall_tasks").value() == Approx(2));
+  CHECK(value("oom_kills_per_second").value() == Approx(1));
+  CHECK(value("page_faults_major_per_second").value() == Approx(20));
+  CHECK(value("filesystem_reads_per_second").value() == Approx(100));
+  CHECK(value("filesystem_written_bytes_per_second").value() == Approx(4096));
+  CHECK(value("tcp_sent_bytes_per_second").value() == Approx(1000));
+  CHECK(value("tcp_retransmits_per_second").value() == Approx(3));
+  CHECK(value("tcp_rtt_p95_seconds").value() > 0.5e-3);
+  CHECK(value("working_set_bytes").value() == 750);
+  CHECK_FALSE(value("memory_limit_ratio").has_value());  // no limit is known
+  for (auto* s : {&before, &now}) s->tick.containers[0].valid |= shm::kValidMemoryLimit;
+  CHECK(value("memory_limit_ratio").value() == Approx(0.75));
+  const auto delta = interval_between(shared(before), shared(now));
+  CHECK(node_value(*delta, "oom_kills_per_second").value() == Approx(3));
+  CHECK(node_value(*delta, "tcp_retransmits_all_per_second").value() == Approx(9));
+  CHECK(delta->rest[signal("filesystem_reads_per_second")].value() == Approx(200));
+}
+
+TEST_CASE("cycles and misses are told by instruction, and not between windows") {
+  auto before = sample(1, {container(1, "/a")});
+  auto now = sample(2, before.tick.containers);
+  auto& hardware = now.tick.containers[0].hardware;
+  hardware.cycles = 6000;
+  hardware.instructions = 4000;
+  hardware.cache_misses = 20;
+  const auto value = [&](const char* key) {
+    return interval_between(shared(before), shared(now))->containers[0].values[signal(key)];
+  };
+  CHECK_FALSE(value("cycles_per_instruction").has_value());
+  for (auto* s : {&before, &now}) s->tick.containers[0].valid |= shm::kValidHardwareCounters;
+  CHECK(value("cycles_per_instruction").value() == Approx(1.5));
+  CHECK_FALSE(value("llc_misses_per_1000_instructions").has_value());
+  for (auto* s : {&before, &now}) s->tick.containers[0].valid |= shm::kValidCacheMisses;
+  CHECK(value("llc_misses_per_1000_instructions").value() == Approx(5));
+  before.tick.containers[0].hardware = hardware;
+  CHECK_FALSE(value("cycles_per_instruction").has_value());
+}
+
+TEST_CASE("the node's interfaces, drops and interrupts") {
+  Sample before = sample(1), now = sample(2);
+  const auto node = [&](const char* key) {
+    return node_value(*interval_between(shared(before), shared(now)), key);
+  };
+  auto& n = now.tick.node;
+  n.interfaces[shm::kPhysical].bytes[shm::kReceived] = 700;
+  n.interfaces[shm::kVirtual].bytes[shm::kReceived] = 9000;
+  n.interfaces[shm::kPhysical].errors[shm::kSent] = 2;
+  n.interfaces[shm::kPhysical].drops[shm::kReceived] = 3;
+  n.drop_count = 2;
+  n.drops[0].packets = 10;
+  n.drops[1].packets = 4;
+  n.softirq_ns[0] = n.softirq_ns[9] = kSecond / 8;
+  n.hardirq_ns = kSecond / 2;
+  for (const char* key : {"network_received_bytes_per_second", "packet_drops_per_second",
+                          "softirq_cpus", "hardirq_cpus"})
+    CHECK_FALSE(node(key).has_value());
+  for (auto* s : {&before, &now})
+    s->tick.node.valid |=
+        shm::kValidInterfaces | shm::kValidPacketDrops | shm::kValidSoftirq | shm::kValidHardirq;
+  CHECK(node("network_received_bytes_per_second").value() == Approx(700));
+  CHECK(node("network_lost_per_second").value() == Approx(5));
+  CHECK(node("packet_drops_per_second").value() == Approx(14));
+  CHECK(node("softirq_cpus").value() == Approx(0.25));
+  CHECK(node("hardirq_cpus").value() == Approx(0.5));
 }
 
 TEST_CASE("keys of signals are unique, and their titles fit their columns") {
