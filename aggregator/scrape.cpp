@@ -368,10 +368,10 @@ class Scraper::Work {
 };
 
 Scraper::Scraper(ScrapeOptions options, Store& store, Self& self)
-    : options_(options),
+    : options_(std::move(options)),
       store_(store),
       self_(self),
-      fetcher_(std::make_unique<http::Fetcher>(options.threads)),
+      fetcher_(std::make_unique<http::Fetcher>(options_.threads)),
       thread_([this] { run(); }) {}
 
 Scraper::~Scraper() {
