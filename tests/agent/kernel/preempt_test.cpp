@@ -22,16 +22,7 @@ namespace {
 constexpr Slot kA = kFirstSlot;
 constexpr Slot kB = kFirstSlot + 1;
 
-Kernel open_kernel(bool raw, std::vector<unsigned> cpus = {}) {
-  KernelOptions options = options_for();
-  options.force_raw_tp = raw;
-  options.cpus = std::move(cpus);
-  auto kernel = Kernel::open(options);
-  REQUIRE(kernel);
-  REQUIRE((kernel->valid() & shm::kValidPreemptions) != 0);
-  REQUIRE((kernel->valid() & shm::kValidSwitches) != 0);
-  return std::move(*kernel);
-}
+constexpr std::uint64_t kNeeds = shm::kValidPreemptions | shm::kValidSwitches;
 
 /// Context switches of all CPUs since boot.
 std::int64_t all_switches() {
@@ -47,7 +38,7 @@ std::int64_t all_switches() {
 TEST_CASE("preempted by itself") {
   for (const bool raw : {false, true}) {
     INFO("raw_tp: " << raw);
-    Kernel kernel = open_kernel(raw);
+    Kernel kernel = open_kernel(kNeeds, raw);
     const Cgroup a = Cgroup::top("self");
     const Cgroup inner = a.child("inner");  // charged to the same slot: the same party
     REQUIRE(kernel.assign(a.fd(), a.id(), kA));
@@ -66,7 +57,7 @@ TEST_CASE("preempted by itself") {
 TEST_CASE("preempted by another cgroup") {
   for (const bool raw : {false, true}) {
     INFO("raw_tp: " << raw);
-    Kernel kernel = open_kernel(raw);
+    Kernel kernel = open_kernel(kNeeds, raw);
     const Cgroup a = Cgroup::top("other-a");
     const Cgroup b = Cgroup::top("other-b");
     REQUIRE(kernel.assign(a.fd(), a.id(), kA));
@@ -96,7 +87,7 @@ TEST_CASE("preempted by the system") {
   REQUIRE(there >= 0);  // needs two CPUs
   for (const bool raw : {false, true}) {
     INFO("raw_tp: " << raw);
-    Kernel kernel = open_kernel(raw);
+    Kernel kernel = open_kernel(kNeeds, raw);
     const Cgroup a = Cgroup::top("system");
     REQUIRE(kernel.assign(a.fd(), a.id(), kA));
     const Worker one(a.path(), here, spin);
@@ -113,10 +104,19 @@ TEST_CASE("preempted by the system") {
 }
 
 TEST_CASE("switches are voluntary or not as the kernel's own counts say") {
-  Kernel kernel = open_kernel(false);
+  Kernel kernel = open_kernel(kNeeds);
   const Cgroup a = Cgroup::top("switches");
   REQUIRE(kernel.assign(a.fd(), a.id(), kA));
-  const Worker one(a.path(), test_cpu(), [] { pulse(2ms, 500us); });
+  // Sleeps often, and now and then wants more than the time slice of any scheduler.
+  const Worker one(a.path(), test_cpu(), [] {
+    for (;;) {
+      for (int i = 0; i < 5; ++i) {
+        burn(200us);
+        ::usleep(300);
+      }
+      burn(20ms);
+    }
+  });
   const Worker two("", test_cpu(), spin);
   struct Counts {
     std::int64_t of[shm::kSwitchKinds];
@@ -161,7 +161,7 @@ TEST_CASE("switches are voluntary or not as the kernel's own counts say") {
 TEST_CASE("the idle task is never counted") {
   for (const bool raw : {false, true}) {
     INFO("raw_tp: " << raw);
-    Kernel kernel = open_kernel(raw);
+    Kernel kernel = open_kernel(kNeeds, raw);
     const Worker one("", test_cpu(), [] { pulse(20us, 500us); });
     // The kernel counts every switch, we all but those away from idle. The difference is how often
     // a CPU woke up, which is never when idle tasks are counted; so it takes a moment of some

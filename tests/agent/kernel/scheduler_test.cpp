@@ -3,11 +3,9 @@
 // What the scheduler did beside letting tasks wait: throttled them by their own quota, moved them
 // about, took the CPU from one container for another. Each against the kernel's own count.
 #include <sched.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include <fstream>
-#include <stdexcept>
+#include <optional>
 
 #include "tests/agent/kernel/support.hpp"
 #include "tests/support/catch.hpp"
@@ -22,39 +20,43 @@ namespace {
 constexpr Slot kA = kFirstSlot;
 constexpr Slot kB = kFirstSlot + 1;
 
-Kernel open_kernel(bool raw = false) {
-  KernelOptions options = options_for();
-  options.force_raw_tp = raw;
-  auto kernel = Kernel::open(options);
-  REQUIRE(kernel);
-  INFO(kernel->diagnostics());
-  REQUIRE((kernel->valid() & shm::kValidMigrations) != 0);
-  REQUIRE((kernel->valid() & shm::kValidNeighbours) != 0);
-  // A program that does not load would be replaced by its slower twin without a word.
-  for (const auto& feature : kernel->features())
-    if (std::string(feature.name) == "context_switches")
-      REQUIRE(std::string(feature.source) == (raw ? "raw_tp" : "tp_btf"));
-  return std::move(*kernel);
-}
+constexpr std::uint64_t kNeeds = shm::kValidMigrations | shm::kValidNeighbours;
 
-void write_file(const std::string& path, const std::string& text) {
-  std::ofstream file(path);
-  if (!(file << text << std::flush)) throw std::runtime_error("cannot write " + path);
-}
+/// A quota for what runs in inner(), given to the group around it: an ancestor's throttling counts,
+/// too. Of all that runs it gets the CPU first, until the quota is used up.
+class Quota {
+ public:
+  Quota(const std::string& name, std::chrono::microseconds run, std::chrono::microseconds period)
+      : limited_(name, "cpu"), inner_(limited_.group().child("inner")) {
+    if (limited_.v1()) {
+      limited_.set("cpu.cfs_period_us", std::to_string(period.count()));
+      limited_.set("cpu.cfs_quota_us", std::to_string(run.count()));
+      limited_.set("cpu.shares", "262144");
+      v1_inner_.emplace(limited_.control().child("inner"));
+    } else {
+      limited_.set("cpu.max", std::to_string(run.count()) + " " + std::to_string(period.count()));
+      limited_.set("cpu.weight", "10000");
+      limited_.set("cgroup.subtree_control", "+cpu");
+    }
+  }
+  /// Where the limited work is charged.
+  [[nodiscard]] const Cgroup& inner() const { return inner_; }
+  /// For a process that is in inner() already.
+  void take(pid_t pid) const {
+    if (v1_inner_) write_file(v1_inner_->path() + "/cgroup.procs", std::to_string(pid));
+  }
+  [[nodiscard]] std::uint64_t throttled_ns() const {
+    return limited_.v1() ? limited_.control().stat("cpu.stat", "throttled_time")
+                         : limited_.control().stat("cpu.stat", "throttled_usec") * 1000;
+  }
+  [[nodiscard]] std::uint64_t throttled_periods() const {
+    return limited_.control().stat("cpu.stat", "nr_throttled");
+  }
 
-/// A cgroup of the v1 cpu controller with a quota of 2 ms in each 20 ms.
-struct QuotaGroup {
-  explicit QuotaGroup(const std::string& name) : group(path_of(name)) {
-    write_file(group.path() + "/cpu.cfs_period_us", "20000");
-    write_file(group.path() + "/cpu.cfs_quota_us", "2000");
-  }
-  static std::string path_of(const std::string& name) {
-    const auto mount = cgroup1_mount("cpu");
-    REQUIRE(mount);
-    return *mount + "/" + name + "-" + std::to_string(::getpid());
-  }
-  void take(pid_t pid) const { write_file(group.path() + "/cgroup.procs", std::to_string(pid)); }
-  Cgroup group;
+ private:
+  Limited limited_;
+  Cgroup inner_;
+  std::optional<Cgroup> v1_inner_;
 };
 
 /// How often the kernel has moved a task to another CPU.
@@ -78,37 +80,38 @@ std::uint64_t involuntary_switches(pid_t pid) {
 TEST_CASE("waiting for the own quota is told apart from waiting for others") {
   for (const bool raw : {false, true}) {
     INFO("raw_tp: " << raw);
-    Kernel kernel = open_kernel(raw);
-    REQUIRE((kernel.valid() & shm::kValidThrottledWait) != 0);
-    const Cgroup limited = Cgroup::top("limited");
+    Kernel kernel = open_kernel(kNeeds | shm::kValidThrottledWait, raw);
+    const Quota quota("limited", 2ms, 20ms);
     const Cgroup free = Cgroup::top("free");
-    REQUIRE(kernel.assign(limited.fd(), limited.id(), kA));
+    REQUIRE(kernel.assign(quota.inner().fd(), quota.inner().id(), kA));
     REQUIRE(kernel.assign(free.fd(), free.id(), kB));
-    const QuotaGroup quota("quota");
-    // Below the group with the quota: an ancestor's throttling counts, too.
-    const Cgroup inner = quota.group.child("inner");
-    const Worker one(limited.path(), test_cpu(), [] { spin_threads(2); });
-    write_file(inner.path() + "/cgroup.procs", std::to_string(one.pid()));
+    const Worker one(quota.inner().path(), test_cpu(), [] { spin_threads(2); });
+    quota.take(one.pid());
     const Worker two(free.path(), test_cpu(), spin);
-    const auto throttled_ns = [&quota] { return quota.group.stat("cpu.stat", "throttled_time"); };
+    const auto throttled_ns = [&quota] { return quota.throttled_ns(); };
     for (int i = 0; i < 200 && throttled_ns() == 0; ++i) sleep_for(50ms);
-    const SlotValues then = kernel.slot_values(kA);
     const SlotValues free_then = kernel.slot_values(kB);
-    const std::uint64_t theirs_then = throttled_ns();
-    for (int i = 0; i < 200 && throttled_ns() < theirs_then + 500'000'000; ++i) sleep_for(50ms);
-    const auto theirs = static_cast<double>(throttled_ns() - theirs_then);
-    const SlotValues now = kernel.slot_values(kA);
-    REQUIRE(theirs >= 5e8);
-    const double part =
-        static_cast<double>(now.scheduler.throttled_wait_ns - then.scheduler.throttled_wait_ns);
-    const double wait =
-        static_cast<double>(now.cpu.runqueue_wait.sum_ns - then.cpu.runqueue_wait.sum_ns);
+    SlotValues then, now;
+    double theirs = 0, part = 0, wait = 0;
+    for (int tries = 0; tries < 5; ++tries) {  // other work disturbs; a wrong value stays wrong
+      then = kernel.slot_values(kA);
+      const std::uint64_t theirs_then = throttled_ns();
+      for (int i = 0; i < 200 && throttled_ns() < theirs_then + 500'000'000; ++i) sleep_for(50ms);
+      theirs = static_cast<double>(throttled_ns() - theirs_then);
+      now = kernel.slot_values(kA);
+      REQUIRE(theirs >= 5e8);
+      part =
+          static_cast<double>(now.scheduler.throttled_wait_ns - then.scheduler.throttled_wait_ns);
+      wait = static_cast<double>(now.cpu.runqueue_wait.sum_ns - then.cpu.runqueue_wait.sum_ns);
+      CHECK(part <= wait);
+      if (part == Approx(2 * theirs).epsilon(0.15)) break;
+    }
     INFO("throttled " << theirs << " ns by cpu.stat, in waits " << part << " of " << wait);
     // Both threads wait for as long as the group is throttled.
     CHECK(part == Approx(2 * theirs).epsilon(0.15));
-    CHECK(part <= wait);
-    CHECK(now.scheduler.throttled_waits > then.scheduler.throttled_waits + 10);
-    CHECK(now.scheduler.throttled_switches > then.scheduler.throttled_switches + 5);
+    // How many waits that makes depends on how far the quota was overdrawn.
+    CHECK(now.scheduler.throttled_waits >= then.scheduler.throttled_waits + 4);
+    CHECK(now.scheduler.throttled_switches >= then.scheduler.throttled_switches + 2);
     // The other one waits because it has no more than half a CPU: contention, and nothing else.
     const SlotValues free_now = kernel.slot_values(kB);
     CHECK(free_now.cpu.runqueue_wait.sum_ns > free_then.cpu.runqueue_wait.sum_ns);
@@ -118,36 +121,45 @@ TEST_CASE("waiting for the own quota is told apart from waiting for others") {
 }
 
 TEST_CASE("put off the CPU by the own quota is nobody's preemption") {
-  Kernel kernel = open_kernel();
-  const Cgroup a = Cgroup::top("quota-a");
-  REQUIRE(kernel.assign(a.fd(), a.id(), kA));
-  const QuotaGroup quota("quota-alone");
-  const Worker one(a.path(), test_cpu(), spin);
+  Kernel kernel = open_kernel(kNeeds | shm::kValidThrottledWait);
+  // Throttled is only looked for at the scheduler's tick (1 to 10 ms), so a task overdraws its
+  // quota by up to that. Where the next period's quota does not pay for it, throttling goes on and
+  // the kernel counts that period, too, although nobody was put off the CPU again. So a large
+  // quota.
+  const Quota quota("alone", 20ms, 50ms);
+  REQUIRE(kernel.assign(quota.inner().fd(), quota.inner().id(), kA));
+  const Worker one(quota.inner().path(), test_cpu(), spin);
   quota.take(one.pid());
-  const auto throttled = [&quota] { return quota.group.stat("cpu.stat", "nr_throttled"); };
-  const std::uint64_t theirs_then = throttled();
-  const SlotValues then = kernel.slot_values(kA);
-  for (int i = 0; i < 400 && throttled() < theirs_then + 20; ++i) sleep_for(50ms);
-  const SlotValues now = kernel.slot_values(kA);
-  const std::uint64_t theirs = throttled() - theirs_then;
-  REQUIRE(theirs >= 20);
-  const std::uint64_t ours = now.scheduler.throttled_switches - then.scheduler.throttled_switches;
-  std::uint64_t preemptions = 0;
-  for (std::size_t by = 0; by < shm::kPreemptedByCount; ++by)
-    preemptions += now.cpu.preemptions[by] - then.cpu.preemptions[by];
-  // At most times. Since Linux 6.18 a task goes on until it returns to user mode: it may have to
-  // make way twice for one throttling, or not at all when the quota is refilled before.
-  CHECK(ours >= theirs / 2);
-  CHECK(ours <= 2 * theirs + 3);
-  CHECK(now.cpu.switches[shm::kInvoluntary] - then.cpu.switches[shm::kInvoluntary] ==
-        preemptions + ours);
+  const auto throttled = [&quota] { return quota.throttled_periods(); };
+  // Since Linux 6.18 only a task that returns to user mode is taken off its queue: another may have
+  // had the CPU before, which makes two switches of one throttling.
+  const std::uint64_t switches_each = kernel_at_least(6, 18) ? 2 : 1;
+  std::uint64_t ours = 0, theirs = 0;
+  for (int tries = 0; tries < 5; ++tries) {  // other work disturbs; a wrong value stays wrong
+    const std::uint64_t theirs_then = throttled();
+    const SlotValues then = kernel.slot_values(kA);
+    for (int i = 0; i < 1000 && throttled() < theirs_then + 10; ++i) sleep_for(20ms);
+    const SlotValues now = kernel.slot_values(kA);
+    theirs = throttled() - theirs_then;
+    REQUIRE(theirs >= 10);
+    ours = now.scheduler.throttled_switches - then.scheduler.throttled_switches;
+    std::uint64_t preemptions = 0;
+    for (std::size_t by = 0; by < shm::kPreemptedByCount; ++by)
+      preemptions += now.cpu.preemptions[by] - then.cpu.preemptions[by];
+    // Whatever disturbs: each time it left the CPU while it wanted it has one cause.
+    CHECK(now.cpu.switches[shm::kInvoluntary] - then.cpu.switches[shm::kInvoluntary] ==
+          preemptions + ours);
+    if (ours + 1 >= theirs && ours <= switches_each * theirs + 1) break;
+  }
+  CHECK(ours + 1 >= theirs);
+  CHECK(ours <= switches_each * theirs + 1);
 }
 
 TEST_CASE("a migration is charged to the task that is moved, not to the one that moves it") {
   REQUIRE(::sysconf(_SC_NPROCESSORS_ONLN) >= 2);
   for (const bool raw : {false, true}) {
     INFO("raw_tp: " << raw);
-    Kernel kernel = open_kernel(raw);
+    Kernel kernel = open_kernel(kNeeds, raw);
     const Cgroup a = Cgroup::top("moved");
     const Cgroup b = Cgroup::top("mover");
     REQUIRE(kernel.assign(a.fd(), a.id(), kA));
@@ -176,7 +188,7 @@ TEST_CASE("a migration is charged to the task that is moved, not to the one that
 TEST_CASE("neighbours: who took the CPU from whom, and for how long") {
   for (const bool raw : {false, true}) {
     INFO("raw_tp: " << raw);
-    Kernel kernel = open_kernel(raw);
+    Kernel kernel = open_kernel(kNeeds, raw);
     const Cgroup a = Cgroup::top("victim");
     const Cgroup b = Cgroup::top("aggressor");
     REQUIRE(kernel.assign(a.fd(), a.id(), kA));

@@ -5,11 +5,13 @@
 #include <fcntl.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -41,13 +43,6 @@ std::optional<std::string> find_mount(const std::string& type, const std::string
       return point;
   }
   return std::nullopt;
-}
-
-void write_file(const std::string& path, const std::string& text) {
-  std::ofstream file(path);
-  file << text;
-  file.flush();
-  if (!file) throw std::runtime_error("writing " + text + " to " + path + " failed");
 }
 
 }  // namespace
@@ -116,6 +111,19 @@ std::uint64_t Cgroup::pressure_us(const std::string& file, const std::string& li
       return std::stoull(text.substr(total + 6));
   }
   throw std::runtime_error("no " + line + " in " + path_ + "/" + file);
+}
+
+Limited::Limited(const std::string& name, const std::string& controller)
+    : group_(Cgroup::top(name)) {
+  if (const auto mount = cgroup1_mount(controller)) {
+    v1_.emplace(*mount + "/optipod-test-" + std::to_string(::getpid()) + "-" + name);
+    return;
+  }
+  write_file(cgroup2_mount() + "/cgroup.subtree_control", "+" + controller);
+}
+
+void Limited::set(const std::string& file, const std::string& text) const {
+  write_file(control().path() + "/" + file, text);
 }
 
 Worker::Worker(const std::string& cgroup_path, int cpu, const std::function<void()>& body) {
@@ -214,6 +222,15 @@ SchedStat schedstat(pid_t pid) {
   return sum;
 }
 
+bool kernel_at_least(int major, int minor) {
+  utsname name{};
+  ::uname(&name);
+  char* rest = nullptr;
+  const long found = std::strtol(name.release, &rest, 10);
+  const long below = *rest == '.' ? std::strtol(rest + 1, nullptr, 10) : 0;
+  return found > major || (found == major && below >= minor);
+}
+
 int test_cpu() {
   cpu_set_t set;
   CPU_ZERO(&set);
@@ -232,6 +249,25 @@ KernelOptions options_for(const std::string& root) {
   return options;
 }
 
+Kernel open_kernel(std::uint64_t needs, bool raw) {
+  KernelOptions options = options_for();
+  options.force_raw_tp = raw;
+  auto kernel = Kernel::open(options);
+  if (!kernel) throw std::runtime_error(kernel.error());
+  const std::string kind = raw ? "raw_tp" : "tp_btf";
+  std::string wrong;
+  for (const auto& feature : kernel->features()) {
+    const std::string name = feature.name;
+    const bool twin = name == "context_switches" || name == "softirq_time";
+    if (twin && feature.source != kind) wrong += name + " is " + feature.source + "\n";
+  }
+  if ((kernel->valid() & needs) != needs) wrong += "not everything that is needed is there\n";
+  if (wrong.empty()) return std::move(*kernel);
+  for (const auto& feature : kernel->features())
+    if (feature.enabled == 0) wrong += std::string(feature.name) + ": " + feature.source + "\n";
+  throw std::runtime_error(wrong + kernel->diagnostics());
+}
+
 std::uint64_t events(const shm::Histogram& h) {
   std::uint64_t sum = 0;
   for (const std::uint64_t n : h.bucket) sum += n;
@@ -248,6 +284,17 @@ shm::Histogram difference(const shm::Histogram& now, const shm::Histogram& then)
 
 void sleep_for(std::chrono::milliseconds time) {
   std::this_thread::sleep_for(time);
+}
+
+std::uint64_t now_ns() {
+  return static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count());
+}
+
+void write_file(const std::string& path, const std::string& text) {
+  std::ofstream file(path);
+  file << text;
+  file.flush();
+  if (!file) throw std::runtime_error("writing " + text + " to " + path + " failed");
 }
 
 std::string read_file(const std::string& path) {

@@ -51,6 +51,23 @@ class Cgroup {
   int fd_ = -1;
 };
 
+/// A cgroup on v2, to be charged, and the controller that limits it: there, or in the v1 hierarchy
+/// of a hybrid host, whose group the processes must enter, too.
+class Limited {
+ public:
+  Limited(const std::string& name, const std::string& controller);
+  [[nodiscard]] const Cgroup& group() const { return group_; }
+  /// Where the controller's files are.
+  [[nodiscard]] const Cgroup& control() const { return v1_ ? *v1_ : group_; }
+  [[nodiscard]] bool v1() const { return v1_.has_value(); }
+  /// Writes to a file of control(); throws std::runtime_error when it cannot.
+  void set(const std::string& file, const std::string& text) const;
+
+ private:
+  Cgroup group_;
+  std::optional<Cgroup> v1_;
+};
+
 /// A child process that runs `body` inside the cgroup (its path; "" for where we are) and is killed
 /// with its owner. `cpu` >= 0 pins it.
 class Worker {
@@ -81,12 +98,21 @@ struct SchedStat {
 /// Sum over the threads of a process, from /proc/<pid>/task/*/schedstat.
 SchedStat schedstat(pid_t pid);
 
+/// Whether this is Linux major.minor or newer; for what nothing but its version tells.
+bool kernel_at_least(int major, int minor);
 /// The CPU tests pin to: the last one we may use.
 int test_cpu();
 KernelOptions options_for(const std::string& root = "/");
+/// Opens the kernel side, its programs of the kind tp_btf or raw_tp. Throws std::runtime_error,
+/// with libbpf's words, when it is of the other kind (its slower twin replaces what does not load
+/// without a word) or does not give all of `needs`, shm::Valid bits.
+Kernel open_kernel(std::uint64_t needs, bool raw = false);
 std::uint64_t events(const shm::Histogram& h);
 shm::Histogram difference(const shm::Histogram& now, const shm::Histogram& then);
 void sleep_for(std::chrono::milliseconds time);
+std::uint64_t now_ns();  ///< of the monotonic clock
+/// Throws std::runtime_error when it cannot.
+void write_file(const std::string& path, const std::string& text);
 /// The whole file; "" when it cannot be read.
 std::string read_file(const std::string& path);
 

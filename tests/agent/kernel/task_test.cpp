@@ -62,14 +62,15 @@ std::uint64_t stat_field(pid_t pid, int number) {
   return std::stoull(word);
 }
 
-/// Both ways of walking; this kernel can do them.
+/// Every way of walking that this kernel has: one before Linux 6.7, then two.
 std::vector<std::pair<std::string, kernel::Probes>> variants() {
   const kernel::Probes best = kernel::probe(options_for());
-  REQUIRE(kernel::plan(best).tasks == kernel::Plan::TaskWalk::kAll);
   kernel::Probes older = best;
   older.task_iter = false;
   older.host_pids = true;  // the workers are of this pid namespace
   REQUIRE(kernel::plan(older).tasks == kernel::Plan::TaskWalk::kEach);
+  if (!best.task_iter) return {{"the kernel walks", older}};
+  REQUIRE(kernel::plan(best).tasks == kernel::Plan::TaskWalk::kAll);
   return {{"the program walks", best}, {"the kernel walks", older}};
 }
 
@@ -97,6 +98,7 @@ TEST_CASE("calls, bytes and faults are those of the tasks, living or ended") {
       touch_pages(100);
     });
     stages.wait_done(1);
+    const std::uint64_t minor_before = stat_field(worker.pid(), 10);
     kernel->take_up();
     const SlotValues living = kernel->slot_values(kFirstSlot);
     CHECK(living.files.calls[shm::kRead] == io(worker.pid(), "syscr"));
@@ -105,7 +107,9 @@ TEST_CASE("calls, bytes and faults are those of the tasks, living or ended") {
     CHECK(living.files.bytes[shm::kWrite] == io(worker.pid(), "wchar"));
     CHECK(living.files.calls[shm::kRead] >= 50);
     CHECK(living.files.bytes[shm::kWrite] >= 100'000);
-    CHECK(living.memory.page_faults[shm::kMinor] == stat_field(worker.pid(), 10));
+    // While it waits it may still touch a page for the first time.
+    CHECK(living.memory.page_faults[shm::kMinor] >= minor_before);
+    CHECK(living.memory.page_faults[shm::kMinor] <= stat_field(worker.pid(), 10));
     CHECK(living.memory.page_faults[shm::kMajor] == stat_field(worker.pid(), 12));
     CHECK(living.memory.page_faults[shm::kMinor] >= 300);
     // Nothing happened: nothing is added.
