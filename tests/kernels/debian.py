@@ -1,5 +1,8 @@
+#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Debian's kernels for the matrix: which ones, where they come from, kept outside the tree.
+
+As a program: fetches all of them, or says what is missing and fails.
 
 The newest version of each series is looked up in Debian's signed package index, once a day, and its
 package is unpacked, not installed, into ${XDG_CACHE_HOME:-~/.cache}/optipod/kernels. Removing that
@@ -157,3 +160,17 @@ def kernel(name):
             say(problem)
     raise Failed(f"no kernel for '{name}': {problem}.\nIt is needed once, then kept in {cache()}; or name one: "
                  "KERNEL=/path/bzImage ./dev e2e kernels")
+
+
+def main():
+    try:
+        for name in SERIES:
+            print(f"{name}: {kernel(name)[1]}")
+    except Failed as error:
+        print(f"kernels: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

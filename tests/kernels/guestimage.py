@@ -100,7 +100,7 @@ def build(file, source, programs, tests):
     image.write(file)
 
 
-def disk(file, mebibytes=64):
+def disk(file, mebibytes=256):
     """An empty ext4 file system for the tests that need a real block device."""
     with open(file, "wb") as out:
         out.truncate(mebibytes << 20)

@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Boots one kernel under QEMU and runs the agent, the exporter and the kernel side's tests on it.
 
-Usage: run.py [--record] SERIES | /path/to/bzImage
+Usage: run.py [--record] SERIES | /path/to/bzImage [WORD,…]
 SERIES is one of debian.py's table. The build directory is $OPTIPOD_BUILD. --record writes what the
 verifier and the compiler made of each program into verifier.json; without it, growth over 10 % fails.
+WORD,… runs only the guest's tests with one of these in their name.
 """
 
 import json
@@ -12,6 +13,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,7 +28,7 @@ GROWTH = 1.10
 UNRECORDED = {"instructions": 50_000, "jit_bytes": 8_000}  # what a program without a record may cost
 PROGRAMS = ("agent/profiler/optipod-agent", "agent/exporter/optipod-exporter")
 TOOLS = {"bpftool": "/usr/sbin/bpftool", "setpriv": "/usr/bin/setpriv", "dd": "/usr/bin/dd", "dash": "/bin/sh"}
-SECONDS = 420   # a guest that has not ended by then never will
+SECONDS = 840   # a guest that has not ended by then never will
 # What a kernel says when something of ours has gone wrong in it.
 COMPLAINT = re.compile(r"\bBUG\b|WARNING:|Oops|general protection|soft lockup|stall(?:s|ed) on CPU|rcu.*stall|"
                        r"hung_task|blocked for more than|KASAN|UBSAN|segfault")
@@ -51,12 +53,12 @@ def contents(build):
     return files | {need(name): path for name, path in TOOLS.items()}
 
 
-def boot(kernel, directory):
-    """Runs the guest to its end. Returns what it reported, a list of dicts."""
+def boot(kernel, directory, only):
+    """Runs the guest to its end. Returns what it reported, a list of dicts. only: as WORD above, or ""."""
     console, report = directory / "console", directory / "report"
     command = [need("qemu-system-x86_64"), "-accel", "tcg,thread=single", "-cpu", "max", "-smp", "2", "-m", "1024",
                "-nodefaults", "-display", "none", "-no-reboot", "-kernel", kernel, "-initrd", directory / "initrd",
-               "-append", "console=ttyS0 panic=-1 psi=1 loglevel=5", "-serial", f"file:{console}",
+               "-append", f"console=ttyS0 panic=-1 psi=1 loglevel=5 watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120 OPTIPOD_ONLY={only}", "-serial", f"file:{console}",
                "-serial", f"file:{report}", "-drive", f"file={directory}/disk,if=none,id=disk,format=raw",
                "-device", "nvme,drive=disk,serial=optipod"]
     try:
@@ -106,7 +108,7 @@ def write_record(series, kernel, programs):
     RECORD.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def run(series, record):
+def run(series, record, only):
     if series in debian.SERIES:
         kernel, what = debian.kernel(series)
     else:
@@ -119,7 +121,7 @@ def run(series, record):
         guestimage.build(directory / "initrd", SOURCE, contents(build),
                          ["tests/e2e", "tests/kernels/guest", "deploy/local"])
         guestimage.disk(directory / "disk")
-        told = boot(kernel, directory)
+        told = boot(kernel, directory, only)
         console = (directory / "console").read_text(errors="replace")
     for one in told:
         if "test" in one:
@@ -130,7 +132,7 @@ def run(series, record):
     programs = merged.get("programs", {})
     if record and programs:
         write_record(series, merged.get("kernel", what), programs)
-    else:
+    elif programs or not only:
         problems += judge_programs(series, programs, load_record())
     print(f"figures: {what}, booted as {merged.get('kernel', '?')}: "
           f"{sum(one.get('outcome') == 'passed' for one in told)} tests")
@@ -139,17 +141,20 @@ def run(series, record):
     for name, source in sorted(merged.get("features", {}).items()):
         print(f"figures:   {source[0]}{name}: {source[1:]}")
     if problems:
-        print(console[-12000:], "\n".join(f"FAILED: {problem}" for problem in problems), sep="\n")
+        print(console, "\n".join(f"FAILED: {problem}" for problem in problems), sep="\n")
     return 1 if problems else 0
 
 
 def main():
     arguments = [word for word in sys.argv[1:] if word != "--record"]
-    if len(arguments) != 1 or arguments[0].startswith("-"):
+    only = arguments.pop() if len(arguments) == 2 else ""
+    if len(arguments) != 1 or arguments[0].startswith("-") or not re.fullmatch(r"[\w,]*", only):
         print(__doc__, file=sys.stderr)
         return 0 if "--help" in arguments else 2
+    # An end by a signal, too, ends the guest and takes its files along.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        return run(arguments[0], "--record" in sys.argv)
+        return run(arguments[0], "--record" in sys.argv, only)
     except (debian.Failed, subprocess.CalledProcessError) as error:
         print(f"kernels: {error}", file=sys.stderr)
         return 1

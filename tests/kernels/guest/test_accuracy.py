@@ -8,13 +8,14 @@ import subprocess
 import pytest
 
 TESTS = sorted(path.name for path in pathlib.Path("/optipod/build/tests/agent/kernel").glob("kernel_*_test"))
-# runqlat is no part of the kernel; that comparison is made where it is installed.
-NOT_HERE = "~run-queue wait is distributed as runqlat sees it"
+# runqlat is no part of the kernel; that comparison is made where it is installed. What takes the whole
+# machine is made here.
+WHICH = "~run-queue wait is distributed as runqlat sees it,[own-machine]"
 
 
 @pytest.mark.parametrize("name", TESTS or ["none was built"])
 def test_accuracy(name):
-    run = subprocess.run([f"/optipod/build/tests/agent/kernel/{name}", NOT_HERE], cwd="/var/tmp", timeout=150,
+    run = subprocess.run([f"/optipod/build/tests/agent/kernel/{name}", "-d", "yes", WHICH], cwd="/var/tmp", timeout=300,
                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     print(run.stdout[-6000:])
     assert run.returncode == 0
