@@ -96,7 +96,8 @@ std::string long_labels(std::uint64_t round) {
     out.family(fmt::format("container_resource_kind{}_seconds_total", metric), MetricType::kCounter,
                "Cumulative time that the container has used of this resource, in seconds.");
     for (int pod = 0; pod < 250; ++pod) {
-      const std::string id = fmt::format("{:08x}_9d3c_4e1f_a7b2_{:012x}", pod * 2654435761U, pod);
+      const std::string id = fmt::format("{:08x}_9d3c_4e1f_a7b2_{:012x}",
+                                         static_cast<unsigned>(pod) * 2654435761U, pod);
       const std::string of = labels(
           {{"container", "application"},
            {"id",
