@@ -38,7 +38,8 @@ class Groups {
     if (known->second.empty()) return;
     const LabelSet& labels = set.labels ? *set.labels : no_labels();
     active_.clear();
-    key_.assign(reinterpret_cast<const char*>(&known->first), sizeof known->first);
+    const auto address = reinterpret_cast<std::uintptr_t>(known->first);
+    key_.assign(reinterpret_cast<const char*>(&address), sizeof address);
     for (const Selector* selector : known->second) {
       const bool takes = selector->matches_labels(no_labels(), labels, true);
       if (takes) active_.push_back(selector);
@@ -158,9 +159,9 @@ std::size_t federate(std::span<const SeriesSet* const> sets, std::span<const Sel
   return writer->written();
 }
 
-std::size_t federate(const Views& views, std::span<const SeriesSet> more,
-                     std::span<const Selector> selectors, std::int64_t now_ms,
-                     const FederateOptions& options, std::string& out) {
+std::size_t federate(const Views& views, std::span<const Selector> selectors, std::int64_t now_ms,
+                     const FederateOptions& options, std::string& out,
+                     std::span<const SeriesSet> more) {
   std::vector<const SeriesSet*> sets;
   sets.reserve(views.size() * 4 + more.size());
   for (const auto& view : views) {

@@ -28,8 +28,8 @@ std::size_t federate(std::span<const SeriesSet* const> sets, std::span<const Sel
                      std::int64_t now_ms, const FederateOptions& options, std::string& out);
 
 /// Of all views' scraped, report, derived and pods' series, and of `more`.
-std::size_t federate(const Views& views, std::span<const SeriesSet> more,
-                     std::span<const Selector> selectors, std::int64_t now_ms,
-                     const FederateOptions& options, std::string& out);
+std::size_t federate(const Views& views, std::span<const Selector> selectors, std::int64_t now_ms,
+                     const FederateOptions& options, std::string& out,
+                     std::span<const SeriesSet> more = {});
 
 }  // namespace optipod::aggregator

@@ -174,7 +174,8 @@ class BodyParser::Sink final : public text::ParseSink {
   std::string limit_;
 };
 
-BodyParser::BodyParser(LabelPairs labels, ParseLimits limits, std::shared_ptr<SharedPages> shared)
+BodyParser::BodyParser(const LabelPairs& labels, ParseLimits limits,
+                       std::shared_ptr<SharedPages> shared)
     : limits_(limits),
       shared_(shared ? std::move(shared) : std::make_shared<SharedPages>()),
       labels_(LabelSet::of(labels)) {

@@ -71,7 +71,8 @@ class BodyParser {
   /// `labels` (sorted) go onto every series; an exposed label of the same name becomes
   /// exported_<name>, with the prefix repeated until it is free. Exposed labels never win: the
   /// scheduler trusts ours. `shared`: with whom pages are shared; null: with nobody.
-  BodyParser(LabelPairs labels, ParseLimits limits, std::shared_ptr<SharedPages> shared = nullptr);
+  BodyParser(const LabelPairs& labels, ParseLimits limits,
+             std::shared_ptr<SharedPages> shared = nullptr);
   ~BodyParser();
   BodyParser(BodyParser&&) noexcept;
   BodyParser& operator=(BodyParser&&) noexcept;

@@ -79,7 +79,7 @@ void serve_federate(const http::Request& request, http::Response& response, cons
   const std::int64_t now = unix_ms();
   const std::vector<SeriesSet> pushed = served.pushed.series(now);
   served.self.federated(
-      federate(served.store.views(), pushed, selectors, now, options, response.body));
+      federate(served.store.views(), selectors, now, options, response.body, pushed));
 }
 
 /// Of what finds no place among the slow requests.

@@ -15,8 +15,9 @@
 namespace optipod::aggregator {
 
 /// A set of the body's series as they stand, without any label of a target; explicit times count.
-inline SeriesSet set_of(std::string_view body, std::int64_t scraped_ms, LabelPairs labels = {}) {
-  auto set = BodyParser(std::move(labels), {}).parse(body, scraped_ms, scraped_ms);
+inline SeriesSet set_of(std::string_view body, std::int64_t scraped_ms,
+                        const LabelPairs& labels = {}) {
+  auto set = BodyParser(labels, {}).parse(body, scraped_ms, scraped_ms);
   INFO((set ? std::string() : set.error().what));
   REQUIRE(set.has_value());
   return *set;

@@ -195,7 +195,7 @@ TEST_CASE("pushed: values grow old, nodes are forgotten, and there is an end to 
   const std::vector<Selector> all{*Selector::parse("{node=\"n\"}")};
   const auto count = [&](std::int64_t now) {
     std::string out;
-    return federate(Views{}, pushed.series(now), all, now, {}, out);
+    return federate(Views{}, all, now, {}, out, pushed.series(now));
   };
   CHECK(count(1'000'000) == 9);
   CHECK(count(1'000'000 + Pushed::kMaxAgeMs) == 9);

@@ -124,7 +124,7 @@ class Site {
     for (int i = 0; i < 7; ++i) {
       const double begin = thread_seconds();
       std::string out;
-      federate(store_.views(), {}, selectors, unix_ms(), options_, out);
+      federate(store_.views(), selectors, unix_ms(), options_, out);
       best = std::min(best, (thread_seconds() - begin) * 1e3);
     }
     return best;
@@ -172,7 +172,8 @@ double ask(std::uint16_t port, const std::string& match, int rounds) {
     std::string head;
     while (n > 0) {
       n = recv(fd, buffer.data(), buffer.size(), 0);
-      if (head.empty() && n > 0) head.assign(buffer.data(), std::min<std::size_t>(12, n));
+      if (head.empty() && n > 0)
+        head.assign(buffer.data(), static_cast<std::size_t>(std::min<ssize_t>(12, n)));
     }
     close(fd);
     if (n != 0 || head != "HTTP/1.1 200") {
@@ -189,7 +190,9 @@ std::uint16_t free_port() {
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   socklen_t size = sizeof address;
-  bind(fd, reinterpret_cast<const sockaddr*>(&address), size);
+  if (bind(fd, reinterpret_cast<const sockaddr*>(&address), size) != 0) {
+    throw std::runtime_error("no free port");
+  }
   getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size);
   close(fd);
   return ntohs(address.sin_port);

@@ -10,7 +10,8 @@ import time
 import pytest
 
 from aggregator_peers import TIMESTAMP, FakeExporter, federated
-from optipod_e2e import busy, free_port, promtool_check, series, wait_until
+from optipod_e2e import Prometheus, busy, free_port, promtool_check, samples_at, series, wait_until
+from optipod_e2e import http as http_get
 
 NODE = "node-a"
 
@@ -247,10 +248,42 @@ def test_silence_delays_neither_the_others_nor_the_end(stack, fakes):
         assert aggregator.stop() == 0
 
 
+def test_prometheus_reads_it_as_protobuf_and_answers_query(stack, fakes):
+    aggregator = stack.serve("aggregator", "--target", f"a={fakes[0].address}")
+    protobuf = aggregator.get("/federate?" + urllib.parse.urlencode({"match[]": '{node="a"}'}), headers={
+        "Accept": "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"})
+    assert protobuf.headers["content-type"].startswith("application/vnd.google.protobuf")
+    prometheus = Prometheus(stack, [{
+        "job_name": "federate", "honor_labels": True, "metrics_path": "/federate",
+        "params": {"match[]": ['{node="a"}']},
+        "static_configs": [{"targets": [aggregator.url.removeprefix("http://")]}]}],
+        features=["native-histograms"])  # then it asks for protobuf first
+
+    def both():
+        held = prometheus.query('optipod_node_cpu_usage_seconds_total{node="a"}[1m]')
+        ours = federated(aggregator, 'optipod_node_cpu_usage_seconds_total{node="a"}')
+        (value, ms), = ours.values()
+        return [entry for entry in held if round(entry[1] * 1e3) == ms and entry[2] == value]
+    labels = wait_until(both, "a sample that both have")[0][0]
+    assert labels["instance"] == fakes[0].address and labels["job"] == "optipod"
+
+    asked = stack.serve("aggregator", "--target", f"a={fakes[0].address}", "--prometheus-url", prometheus.process.url)
+    now = time.time()
+    for query in ("count_over_time(up[10s])", "up{", '{__name__=~"optipod.*"}'):
+        for path, parameters in (("query", {"time": now}), ("query_range", {"start": now - 5, "end": now})):
+            ours = asked.get("/query?" + urllib.parse.urlencode({"q": query, **parameters}))
+            theirs = http_get(f"{prometheus.process.url}/api/v1/{path}?" + urllib.parse.urlencode(
+                {"query": query, **parameters, **({"step": "15s"} if path == "query_range" else {})}))
+            assert (ours.status, sorted(ours.text)) == (theirs.status, sorted(theirs.text))  # series in any order
+    assert aggregator.get("/query?q=up").status == 501
+    assert asked.stop() == 0
+
+
 def test_it_says_what_is_wrong_with_its_flags(stack):
     for arguments, said in ((["--target", "nothing"], "it needs HOST:PORT"),
                             (["--target", "n=a:1", "--target", "n=b:2"], "node n is given twice"),
                             (["--scrape-timeout", "2s"], "below --scrape-interval"),
+                            (["--prometheus-url", "ftp://x"], "--prometheus-url ftp://x"),
                             (["--external-label", "x"], "write NAME=VALUE")):
         process = stack.start("aggregator", *arguments)
         assert process.wait() == 2
