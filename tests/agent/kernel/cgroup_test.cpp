@@ -204,7 +204,9 @@ TEST_CASE("cgroups made below the root are told at once, others are not") {
     auto without = kernel::open(options, ways.back());
     REQUIRE(without);
     CHECK(without->made_fd() == -1);
-    CHECK(without->take_made() == 0);
+    std::vector<MadeCgroup> made;
+    without->take_made(made);
+    CHECK(made.empty());
   }
   if (!ways.front().cgroup_storage) return;
   auto kernel = kernel::open(options, ways.front());
@@ -246,12 +248,6 @@ TEST_CASE("cgroups made below the root are told at once, others are not") {
   CHECK(readable(*kernel, 10s));
   kernel->take_made(made);
   CHECK(made.size() == 1);
-
-  auto without = kernel::open(options, ways[1]);
-  REQUIRE(without);
-  CHECK(without->made_fd() == -1);
-  without->take_made(made);
-  CHECK(made.empty());
 }
 
 TEST_CASE("the node's totals survive the reset of a slot") {
