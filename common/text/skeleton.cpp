@@ -66,6 +66,8 @@ tl::expected<std::shared_ptr<const Skeleton>, ParseError> Skeleton::learn(std::s
     const auto length = static_cast<std::size_t>(token.text.data() - from);
     *gap++ = static_cast<Gap>(length) | (token.timestamp ? kTimestamp : 0);
     text = std::copy_n(from, length, text);
+    const char before = length == 0 ? '\0' : text[-1];
+    if (before != ' ' && before != '\t' && before != '}') made->replayable_ = false;
     from = token.text.data() + token.text.size();
   }
   std::copy(from, body.data() + body.size(), text);
@@ -87,7 +89,7 @@ bool operator==(const Skeleton& a, const Skeleton& b) {
 
 bool Skeleton::replay(std::string_view body, std::span<double> values,
                       std::span<std::int64_t> timestamps_ms) const {
-  if (values.size() != samples_) return false;
+  if (!replayable_ || values.size() != samples_) return false;
   if (timestamps_ms.size() != samples_ && (has_timestamps() || !timestamps_ms.empty())) {
     return false;
   }

@@ -57,6 +57,9 @@ class Skeleton {
   [[nodiscard]] const char* text() const { return reinterpret_cast<const char*>(gaps() + tokens_); }
 
   std::size_t samples_, tokens_, bytes_;
+  /// False when a value follows its name at once, as in `a+1`: with another value, `a1`, it would
+  /// be a part of the name.
+  bool replayable_ = true;
   std::uint64_t hash_ = 0;
 };
 

@@ -67,6 +67,12 @@ TEST_CASE("a page with other bytes between, or no numbers, is not replayed") {
   }
 }
 
+TEST_CASE("a value that follows its name at once is never replayed") {
+  CHECK_FALSE(replayed_as_parsed(*learnt("a+1\n"), "a1\n"));
+  CHECK_FALSE(replayed_as_parsed(*learnt("a+1\n"), "a+1\n"));
+  CHECK(replayed_as_parsed(*learnt("a{}+1\nb{}1 5\n"), "a{}1\nb{}-.5 7\n"));
+}
+
 TEST_CASE("cut anywhere, a page is not replayed and nothing behind it is read") {
   const std::string page = "# TYPE a gauge\na{b=\"c\"} 12.5\na{b=\"d\"} 12345678901234567890 77\n";
   const auto skeleton = learnt(page);
