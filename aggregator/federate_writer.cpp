@@ -124,7 +124,7 @@ void FederateWriter::write(const Selection& selection, const Selection::Run& run
     }
     std::int64_t age = window_.lookback_ms;
     if (!set.max_age_ms.empty()) age = std::min(age, set.max_age_ms[at.series]);
-    // A clock that was set back makes times to come.
+    // A clock that was set back makes times that lie ahead.
     if (time->ms() < window_.now_ms - age || time->ms() > window_.now_ms) continue;
     line(selection, at, source, value, *time);
     ++written_;

@@ -99,6 +99,8 @@ TEST_CASE("federate: the lookback is five minutes") {
   CHECK(served({"plain"}, kBody, kNow - 299'000) ==
         "# TYPE plain untyped\nplain{instance=\"\"} 7 5701000\n");
   CHECK(served({"plain"}, kBody, kNow - 300'001).empty());
+  CHECK_FALSE(served({"plain"}, kBody, kNow).empty());
+  CHECK(served({"plain"}, kBody, kNow + 1).empty());
 }
 
 TEST_CASE("federate: a stale series is not served, nor its family's head") {

@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 import time
+import urllib.parse
 
 import pytest
 
