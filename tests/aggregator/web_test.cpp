@@ -149,13 +149,13 @@ TEST_CASE(
   CHECK(nlohmann::json::parse(reply.body) == nlohmann::json{{"status", "Metrics updated"}});
 
   const std::string body = site.get("/federate?match[]=%7Bnode%3D%22old-1%22%7D").body;
-  for (const char* line :
-       {"optipod_pushed_memory_allocated_bytes_per_second{node=\"old-1\",instance=\"\"} 4096 ",
-        "optipod_pushed_filesystem_read_bytes_per_second{node=\"old-1\",instance=\"\"} 2000 ",
-        "optipod_pushed_filesystem_writes_per_second{node=\"old-1\",instance=\"\"} 0 ",
-        "optipod_pushed_context_switches_per_second{kind=\"involuntary\",node=\"old-1\",instance="
-        "\"\"} 3 ",
-        "optipod_pushed_age_seconds{node=\"old-1\",instance=\"\"} "}) {
+  for (
+      const char* line :
+      {"optipod_pushed_memory_allocated_bytes_per_second{node=\"old-1\",instance=\"\"} 4096 ",
+       "optipod_pushed_filesystem_read_bytes_per_second{node=\"old-1\",instance=\"\"} 2000 ",
+       "optipod_pushed_filesystem_writes_per_second{node=\"old-1\",instance=\"\"} 0 ",
+       R"(optipod_pushed_context_switches_per_second{kind="involuntary",node="old-1",instance=""} 3 )",
+       "optipod_pushed_age_seconds{node=\"old-1\",instance=\"\"} "}) {
     INFO(line);
     CHECK(body.find(line) != std::string::npos);
   }

@@ -3,6 +3,7 @@
 // Numbers are the doubles that strtod() makes of them, which rounds right.
 #include "common/text/short_number.hpp"
 
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
@@ -26,7 +27,7 @@ void check_number(const std::string& text, const std::string& behind) {
   INFO(line);
   REQUIRE(after == line.data() + text.size());
   const double wanted = std::strtod(text.c_str(), nullptr);
-  if (std::memcmp(&value, &wanted, sizeof value) == 0) return;
+  if (std::bit_cast<std::uint64_t>(value) == std::bit_cast<std::uint64_t>(wanted)) return;
   CHECK(value == wanted);
   CHECK(std::signbit(value) == std::signbit(wanted));
 }
