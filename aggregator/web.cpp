@@ -42,10 +42,12 @@ Json seconds(std::int64_t ms) {
 Json window(const Derived::Window& w) {
   return {{"cpu_utilization", known(w.cpu_utilization)},
           {"cpu_runqueue_wait", known(w.runqueue_wait)},
+          {"cpu_contention", known(w.contention)},
           {"cpu_runqueue_wait_p95_seconds", known(w.runqueue_wait_p95)},
           {"memory_stall", known(w.memory_stall)},
           {"io_stall", known(w.io_stall)},
-          {"block_io_latency_p95_seconds", known(w.block_io_latency_p95)}};
+          {"block_io_latency_p95_seconds", known(w.block_io_latency_p95)},
+          {"network_loss", known(w.network_loss)}};
 }
 
 constexpr std::string_view kNotReady = "the first sweep over the targets is not over";
@@ -127,7 +129,8 @@ std::string nodes_json(const Views& views, const std::vector<Pushed::Node>& push
                      {"memory_utilization", known(d.memory_utilization)},
                      {"block_io_inflight", known(d.inflight)},
                      {"window_15s", window(d.w15s)},
-                     {"window_1m", window(d.w1m)}});
+                     {"window_1m", window(d.w1m)},
+                     {"window_5m", window(d.w5m)}});
   }
   Json pushers = Json::array();
   for (const Pushed::Node& node : pushed) {
@@ -145,9 +148,8 @@ std::string sd_json(const Views& views) {
   Json groups = Json::array();
   for (const auto& view : views) {
     const Target& target = *view->target;
-    Json labels{{"__metrics_path__", target.path}};
-    for (const auto& [name, value] : target.labels) labels[name] = value;
-    groups.push_back({{"targets", Json::array({target.address})}, {"labels", std::move(labels)}});
+    groups.push_back(
+        {{"targets", Json::array({target.address})}, {"labels", target_labels(target)}});
   }
   return text_of(groups);
 }

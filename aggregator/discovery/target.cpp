@@ -207,6 +207,17 @@ Made make_target(const std::string& address, Labels labels) {
   return target;
 }
 
+TargetLabels target_labels(const Target& target) {
+  TargetLabels labels(target.labels.begin(), target.labels.end());
+  labels["__metrics_path__"] = target.path;
+  if (!target.scheme.empty()) labels["__scheme__"] = target.scheme;
+  for (const auto& [name, time] : {std::pair{"__scrape_interval__", target.interval},
+                                   std::pair{"__scrape_timeout__", target.timeout}}) {
+    if (time.count() > 0) labels[name] = fmt::format("{}ms", time.count());
+  }
+  return labels;
+}
+
 tl::expected<Target, std::string> parse_target(std::string_view text) {
   Labels labels;
   std::string_view rest = text;

@@ -43,6 +43,9 @@ using TargetLabels = std::map<std::string, std::string>;
 /// else goes onto every series of the target.
 tl::expected<Target, std::string> make_target(const std::string& address, TargetLabels labels);
 
+/// Those that make_target() makes the same target of, with its address.
+TargetLabels target_labels(const Target& target);
+
 /// "[NAME=][http[s]://]HOST:PORT[/path]"; NAME defaults to HOST:PORT. The error says what is wrong
 /// and shows an example.
 tl::expected<Target, std::string> parse_target(std::string_view text);

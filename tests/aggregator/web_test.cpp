@@ -52,9 +52,12 @@ struct Site {
     return *answer;
   }
   void publish(const std::string& node, bool up) {
+    publish(*parse_target(node + "=10.0.0.1:9000"), up);
+  }
+  void publish(const Target& target, bool up) {
     const std::int64_t now = unix_ms();
     auto view = std::make_shared<TargetView>();
-    view->target = std::make_shared<const Target>(*parse_target(node + "=10.0.0.1:9000"));
+    view->target = std::make_shared<const Target>(target);
     view->up = view->agent_up = up;
     view->scraped_ms = now;
     if (up) {
@@ -276,4 +279,19 @@ TEST_CASE("web: /sd lists the targets as http_sd takes them") {
   CHECK(groups[0].at("targets") == nlohmann::json{"10.0.0.1:9000"});
   CHECK(groups[0].at("labels").at("node") == "n1");
   CHECK(groups[0].at("labels").at("__metrics_path__") == "/metrics");
+}
+
+TEST_CASE("web: who reads /sd asks the targets as we do") {
+  const auto target = make_target("10.0.0.7:9100", {{"__scheme__", "https"},
+                                                    {"__metrics_path__", "/node"},
+                                                    {"__scrape_interval__", "5s"},
+                                                    {"__scrape_timeout__", "1500ms"},
+                                                    {"node", "n7"},
+                                                    {"rack", "r1"}});
+  REQUIRE(target);
+  Site site;
+  site.publish(*target, true);
+  const auto read = parse_file_sd(site.get("/sd").body, FileFormat::kJson);
+  REQUIRE(read);
+  CHECK(*read == std::vector{*target});
 }
