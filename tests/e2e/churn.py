@@ -3,7 +3,9 @@
 and a scraper that computes increases as Prometheus does."""
 
 import dataclasses
+import mmap
 import os
+import resource
 import shutil
 import threading
 import time
@@ -19,6 +21,7 @@ class Work:
     """What a pod's only process has used in its life, by the kernel's own account."""
     cpu_seconds: float
     voluntary_switches: int
+    switches_when_seen: int   # of these, those before it went on
 
 
 class Pod:
@@ -38,6 +41,7 @@ class Pod:
         self.sandbox = Cgroup(self.directory / f"{number + (1 << 200):064x}")
         self.app = Cgroup(self.directory / self.container_id)
         self.worker = None
+        self.when_seen = mmap.mmap(-1, 8)   # the process writes it
 
     def start(self, milliseconds, sleeps, seen=None):
         """Forks the process: so much CPU time, so many sleeps. `seen`: a pipe's end to wait on first."""
@@ -47,6 +51,8 @@ class Pod:
                 (self.app.path / "cgroup.procs").write_text("0")
                 if seen is not None:
                     os.read(seen, 1)
+                switches = resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
+                self.when_seen[:] = switches.to_bytes(8, "little")
                 end = time.process_time() + milliseconds / 1e3
                 while time.process_time() < end:
                     pass
@@ -60,7 +66,7 @@ class Pod:
         """Waits for the process; what the kernel says that its cgroup and it have used."""
         _, status, used = os.wait4(self.worker, 0)
         assert status == 0, "the pod's process failed"
-        return Work(self.app.stat()["usage_usec"] / 1e6, used.ru_nvcsw)
+        return Work(self.app.stat()["usage_usec"] / 1e6, used.ru_nvcsw, int.from_bytes(self.when_seen, "little"))
 
     def remove(self):
         for directory in (self.app.path, self.sandbox.path, self.directory):

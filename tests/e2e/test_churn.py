@@ -13,6 +13,8 @@ from optipod_e2e import busy, samples, wait_until
 
 HOURS, PODS_AN_HOUR, SHORT_LIVED = 24, 80, 20   # of the 80, so many are gone before anybody may have looked
 WARM_UP_HOURS = 4
+SPAN_HOURS = 4          # a leak shows in every span so long, a buffer that met a longer page only in one
+GROWN_BUFFERS = 2 << 20
 RESTING_TICKS = 4
 
 
@@ -24,7 +26,11 @@ def resident(process):
 
 
 def descriptors(process):
-    return len(os.listdir(f"/proc/{process.pid}/fd"))
+    """Open files, of several looks the fewest: the last request's connection may be about to be closed."""
+    def look():
+        time.sleep(0.02)
+        return len(os.listdir(f"/proc/{process.pid}/fd"))
+    return min(look() for _ in range(10))
 
 
 def of_pods(text, name, more=""):
@@ -84,7 +90,9 @@ class Day:
             # Those before it was seen may be lost; the last one, into its death, is no longer in its own count.
             assert switches[pod.name] - before[1][pod.name] <= done.voluntary_switches + 1, pod.name
             assert switches[pod.name] <= done.voluntary_switches + 1, f"{pod.name}: {switches[pod.name]} of {done}"
-            assert switches[pod.name] >= 3 * (pod.number % 31), f"{pod.name}: {switches[pod.name]} of {done}"
+            # Not the number of its sleeps: one that is over before the process has given up the CPU is no switch.
+            assert switches[pod.name] >= done.voluntary_switches - done.switches_when_seen, \
+                f"{pod.name}: {switches[pod.name]} of {done}"
             self.checked += 1
         for pod in pods:
             pod.remove()
@@ -118,21 +126,23 @@ def test_a_day_of_churn(stack, cgroup):
         wait_until(lambda: exporter.metrics()[ticks] > since + RESTING_TICKS, "slots have rested", 60)
         return [(resident(p), descriptors(p)) for p in (agent, exporter)]
 
+    rests = []
     for hour in range(HOURS):
         day.hour()
-        if hour == WARM_UP_HOURS:
-            early = at_rest()
-    late = at_rest()
+        if hour >= WARM_UP_HOURS and (hour - WARM_UP_HOURS) % SPAN_HOURS == 0 or hour == HOURS - 1:
+            rests.append(at_rest())
     assert day.checked == HOURS * (PODS_AN_HOUR - SHORT_LIVED)
     assert day.checked + day.partial + day.absent == HOURS * PODS_AN_HOUR
-    for (memory, files), (memory_then, files_then), name in zip(late, early, ("agent", "exporter")):
-        assert memory <= memory_then + 512 * 1024, f"{name} grew from {memory_then} to {memory} bytes"
-        assert files == files_then, f"{name} has {files} open files, had {files_then}"
+    for name, states in zip(("agent", "exporter"), zip(*rests)):
+        memory, files = zip(*states)
+        assert any(later <= earlier for earlier, later in zip(memory, memory[1:])), f"{name} grows on: {memory} bytes"
+        assert memory[-1] <= memory[0] + GROWN_BUFFERS, f"{name} grew: {memory} bytes"
+        assert len(set(files)) == 1, f"{name}'s open files: {files}"
     page = exporter.metrics()
     assert page[("optipod_agent_errors_total", frozenset())] == 0
     assert page[("optipod_agent_containers_cut", frozenset())] == 0
     print(f"figures: churn: {day.number} pods, {day.checked} exact, of {day.partial + day.absent} short-lived ones "
-          f"{day.absent} not shown; agent {late[0][0] / 1e6:.1f} MB, {late[0][1]} files")
+          f"{day.absent} not shown; agent {rests[-1][0][0] / 1e6:.1f} MB, {rests[-1][0][1]} files")
 
 
 def test_short_lived_is_seen_between_ticks(stack, cgroup):
