@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include "aggregator/federate.hpp"
 #include "aggregator/self.hpp"
@@ -61,7 +62,11 @@ struct Cluster {
   Self self;
   Scraper scraper;
 
-  explicit Cluster(ScrapeOptions options) : scraper(options, store, self) {}
+  explicit Cluster(ScrapeOptions options) : scraper(options, store, self) {
+    // As in the programs, the logger exists before any thread logs. ThreadSanitizer, to which the
+    // library's static initialisation is invisible, else takes its first use for a race.
+    spdlog::default_logger_raw();
+  }
 
   std::shared_ptr<const TargetView> view(const std::string& node) const {
     for (const auto& view : store.views()) {
