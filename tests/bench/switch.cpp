@@ -45,7 +45,8 @@ extern char** environ;
 namespace {
 
 constexpr int kRounds = 25'000;
-constexpr int kPasses = 7;
+constexpr int kPasses = 9;
+constexpr int kRunsOfAPass = 3;  // the fastest counts: what else the machine did only adds
 
 struct Account {
   std::uint64_t runs = 0, ns = 0;
@@ -249,7 +250,9 @@ struct Case {
 void measure_cpu(Case& one, const Cgroup& a, const Cgroup& b) {
   const std::unique_ptr<Watcher> watcher = one.make(a, b);
   ping_pong(a, b);  // warm: maps filled, caches hot
-  one.cpu_ns.push_back(ping_pong(a, b));
+  double fastest = ping_pong(a, b);
+  for (int run = 1; run < kRunsOfAPass; ++run) fastest = std::min(fastest, ping_pong(a, b));
+  one.cpu_ns.push_back(fastest);
 }
 
 void measure_bpf(Case& one, const Cgroup& a, const Cgroup& b) {
@@ -287,7 +290,7 @@ int run(bench::Report& report) {
   Case empty{"empty", [](auto&, auto&) { return std::make_unique<Empty>(); }, {}, {}, {}};
 
   for (int pass = 0; pass < kPasses; ++pass)
-    for (Case& one : cases) measure_cpu(one, a, b);
+    for (Case* one : {&cases[0], &cases[1], &cases[2], &cases[3], &empty}) measure_cpu(*one, a, b);
 
   const int accounting = bpf_enable_stats(BPF_STATS_RUN_TIME);
   if (accounting < 0) throw std::runtime_error("switching eBPF statistics on failed; needs root");
@@ -310,6 +313,7 @@ int run(bench::Report& report) {
     return std::max(1.0, median(one.bpf_ns) - clock * median(one.runs));
   };
   report.add({"switch", "unwatched", bare, "ns", "", 0, true});
+  report.add({"switch", "empty_program_added_cpu", added(empty), "ns", "", 0, true});
   report.add({"switch", "empty_program_bpf_stats", clock, "ns", "", 0, true});
   for (std::size_t peer = 2; peer < cases.size(); ++peer) {
     const std::string suffix = peer == 2 ? "" : "_per_process";
