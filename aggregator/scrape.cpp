@@ -49,19 +49,19 @@ struct Failure {
   std::string what;
 };
 
-/// The kind of a Fetcher's error, which is "GET <url>: " and words.
-Outcome kind_of(std::string_view error, std::size_t url_size) {
-  error.remove_prefix(std::min(error.size(), std::string_view("GET : ").size() + url_size));
-  const auto says = [&](std::string_view words) {
-    return error.find(words) != std::string_view::npos;
-  };
-  if (says("no complete answer")) return Outcome::kTimeout;
-  if (says("longer than") || says("decompresses to more")) return Outcome::kTooLarge;
-  if (says("target limit")) return Outcome::kLimit;
+Outcome outcome_of(http::ClientError::Kind kind) {
+  switch (kind) {
+    case http::ClientError::Kind::kConnection:
+      return Outcome::kConnection;
+    case http::ClientError::Kind::kTimeout:
+      return Outcome::kTimeout;
+    case http::ClientError::Kind::kTooLarge:
+      return Outcome::kTooLarge;
+  }
   return Outcome::kConnection;
 }
 
-Outcome kind_of(BodyError::Kind kind) {
+Outcome outcome_of(BodyError::Kind kind) {
   switch (kind) {
     case BodyError::Kind::kSyntax:
       return Outcome::kSyntax;
@@ -71,6 +71,10 @@ Outcome kind_of(BodyError::Kind kind) {
       return Outcome::kDuplicate;
   }
   return Outcome::kSyntax;
+}
+
+Failure failure_of(http::ClientError error) {
+  return {outcome_of(error.kind), std::move(error.what)};
 }
 
 /// up and its companions, as Prometheus makes them.
@@ -223,7 +227,7 @@ class Scraper::Work {
   }
 
   /// Takes the answer; publishes unless the target is gone.
-  void finish(tl::expected<http::ClientResponse, std::string> answer, Store& store, Self& self) {
+  void finish(tl::expected<http::ClientResponse, Failure> answer, Store& store, Self& self) {
     auto view = std::make_shared<TargetView>();
     view->target = target_;
     view->scraped_ms = scraped_ms_;
@@ -275,14 +279,11 @@ class Scraper::Work {
   [[nodiscard]] bool done_once() const { return done_once_; }
 
  private:
-  tl::expected<SeriesSet, Failure> read(tl::expected<http::ClientResponse, std::string> answer) {
+  tl::expected<SeriesSet, Failure> read(tl::expected<http::ClientResponse, Failure> answer) {
     const auto fail = [](Outcome outcome, std::string what) {
       return tl::unexpected(Failure{outcome, std::move(what)});
     };
-    if (!answer) {
-      const Outcome outcome = kind_of(answer.error(), url_.size());
-      return fail(outcome, std::move(answer.error()));
-    }
+    if (!answer) return tl::unexpected(std::move(answer.error()));
     if (answer->status != 200) {
       return fail(Outcome::kStatus, fmt::format("GET {}: status {}", url_, answer->status));
     }
@@ -295,7 +296,7 @@ class Scraper::Work {
     }
     auto set = parser_.parse(answer->body, scraped_ms_, unix_ms(), *format);
     if (!set) {
-      return fail(kind_of(set.error().kind), fmt::format("GET {}: {}", url_, set.error().what));
+      return fail(outcome_of(set.error().kind), fmt::format("GET {}: {}", url_, set.error().what));
     }
     samples_ = set->values.size();
     return std::move(*set);
@@ -468,20 +469,21 @@ void Scraper::start(const std::shared_ptr<Work>& work) {
     return;
   }
   if (too_many_) {
-    return work->finish(tl::unexpected(fmt::format(
-                            "GET {}: not asked: there are more targets than the target limit, {}",
-                            work->url(), options_.target_limit)),
-                        store_, self_);
+    return work->finish(
+        tl::unexpected(Failure{
+            Outcome::kLimit,
+            fmt::format("GET {}: not asked: there are more targets than the target limit, {}",
+                        work->url(), options_.target_limit)}),
+        store_, self_);
   }
   if (work->leave_out()) {
     self_.backed_off(1);
     return;
   }
   if (config_) work->use(config_);
-  fetcher_->get(work->url(), work->http(),
-                [work, this](tl::expected<http::ClientResponse, std::string> answer) {
-                  work->finish(std::move(answer), store_, self_);
-                });
+  fetcher_->get(work->url(), work->http(), [work, this](http::ClientResult answer) {
+    work->finish(std::move(answer).map_error(failure_of), store_, self_);
+  });
 }
 
 }  // namespace optipod::aggregator

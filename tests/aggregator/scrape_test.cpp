@@ -383,6 +383,8 @@ TEST_CASE("more targets than the limit: all of them have failed, and none was as
   CHECK_FALSE(cluster.view("a")->up);
   CHECK(cluster.view("b")->error.find("target limit, 1") != std::string::npos);
   CHECK(asked == 0);
+  CHECK(count_of(cluster, "optipod_aggregator_scrapes_total{result=\"limit\"}") >= 2);
+  CHECK(count_of(cluster, "optipod_aggregator_scrapes_total{result=\"connection\"}") == 0);
   cluster.scraper.set_targets({target_of("a", server.address())});
   CHECK(eventually([&] { return cluster.view("a") && cluster.view("a")->up; }));
 }
