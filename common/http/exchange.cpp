@@ -45,7 +45,8 @@ void Exchange::start() {
     self->timer_.async_wait([self](const ErrorCode& cancelled) {
       if (cancelled) return;
       self->fail(fmt::format("no complete answer in {} ms, while {}",
-                             self->options_.timeout.count(), self->doing_));
+                             self->options_.timeout.count(), self->doing_),
+                 Kind::kTimeout);
     });
     std::string& request = self->request_;
     request = "GET " + self->parsed_.target + " HTTP/1.1\r\nHost: " + self->parsed_.authority +
@@ -137,7 +138,8 @@ void Exchange::on_input(const ErrorCode& error) {
   const std::size_t length = head_length(in_.view(), searched_);
   if (length != std::string_view::npos && length <= kMaxHead) return take_head(length);
   if (in_.size() >= kMaxHead) {
-    return fail(fmt::format("head of the reply is longer than {} bytes", kMaxHead));
+    return fail(fmt::format("head of the reply is longer than {} bytes", kMaxHead),
+                Kind::kTooLarge);
   }
   searched_ = in_.size();
   read_some();
@@ -174,7 +176,8 @@ void Exchange::begin_body(std::size_t length) {
   if (head_.status == 204 || head_.status == 304) head_.content_length = 0;
   if (head_.content_length && !head_.chunked) {
     if (*head_.content_length > most) {
-      return fail(fmt::format("body of {} bytes is longer than {}", *head_.content_length, most));
+      return fail(fmt::format("body of {} bytes is longer than {}", *head_.content_length, most),
+                  Kind::kTooLarge);
     }
     const auto size = static_cast<std::size_t>(*head_.content_length);
     body_size_ = std::min(size, in_.size());
@@ -216,7 +219,9 @@ void Exchange::read_sized_body() {
 void Exchange::feed_body() {
   const std::size_t most = options_.max_body_bytes;
   std::string& body = response_.body;
-  const auto too_long = [&] { fail(fmt::format("body is longer than {} bytes", most)); };
+  const auto too_long = [&] {
+    fail(fmt::format("body is longer than {} bytes", most), Kind::kTooLarge);
+  };
   if (!chunks_) {
     if (in_.size() > most - body.size()) return too_long();
     body.append(in_.view());
@@ -255,7 +260,10 @@ void Exchange::connection_failed(const std::string& what) {
 void Exchange::complete() {
   if (compressed_) {
     auto plain = gzip_decompress(response_.body, options_.max_body_bytes);
-    if (!plain) return fail(plain.error());
+    if (!plain) {
+      return fail(plain.error().what,
+                  plain.error().too_large ? Kind::kTooLarge : Kind::kConnection);
+    }
     response_.body = std::move(*plain);
   }
   // Bytes behind a complete reply belong to nothing we asked for.
@@ -265,8 +273,8 @@ void Exchange::complete() {
   finish(std::move(response_));
 }
 
-void Exchange::fail(const std::string& why) {
-  if (!finished_) finish(tl::unexpected("GET " + url_ + ": " + why));
+void Exchange::fail(const std::string& why, Kind kind) {
+  if (!finished_) finish(tl::unexpected(ClientError{kind, "GET " + url_ + ": " + why}));
 }
 
 void Exchange::finish(Result result) {

@@ -38,7 +38,7 @@ class ExchangeHost {
 
 class Exchange : public std::enable_shared_from_this<Exchange> {
  public:
-  using Result = tl::expected<ClientResponse, std::string>;
+  using Result = ClientResult;
   /// Called once, on the strand.
   using Done = std::function<void(Exchange*, Result)>;
 
@@ -54,6 +54,7 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
 
  private:
   using ErrorCode = boost::system::error_code;
+  using Kind = ClientError::Kind;
 
   void connect();
   void connect_to(const ExchangeHost::Endpoints& endpoints);
@@ -68,7 +69,7 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
   void connection_failed(const std::string& what);
   void complete();
   void finish(Result result);
-  void fail(const std::string& why);
+  void fail(const std::string& why, Kind kind = Kind::kConnection);
 
   ExchangeHost& host_;
   std::unique_ptr<Transport> transport_;  ///< null once it was given back

@@ -203,7 +203,7 @@ void Fetcher::get(const std::string& url, const ClientOptions& options, Done don
   }
   if (!parsed) {
     asio::post(impl_->io, [done = std::move(done), why = "GET " + parsed.error()] {
-      call(done, tl::unexpected(why));
+      call(done, tl::unexpected(ClientError{.what = why}));
     });
     return;
   }
