@@ -25,14 +25,14 @@ class SliceHandler final : public kube::Handler {
     const std::lock_guard lock(mutex_);
     slices_.begin_list();
   }
-  void object(std::string_view json) override {
-    EndpointSlice slice = parse(json);
+  void object(const kube::EncodedObject& object) override {
+    EndpointSlice slice = parse(object.bytes);
     const std::lock_guard lock(mutex_);
     slices_.put(std::move(slice));
     changed_ = changed_ || complete_;
   }
-  void deleted(std::string_view json) override {
-    const EndpointSlice slice = parse(json);
+  void deleted(const kube::EncodedObject& object) override {
+    const EndpointSlice slice = parse(object.bytes);
     const std::lock_guard lock(mutex_);
     slices_.erase(slice.name);
     changed_ = true;

@@ -158,7 +158,7 @@ tl::expected<ReplyReader::End, std::string> OriginClient::Impl::read_body(
           return true;
         });
   }
-  if (options->opened) options->opened();
+  if (options->opened) options->opened(reply.content_type);
   const auto end =
       options->total.count() > 0 ? Clock::now() + options->total : Clock::time_point::max();
   const auto next = [&] {

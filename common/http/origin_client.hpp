@@ -50,7 +50,8 @@ struct OriginError {
 struct StreamOptions {
   std::chrono::milliseconds quiet{90'000};  ///< longest time without a byte of the body
   std::chrono::milliseconds total{0};       ///< of the whole body; 0: any
-  std::function<void()> opened;             ///< the reply's head has come, with status 200
+  /// The reply's head has come, with status 200 and this Content-Type.
+  std::function<void(const std::string& content_type)> opened;
 };
 /// Takes the next bytes of a body; false ends the stream without an error.
 using BodySink = std::function<bool(std::string_view bytes)>;

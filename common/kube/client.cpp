@@ -42,7 +42,9 @@ http::OriginRequest make_request(const std::string& method, const std::string& t
   request.timeout = options.timeout;
   request.max_body_bytes = options.max_body_bytes;
   request.stop = options.stop;
-  request.headers.emplace_back("Accept", "application/json");
+  const std::string json = "application/json";
+  request.headers.emplace_back("Accept",
+                               options.protobuf ? std::string(kProtobufType) + ", " + json : json);
   return request;
 }
 
@@ -318,6 +320,12 @@ BindResult Client::bind_pod(const std::string& pod_namespace, const std::string&
     return impl_->after_unknown(target, uid, node, std::move(result), left());
   }
   return result;
+}
+
+Encoding encoding_of(std::string_view content_type) {
+  std::string_view type = content_type.substr(0, content_type.find(';'));
+  type = type.substr(0, type.find_last_not_of(" \t") + 1);
+  return http::equals_no_case(type, kProtobufType) ? Encoding::kProtobuf : Encoding::kJson;
 }
 
 std::string status_message(unsigned status, std::string_view body) {

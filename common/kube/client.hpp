@@ -15,13 +15,17 @@
 
 #include "common/http/origin_client.hpp"
 #include "common/kube/config.hpp"
+#include "common/kube/messages.hpp"
 
 namespace optipod::kube {
 
 struct RequestOptions {
   std::chrono::milliseconds timeout{10'000};      ///< whole request, with connecting
   std::size_t max_body_bytes = 16 * 1024 * 1024;  ///< of the reply
-  std::stop_token stop;                           ///< ends the request at once
+  /// Prefer protobuf, which the API server encodes once for all that watch: encoding_of() the
+  /// reply's Content-Type says what came. Else JSON.
+  bool protobuf = false;
+  std::stop_token stop;  ///< ends the request at once
 };
 
 /// What became of a binding.
@@ -81,6 +85,10 @@ class Client {
   explicit Client(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
+
+/// Of a reply's Content-Type. What is not Kubernetes' protobuf is taken for JSON, whatever its
+/// name.
+Encoding encoding_of(std::string_view content_type);
 
 /// "403: pods is forbidden: …" from a reply that is not 2xx: its Status.message, else the start of
 /// its body.

@@ -69,7 +69,7 @@ bool is_over(od::document& document) {
 
 }  // namespace
 
-bool parse_status(std::string_view json, ApiStatus& out) {
+bool parse_json_status(std::string_view json, ApiStatus& out) {
   const simdjson::padded_string text(json);
   od::parser parser;
   od::document document;
@@ -121,12 +121,12 @@ tl::expected<PodBinding, std::string> parse_pod_binding(std::string_view json) {
   return out;
 }
 
-struct ApiReader::Impl {
+struct JsonReader::Impl {
   od::parser parser;
 };
 
-ApiReader::ApiReader() : impl_(std::make_unique<Impl>()) {}
-ApiReader::~ApiReader() = default;
+JsonReader::JsonReader() : impl_(std::make_unique<Impl>()) {}
+JsonReader::~JsonReader() = default;
 
 namespace {
 
@@ -139,7 +139,7 @@ Status page_metadata(simdjson::simdjson_result<od::value> value, ListPage& out) 
 }
 
 /// `enough`: the receiver wants no more.
-Status page_items(simdjson::simdjson_result<od::value> value, const ApiReader::Object& object,
+Status page_items(simdjson::simdjson_result<od::value> value, const ObjectSink& object,
                   ListPage& out, bool& enough) {
   bool null = false;
   if (const Status status = value.is_null().get(null); status != kOk) return status;
@@ -160,8 +160,8 @@ Status page_items(simdjson::simdjson_result<od::value> value, const ApiReader::O
 
 }  // namespace
 
-tl::expected<ListPage, std::string> ApiReader::read_page(std::string_view json,
-                                                         const Object& object) {
+tl::expected<ListPage, std::string> JsonReader::read_page(std::string_view json,
+                                                          const ObjectSink& object) {
   od::document document;
   od::object page;
   ListPage out;
@@ -190,22 +190,6 @@ tl::expected<ListPage, std::string> ApiReader::read_page(std::string_view json,
 
 namespace {
 
-bool type_of(std::string_view name, WatchEvent::Type& out) {
-  using Type = WatchEvent::Type;
-  static constexpr std::pair<std::string_view, Type> kTypes[] = {{"ADDED", Type::kAdded},
-                                                                 {"MODIFIED", Type::kModified},
-                                                                 {"DELETED", Type::kDeleted},
-                                                                 {"BOOKMARK", Type::kBookmark},
-                                                                 {"ERROR", Type::kError}};
-  for (const auto& [known, type] : kTypes) {
-    if (known == name) {
-      out = type;
-      return true;
-    }
-  }
-  return false;
-}
-
 /// The version first, then the whole text: the order of an event's members is not promised.
 Status event_object(simdjson::simdjson_result<od::value> value, WatchEvent& out) {
   od::object object;
@@ -226,7 +210,7 @@ Status event_object(simdjson::simdjson_result<od::value> value, WatchEvent& out)
 
 }  // namespace
 
-tl::expected<WatchEvent, std::string> ApiReader::read_event(std::string_view json) {
+tl::expected<WatchEvent, std::string> JsonReader::read_event(std::string_view json) {
   od::document document;
   od::object event;
   WatchEvent out;
@@ -240,12 +224,8 @@ tl::expected<WatchEvent, std::string> ApiReader::read_event(std::string_view jso
   }
   if (status != kOk) return tl::unexpected(malformed("event", status));
   if (!is_over(document)) return tl::unexpected(std::string("malformed event: text behind it"));
-  if (!type_of(type, out.type)) {
-    return tl::unexpected("malformed event: type \"" + type.substr(0, 32) + "\" is not known");
-  }
-  if (out.object.empty()) return tl::unexpected(std::string("malformed event: no object"));
-  if (out.resource_version.empty() && out.type != WatchEvent::Type::kError) {
-    return tl::unexpected(std::string("malformed event: no metadata.resourceVersion"));
+  if (const std::string wrong = complete_event(type, out); !wrong.empty()) {
+    return tl::unexpected("malformed event: " + wrong);
   }
   return out;
 }

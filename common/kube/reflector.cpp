@@ -17,7 +17,8 @@
 #include "common/http/percent.hpp"
 #include "common/kube/backoff.hpp"
 #include "common/kube/json.hpp"
-#include "common/kube/lines.hpp"
+#include "common/kube/protobuf.hpp"
+#include "common/kube/splitters.hpp"
 
 namespace optipod::kube {
 namespace {
@@ -73,10 +74,14 @@ struct Reflector::Impl {
   Ended list();
   Ended list_pages();
   Ended list_page(ListPage& page, std::size_t& objects);
+  /// Its objects into the handler.
+  tl::expected<ListPage, std::string> read_page(http::OriginReply& reply, std::size_t& objects);
   Ended watch();
-  bool on_line(std::string_view line, Ended& ended);
+  static void judge_watch(const tl::expected<http::OriginReply, std::string>& reply, Ended& ended);
+  bool on_event(std::string_view bytes, Encoding encoding, Ended& ended);
   void on_error_event(const WatchEvent& event, Ended& ended) const;
 
+  tl::expected<Encoding, std::string> came_as(const std::string& content_type);
   [[nodiscard]] std::string target() const;
   [[nodiscard]] RequestOptions request(milliseconds timeout) const;
   void set_state(State state);
@@ -93,7 +98,7 @@ struct Reflector::Impl {
   // The reflector's thread only:
   Backoff backoff;
   std::minstd_rand random{std::random_device{}()};
-  ApiReader events;
+  JsonReader events;
   std::string version;     ///< where a watch goes on; "": a list is due
   bool list_open = false;  ///< begin_list() without its end
   bool progress = false;   ///< a watch has given something since the last list
@@ -124,6 +129,7 @@ RequestOptions Reflector::Impl::request(milliseconds timeout) const {
   RequestOptions out;
   out.timeout = timeout;
   out.max_body_bytes = options.max_page_bytes;
+  out.protobuf = options.protobuf;
   out.stop = stop.get_token();
   return out;
 }
@@ -131,19 +137,49 @@ RequestOptions Reflector::Impl::request(milliseconds timeout) const {
 void Reflector::Impl::set_state(State state) {
   State before = state;
   std::string error;
+  Encoding encoding = Encoding::kJson;
   update([&](ReflectorStatus& s) {
     before = std::exchange(s.state, state);
     error = s.last_error;
+    encoding = s.encoding;
   });
   if (before == state) return;
   if (state == State::kFailing) {
     spdlog::warn("watching {}: {}", options.resource, error);
   } else {
-    spdlog::info("watching {}: {}", options.resource, to_string(state));
+    spdlog::info("watching {}: {}{}", options.resource, to_string(state),
+                 encoding == Encoding::kProtobuf ? ", as protobuf" : "");
   }
 }
 
+/// Of a reply, which must be one of those that were asked for.
+tl::expected<Encoding, std::string> Reflector::Impl::came_as(const std::string& content_type) {
+  const Encoding encoding = encoding_of(content_type);
+  if (encoding == Encoding::kProtobuf && !options.protobuf) {
+    return tl::unexpected(std::string("came as protobuf, which was not asked for"));
+  }
+  update([&](ReflectorStatus& s) { s.encoding = encoding; });
+  return encoding;
+}
+
 // ---- Lists
+
+tl::expected<ListPage, std::string> Reflector::Impl::read_page(http::OriginReply& reply,
+                                                               std::size_t& objects) {
+  const auto encoding = came_as(reply.content_type);
+  if (!encoding) return tl::unexpected(encoding.error());
+  const auto take = [&](std::string_view bytes) {
+    if (stop.stop_requested() || objects == options.max_objects) return false;
+    ++objects;
+    handler.object({*encoding, bytes});
+    return true;
+  };
+  if (*encoding == Encoding::kProtobuf) return read_protobuf_page(reply.body, take);
+  const std::size_t size = reply.body.size();
+  reply.body.append(http::kBodyPadding, '\0');
+  JsonReader reader;  // not kept: it grows with the page
+  return reader.read_page(std::string_view(reply.body).substr(0, size), take);
+}
 
 /// One page into the handler. No resourceVersion is asked for: "0" would be answered by the API
 /// server from memory and possibly from the past, and makes it ignore `limit`, so that a large
@@ -170,18 +206,7 @@ Ended Reflector::Impl::list_page(ListPage& page, std::size_t& objects) {
     handler.begin_list();
     list_open = true;
   }
-  const std::size_t size = reply->body.size();
-  reply->body.append(http::kBodyPadding, '\0');
-  ApiReader reader;  // not kept: it grows with the page
-  auto read =
-      reader.read_page(std::string_view(reply->body).substr(0, size), [&](std::string_view json) {
-        if (stop.stop_requested() || objects == options.max_objects) {
-          return false;
-        }
-        ++objects;
-        handler.object(json);
-        return true;
-      });
+  auto read = read_page(*reply, objects);
   if (!read) {
     ended.error = objects == options.max_objects
                       ? fmt::format("list: more than {} objects", options.max_objects)
@@ -243,9 +268,10 @@ void Reflector::Impl::on_error_event(const WatchEvent& event, Ended& ended) cons
 }
 
 /// False ends the watch.
-bool Reflector::Impl::on_line(std::string_view line, Ended& ended) {
+bool Reflector::Impl::on_event(std::string_view bytes, Encoding encoding, Ended& ended) {
   if (stop.stop_requested()) return false;
-  auto event = events.read_event(line);
+  auto event =
+      encoding == Encoding::kProtobuf ? read_protobuf_event(bytes) : events.read_event(bytes);
   if (event && event->resource_version.size() > kMostVersion) {
     event = tl::unexpected(std::string("malformed event: its resourceVersion is too long"));
   }
@@ -259,8 +285,9 @@ bool Reflector::Impl::on_line(std::string_view line, Ended& ended) {
     on_error_event(*event, ended);
     return false;
   }
-  if (event->type == Type::kDeleted) handler.deleted(event->object);
-  if (event->type == Type::kAdded || event->type == Type::kModified) handler.object(event->object);
+  const EncodedObject object{encoding, event->object};
+  if (event->type == Type::kDeleted) handler.deleted(object);
+  if (event->type == Type::kAdded || event->type == Type::kModified) handler.object(object);
   version = std::move(event->resource_version);
   ended.progress = true;
   const bool bookmark = event->type == Type::kBookmark;
@@ -271,33 +298,9 @@ bool Reflector::Impl::on_line(std::string_view line, Ended& ended) {
   return true;
 }
 
-Ended Reflector::Impl::watch() {
-  std::uniform_int_distribution<std::chrono::seconds::rep> seconds(
-      options.min_watch.count(), std::max(options.min_watch, options.max_watch).count());
-  const std::chrono::seconds asked(seconds(random));
-  http::StreamOptions how;
-  how.quiet = options.quiet_timeout;
-  how.total = asked + options.watch_grace;
-  how.opened = [&] {
-    update([](ReflectorStatus& s) { ++s.watches; });
-    set_state(State::kSynced);
-  };
-  Ended ended;
-  LineSplitter lines(options.max_event_bytes);
-  const auto sink = [&](std::string_view bytes) {
-    const auto result =
-        lines.feed(bytes, [&](std::string_view line) { return on_line(line, ended); });
-    if (result == LineSplitter::Result::kTooLong) {
-      ended.error = fmt::format("watch: an event of more than {} bytes", options.max_event_bytes);
-      ended.relist = true;
-    }
-    return result == LineSplitter::Result::kMore;
-  };
-  const std::string path = target() + fmt::format(
-                                          "watch=true&allowWatchBookmarks=true&timeoutSeconds={}"
-                                          "&resourceVersion={}",
-                                          asked.count(), http::percent_encode(version));
-  const auto reply = client.stream(path, how, sink, request(options.connect_timeout));
+/// What the end of a watch says, beside its events.
+void Reflector::Impl::judge_watch(const tl::expected<http::OriginReply, std::string>& reply,
+                                  Ended& ended) {
   if (!reply) {
     ended.error = reply.error();
   } else if (reply->status == 410) {
@@ -310,6 +313,41 @@ Ended Reflector::Impl::watch() {
                       reply->status == 429;
     ended.relist = !keep;
   }
+}
+
+Ended Reflector::Impl::watch() {
+  std::uniform_int_distribution<std::chrono::seconds::rep> seconds(
+      options.min_watch.count(), std::max(options.min_watch, options.max_watch).count());
+  const std::chrono::seconds asked(seconds(random));
+  tl::expected<Encoding, std::string> encoding;
+  http::StreamOptions how;
+  how.quiet = options.quiet_timeout;
+  how.total = asked + options.watch_grace;
+  how.opened = [&](const std::string& content_type) {
+    encoding = came_as(content_type);
+    update([](ReflectorStatus& s) { ++s.watches; });
+    if (encoding) set_state(State::kSynced);
+  };
+  Ended ended;
+  LineSplitter lines(options.max_event_bytes);
+  FrameSplitter frames(options.max_event_bytes);
+  const auto each = [&](std::string_view bytes) { return on_event(bytes, *encoding, ended); };
+  const auto sink = [&](std::string_view bytes) {
+    if (!encoding) return false;
+    const Split split =
+        *encoding == Encoding::kProtobuf ? frames.feed(bytes, each) : lines.feed(bytes, each);
+    if (split == Split::kTooLong) {
+      ended.error = fmt::format("watch: an event of more than {} bytes", options.max_event_bytes);
+      ended.relist = true;
+    }
+    return split == Split::kMore;
+  };
+  const std::string path = target() + fmt::format(
+                                          "watch=true&allowWatchBookmarks=true&timeoutSeconds={}"
+                                          "&resourceVersion={}",
+                                          asked.count(), http::percent_encode(version));
+  judge_watch(client.stream(path, how, sink, request(options.connect_timeout)), ended);
+  if (!encoding) ended.error = "watch: " + encoding.error();
   return ended;
 }
 

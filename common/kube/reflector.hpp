@@ -16,19 +16,17 @@
 
 namespace optipod::kube {
 
-/// Receives a resource's objects, on the reflector's own thread, one call at a time. Texts are JSON
-/// of one object with http::kBodyPadding readable bytes behind, valid during the call. It
-/// begins with { and ends with }; what is between is not validated. An exception ends the list or
-/// watch as an error would.
+/// Receives a resource's objects, on the reflector's own thread, one call at a time. Their bytes
+/// are valid during the call. An exception ends the list or watch as an error would.
 class Handler {
  public:
   virtual ~Handler() = default;
   /// A list begins. What is not given to object() before end_list() no longer exists.
   virtual void begin_list() = 0;
   /// An object exists, in this form: from a list, or added or modified since.
-  virtual void object(std::string_view json) = 0;
+  virtual void object(const EncodedObject& object) = 0;
   /// An object is gone; its last form.
-  virtual void deleted(std::string_view json) = 0;
+  virtual void deleted(const EncodedObject& object) = 0;
   virtual void end_list() = 0;
   /// The list broke off: what it gave is true, what it did not give says nothing.
   virtual void abandon_list() = 0;
@@ -38,10 +36,12 @@ struct ReflectorOptions {
   std::string resource;        ///< path: "/api/v1/pods", "/apis/discovery.k8s.io/v1/endpointslices"
   std::string field_selector;  ///< "spec.nodeName!="; "" for all
   std::string label_selector;
+  /// The handler reads protobuf as well as JSON: ask for it. Which comes is the server's choice.
+  bool protobuf = false;
 
   std::size_t page_objects = 500;
   std::size_t max_page_bytes = 64 * 1024 * 1024;
-  std::size_t max_event_bytes = 8 * 1024 * 1024;      ///< one line of a watch; etcd holds 1.5 MiB
+  std::size_t max_event_bytes = 8 * 1024 * 1024;      ///< of a watch; etcd holds 1.5 MiB
   std::size_t max_objects = 1'000'000;                ///< of one list
   std::chrono::milliseconds page_timeout{60'000};     ///< one page, whole
   std::chrono::milliseconds connect_timeout{10'000};  ///< until a watch's head has come
@@ -62,11 +62,12 @@ struct ReflectorStatus {
   using Time = std::chrono::steady_clock::time_point;
 
   State state = State::kConnecting;
-  bool complete = false;           ///< some list was complete, now or earlier
-  std::optional<Time> last_heard;  ///< last list's end, event or bookmark
-  std::uint64_t lists = 0;         ///< complete ones
-  std::uint64_t watches = 0;       ///< accepted by the server
-  std::uint64_t events = 0;        ///< added, modified and deleted
+  bool complete = false;                ///< some list was complete, now or earlier
+  std::optional<Time> last_heard;       ///< last list's end, event or bookmark
+  Encoding encoding = Encoding::kJson;  ///< of the last reply
+  std::uint64_t lists = 0;              ///< complete ones
+  std::uint64_t watches = 0;            ///< accepted by the server
+  std::uint64_t events = 0;             ///< added, modified and deleted
   std::uint64_t bookmarks = 0;
   std::uint64_t failures = 0;  ///< attempts that failed
   std::string last_error;      ///< of the last failure, also after it was overcome

@@ -19,9 +19,11 @@ class PodHandler final : public kube::Handler {
   PodHandler(const wire::ResourceNames& names, ClusterState& state)
       : reader_(names), state_(state) {}
   void begin_list() override { state_.begin_pods(); }
-  void object(std::string_view json) override { state_.pod(value_or_throw(reader_.pod(json))); }
-  void deleted(std::string_view json) override {
-    state_.pod_gone(value_or_throw(reader_.pod(json)).uid);
+  void object(const kube::EncodedObject& object) override {
+    state_.pod(value_or_throw(reader_.pod(object)));
+  }
+  void deleted(const kube::EncodedObject& object) override {
+    state_.pod_gone(value_or_throw(reader_.pod(object)).uid);
   }
   void end_list() override { state_.end_pods(); }
   void abandon_list() override {}
@@ -36,9 +38,11 @@ class NodeHandler final : public kube::Handler {
   NodeHandler(const wire::ResourceNames& names, ClusterState& state)
       : reader_(names), state_(state) {}
   void begin_list() override { state_.begin_nodes(); }
-  void object(std::string_view json) override { state_.node(value_or_throw(reader_.node(json))); }
-  void deleted(std::string_view json) override {
-    state_.node_gone(value_or_throw(reader_.node(json)).name);
+  void object(const kube::EncodedObject& object) override {
+    state_.node(value_or_throw(reader_.node(object)));
+  }
+  void deleted(const kube::EncodedObject& object) override {
+    state_.node_gone(value_or_throw(reader_.node(object)).name);
   }
   void end_list() override { state_.end_nodes(); }
   void abandon_list() override {}
@@ -52,6 +56,7 @@ class NodeHandler final : public kube::Handler {
 kube::ReflectorOptions pod_options() {
   kube::ReflectorOptions options;
   options.resource = "/api/v1/pods";
+  options.protobuf = true;
   options.field_selector = "spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed";
   return options;
 }
@@ -59,6 +64,7 @@ kube::ReflectorOptions pod_options() {
 kube::ReflectorOptions node_options() {
   kube::ReflectorOptions options;
   options.resource = "/api/v1/nodes";
+  options.protobuf = true;
   return options;
 }
 

@@ -7,6 +7,7 @@
 
 #include "common/http/message.hpp"
 #include "extender/wire/pod_reader.hpp"
+#include "extender/wire/protobuf_objects.hpp"
 
 namespace optipod::extender::wire {
 namespace {
@@ -15,14 +16,14 @@ constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 /// The API server allows objects of 1.5 MiB, nested as deep as CRDs like; pods and nodes are not.
 constexpr int kMaxDepth = 128;
 
-double number_or_nan(std::string_view text) {
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc() && end == text.data() + text.size() && std::isfinite(value) ? value
-                                                                                          : kNan;
-}
-
 }  // namespace
+
+double congestion_of(std::string_view annotation) {
+  double value = 0;
+  const char* const last = annotation.data() + annotation.size();
+  const auto [end, error] = std::from_chars(annotation.data(), last, value);
+  return error == std::errc() && end == last && std::isfinite(value) ? value : kNan;
+}
 
 struct ObjectReader::Impl {
   explicit Impl(ResourceNames resource_names) : names(std::move(resource_names)) {}
@@ -44,15 +45,23 @@ struct ObjectReader::Impl {
     return status == kOk ? std::string() : simdjson::error_message(status);
   }
 
+  Status node(od::value root, NodeObject& node) {
+    return members(root, [&](std::string_view key, od::value member) {
+      if (same_key(key, "metadata")) return node_metadata(member, node);
+      if (same_key(key, "status")) return node_status(member, node);
+      return kOk;
+    });
+  }
+
   Status node_metadata(od::value value, NodeObject& node) {
     return members(value, [&node](std::string_view key, od::value member) {
       if (same_key(key, "name")) return read_text(member, node.name);
       if (!same_key(key, "annotations")) return kOk;
       return members(member, [&node](std::string_view name, od::value text) {
-        if (name != "congestion-factor") return kOk;
+        if (name != kCongestionAnnotation) return kOk;
         std::string_view content;
         const Status status = read_text(text, content);
-        node.congestion = number_or_nan(content);
+        node.congestion = congestion_of(content);
         return status;
       });
     });
@@ -61,7 +70,7 @@ struct ObjectReader::Impl {
   Status node_status(od::value value, NodeObject& node) {
     return members(value, [this, &node](std::string_view key, od::value member) {
       if (!same_key(key, "allocatable")) return kOk;
-      std::array<std::optional<double>, kMostResources> stated;
+      Stated stated;
       const Status status = read_quantities(names, member, stated, node.bad_quantities);
       for (std::size_t r = 0; r < kMostResources; ++r) node.allocatable[r] = stated[r].value_or(0);
       return status;
@@ -72,24 +81,24 @@ struct ObjectReader::Impl {
 ObjectReader::ObjectReader(ResourceNames names) : impl_(std::make_unique<Impl>(std::move(names))) {}
 ObjectReader::~ObjectReader() = default;
 
-tl::expected<Pod, std::string> ObjectReader::pod(std::string_view json) {
+tl::expected<Pod, std::string> ObjectReader::pod(const kube::EncodedObject& object) {
   Pod pod;
-  std::string wrong =
-      impl_->parse(json, [&](od::value root) { return PodReader(impl_->names, pod).read(root); });
+  std::string wrong = object.encoding == kube::Encoding::kProtobuf
+                          ? read_protobuf_pod(impl_->names, object.bytes, pod)
+                          : impl_->parse(object.bytes, [&](od::value root) {
+                              return PodReader(impl_->names, pod).read(root);
+                            });
   if (wrong.empty() && pod.uid.empty()) wrong = "no metadata.uid";
   if (!wrong.empty()) return tl::unexpected("pod: " + wrong);
   return pod;
 }
 
-tl::expected<NodeObject, std::string> ObjectReader::node(std::string_view json) {
+tl::expected<NodeObject, std::string> ObjectReader::node(const kube::EncodedObject& object) {
   NodeObject node{.congestion = kNan};
-  std::string wrong = impl_->parse(json, [&](od::value root) {
-    return members(root, [&](std::string_view key, od::value member) {
-      if (same_key(key, "metadata")) return impl_->node_metadata(member, node);
-      if (same_key(key, "status")) return impl_->node_status(member, node);
-      return kOk;
-    });
-  });
+  std::string wrong =
+      object.encoding == kube::Encoding::kProtobuf
+          ? read_protobuf_node(impl_->names, object.bytes, node)
+          : impl_->parse(object.bytes, [&](od::value root) { return impl_->node(root, node); });
   if (wrong.empty() && node.name.empty()) wrong = "no metadata.name";
   if (!wrong.empty()) return tl::unexpected("node: " + wrong);
   return node;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Objects as the Kubernetes API's lists and watches give them: pods and nodes, and of these only
-// what placing needs.
+// Objects as the Kubernetes API's lists and watches give them, as JSON or protobuf: pods and nodes,
+// and of these only what placing needs.
 #pragma once
 
 #include <memory>
@@ -10,21 +10,27 @@
 
 #include <tl/expected.hpp>
 
+#include "common/kube/messages.hpp"
 #include "extender/wire/pod.hpp"
 
 namespace optipod::extender::wire {
 
-/// Views are valid as long as the text.
+/// Views are valid as long as the object's bytes.
 struct NodeObject {
   std::string_view name;
   Resources allocatable;
-  /// kube-safe-scheduler's annotation congestion-factor; NaN when there is none or it is no number.
+  /// kube-safe-scheduler's annotation; NaN when there is none or it is no number.
   double congestion = 0;
   unsigned bad_quantities = 0;
 };
 
-/// Keeps the parser's memory. Not thread-safe: one for each reflector's thread. Texts need
-/// http::kBodyPadding readable bytes behind them; results are valid until the next call.
+/// Of a node's annotation.
+inline constexpr std::string_view kCongestionAnnotation = "congestion-factor";
+/// NaN for what is no finite number.
+double congestion_of(std::string_view annotation);
+
+/// Keeps the parser's memory. Not thread-safe: one for each reflector's thread. Any bytes are safe;
+/// results are valid until the next call.
 class ObjectReader {
  public:
   explicit ObjectReader(ResourceNames names);
@@ -32,9 +38,9 @@ class ObjectReader {
   ObjectReader(const ObjectReader&) = delete;
   ObjectReader& operator=(const ObjectReader&) = delete;
 
-  /// The error says what is wrong with the text.
-  tl::expected<Pod, std::string> pod(std::string_view json);
-  tl::expected<NodeObject, std::string> node(std::string_view json);
+  /// The error says what is wrong with the object.
+  tl::expected<Pod, std::string> pod(const kube::EncodedObject& object);
+  tl::expected<NodeObject, std::string> node(const kube::EncodedObject& object);
 
  private:
   struct Impl;

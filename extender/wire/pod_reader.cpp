@@ -4,12 +4,8 @@
 #include <charconv>
 #include <chrono>
 
-#include "common/kube/quantity.hpp"
-
 namespace optipod::extender::wire {
 namespace {
-
-constexpr std::string_view kAnnotationPrefix = "optipod.dev/";
 
 bool digits(std::string_view text, std::size_t at, std::size_t count, int& out) {
   if (text.size() < at + count) return false;
@@ -57,11 +53,9 @@ std::optional<std::int64_t> parse_time(std::string_view text) {
   return duration_cast<milliseconds>(since).count() + second * std::int64_t{1000} + ms;
 }
 
-Status read_quantities(const ResourceNames& names, od::value value,
-                       std::array<std::optional<double>, kMostResources>& out, unsigned& bad) {
+Status read_quantities(const ResourceNames& names, od::value value, Stated& out, unsigned& bad) {
   return members(value, [&](std::string_view key, od::value member) {
-    const std::optional<std::size_t> resource = names.find(key);
-    if (!resource) return kOk;
+    if (!names.find(key)) return kOk;
     std::string_view text;
     const Status status = text_of(member, text);
     if (status == simdjson::INCORRECT_TYPE) {  // a bare number is a quantity, too
@@ -70,12 +64,7 @@ Status read_quantities(const ResourceNames& names, od::value value,
     } else if (status != kOk) {
       return status;
     }
-    const std::optional<double> amount = kube::parse_quantity(text);
-    if (amount && *amount >= 0) {
-      out[*resource] = *amount;
-    } else {
-      ++bad;
-    }
+    state_quantity(names, key, text, out, bad);
     return kOk;
   });
 }
@@ -87,10 +76,8 @@ Status PodReader::read(od::value value) {
     if (same_key(key, "status")) return this->status(member);
     return kOk;
   });
-  settle(pod_.requests, &Need::requests);
-  settle(pod_.limits, &Need::limits);
-  pod_.requests[kPods] = 1;
-  pod_.running_since_ms = all_run_ ? last_start_ms_ : 0;
+  needs_.settle(names_, pod_);
+  pod_.running_since_ms = starts_.running_since_ms();
   return status;
 }
 
@@ -142,12 +129,12 @@ Status PodReader::owners(od::value value) {
 
 Status PodReader::spec(od::value value) {
   return members(value, [this](std::string_view key, od::value member) {
-    if (same_key(key, "containers")) return containers(member, containers_);
-    if (same_key(key, "initContainers")) return containers(member, init_containers_);
+    if (same_key(key, "containers")) return containers(member, needs_.containers);
+    if (same_key(key, "initContainers")) return containers(member, needs_.init_containers);
     if (same_key(key, "overhead")) {
-      return read_quantities(names_, member, overhead_, pod_.bad_quantities);
+      return read_quantities(names_, member, needs_.overhead, pod_.bad_quantities);
     }
-    if (same_key(key, "resources")) return resources(member, pod_level_);
+    if (same_key(key, "resources")) return resources(member, needs_.pod_level);
     if (same_key(key, "nodeName")) return read_text(member, pod_.node_name);
     if (same_key(key, "priority")) {
       std::int64_t priority = 0;
@@ -158,15 +145,10 @@ Status PodReader::spec(od::value value) {
 }
 
 Status PodReader::status(od::value value) {
-  bool any = false;
-  const Status status = members(value, [this, &any](std::string_view key, od::value member) {
+  return members(value, [this](std::string_view key, od::value member) {
     if (same_key(key, "phase")) return read_text(member, pod_.phase);
-    if (!same_key(key, "containerStatuses")) return kOk;
-    any = true;
-    return container_states(member);
+    return same_key(key, "containerStatuses") ? container_states(member) : kOk;
   });
-  all_run_ = all_run_ && any;
-  return status;
 }
 
 Status PodReader::container_states(od::value value) {
@@ -181,9 +163,7 @@ Status PodReader::container_states(od::value value) {
         });
       });
     });
-    const std::optional<std::int64_t> at = parse_time(started);
-    all_run_ = all_run_ && at.has_value();
-    if (at) last_start_ms_ = std::max(last_start_ms_, *at);
+    starts_.add(parse_time(started));
     return status;
   });
 }
@@ -215,23 +195,6 @@ Status PodReader::resources(od::value value, Need& need) {
     }
     return kOk;
   });
-}
-
-/// resourcehelper.PodRequests of kube-scheduler.
-void PodReader::settle(Resources& out, Stated Need::*list) const {
-  for (std::size_t r = 0; r < names_.size(); ++r) {
-    double running = 0;
-    double staying = 0;
-    double starting = 0;
-    for (const Need& need : containers_) running += (need.*list)[r].value_or(0);
-    for (const Need& need : init_containers_) {
-      const double amount = (need.*list)[r].value_or(0);
-      if (need.stays) staying += amount;
-      starting = std::max(starting, staying + (need.stays ? 0 : amount));
-    }
-    const double all = std::max(running + staying, starting);
-    out[r] = (pod_level_.*list)[r].value_or(all) + overhead_[r].value_or(0);
-  }
 }
 
 }  // namespace optipod::extender::wire

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "extender/wire/json_walk.hpp"
-#include "extender/wire/pod.hpp"
+#include "extender/wire/pod_needs.hpp"
 
 namespace optipod::extender::wire {
 
@@ -17,15 +17,7 @@ class PodReader {
   Status read(od::value value);
 
  private:
-  /// What is stated; the rest is absent, which is not zero where pod-level resources override.
-  using Stated = std::array<std::optional<double>, kMostResources>;
-  struct Need {
-    Stated requests, limits;
-    bool stays = false;  // an init container with restartPolicy Always
-  };
-
   Status metadata(od::value value);
-  Status label(std::string_view name, od::value value);
   Status annotation(std::string_view name, od::value value);
   Status owners(od::value value);
   Status spec(od::value value);
@@ -33,21 +25,15 @@ class PodReader {
   Status container_states(od::value value);
   Status containers(od::value value, std::vector<Need>& out);
   Status resources(od::value value, Need& need);
-  Status quantities(od::value value, Stated& out);
-  void settle(Resources& out, Stated Need::*list) const;
 
   const ResourceNames& names_;
   Pod& pod_;
-  std::vector<Need> containers_, init_containers_;
-  Stated overhead_;
-  Need pod_level_;
-  bool all_run_ = true;
-  std::int64_t last_start_ms_ = 0;
+  PodNeeds needs_;
+  Starts starts_;
 };
 
-/// Reads a list of quantities by name: v1.ResourceList. What is none or negative counts in `bad`.
-Status read_quantities(const ResourceNames& names, od::value value,
-                       std::array<std::optional<double>, kMostResources>& out, unsigned& bad);
+/// Reads a v1.ResourceList, as state_quantity() does its entries.
+Status read_quantities(const ResourceNames& names, od::value value, Stated& out, unsigned& bad);
 
 /// "2026-11-24T15:04:05Z", with or without a fraction, as Unix ms; nullopt for anything else.
 std::optional<std::int64_t> parse_time(std::string_view rfc3339);

@@ -67,6 +67,13 @@ def arena(stack, workspace, feed):
     return Arena(stack, workspace, feed)
 
 
+def test_pods_and_nodes_are_watched_as_protobuf(stack, workspace, feed):
+    """The encoding that the API server makes once for all its watchers."""
+    extender = workspace.extender(stack, feed)
+    synced = [f"watching /api/v1/{resource}: synced, as protobuf" for resource in ("pods", "nodes")]
+    workspace.cluster.wait(lambda: all(line in extender.log() for line in synced), "both come as protobuf")
+
+
 def test_100_pods_go_where_the_policy_says(stack, workspace, feed):
     kinds = {"calm": CALM, "busy": BUSY, "contended": CONTENDED}
     nodes = {f"{workspace.name}-{kind}-{i}": kind for kind, count in (("calm", 5), ("busy", 5), ("contended", 10))

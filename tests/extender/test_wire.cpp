@@ -239,6 +239,9 @@ TEST_CASE("bindings are read, and answered by an error or none") {
 
 TEST_CASE("pods and nodes of the API server: what placing needs, and no more") {
   wire::ObjectReader reader(wire::ResourceNames({"example.com/fpga"}));
+  const auto json = [](const Body& body) {
+    return kube::EncodedObject{kube::Encoding::kJson, body.view()};
+  };
   const Body pod(
       R"({"metadata":{"name":"web-6f7-x","namespace":"shop","uid":"u","labels":)"
       R"({"pod-template-hash":"6f7"},"ownerReferences":[{"kind":"X","name":"y"},)"
@@ -247,7 +250,7 @@ TEST_CASE("pods and nodes of the API server: what placing needs, and no more") {
       R"("nvidia.com/gpu":"4"}}}]},"status":{"phase":"Running","containerStatuses":[)"
       R"({"state":{"running":{"startedAt":"2026-11-24T15:04:05Z"}}},)"
       R"({"state":{"running":{"startedAt":"2026-11-24T15:04:07.25Z"}}}]}})");
-  const auto read = reader.pod(pod.view());
+  const auto read = reader.pod(json(pod));
   REQUIRE(read);
   CHECK(read->node_name == "n1");
   CHECK(read->phase == "Running");
@@ -259,14 +262,14 @@ TEST_CASE("pods and nodes of the API server: what placing needs, and no more") {
   const Body waiting(R"({"metadata":{"uid":"u"},"status":{"containerStatuses":[)"
                      R"({"state":{"running":{"startedAt":"2026-11-24T15:04:05Z"}}},)"
                      R"({"state":{"waiting":{"reason":"ImagePullBackOff"}}}]}})");
-  CHECK(reader.pod(waiting.view())->running_since_ms == 0);
+  CHECK(reader.pod(json(waiting))->running_since_ms == 0);
   const Body young(R"({"metadata":{"uid":"u"}})");
-  CHECK(reader.pod(young.view())->running_since_ms == 0);
+  CHECK(reader.pod(json(young))->running_since_ms == 0);
 
   const Body node(R"({"metadata":{"name":"n1","annotations":{"congestion-factor":"25","a":"b"}},)"
                   R"("status":{"allocatable":{"cpu":"3920m","memory":"16Gi","pods":"110",)"
                   R"("example.com/fpga":"1"}}})");
-  const auto n = reader.node(node.view());
+  const auto n = reader.node(json(node));
   REQUIRE(n);
   CHECK(n->name == "n1");
   CHECK(n->allocatable.cpu() == Approx(3.92));
@@ -274,13 +277,13 @@ TEST_CASE("pods and nodes of the API server: what placing needs, and no more") {
   CHECK(n->allocatable[wire::kFirstExtended] == 1);
   CHECK(n->congestion == 25);
   const Body odd(R"({"metadata":{"name":"n1","annotations":{"congestion-factor":"high"}}})");
-  CHECK(std::isnan(reader.node(odd.view())->congestion));
+  CHECK(std::isnan(reader.node(json(odd))->congestion));
 
   for (const std::string_view bad : {"", "{", "[]x", R"({"metadata":{}})", "null"}) {
     INFO(bad);
     const Body text(bad);
-    CHECK_FALSE(reader.pod(text.view()));
-    CHECK_FALSE(reader.node(text.view()));
+    CHECK_FALSE(reader.pod(json(text)));
+    CHECK_FALSE(reader.node(json(text)));
   }
 }
 

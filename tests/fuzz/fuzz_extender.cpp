@@ -97,7 +97,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
   static wire::ObjectReader reader{wire::ResourceNames()};
   static ClusterState state(ledger, workloads, [] { return kNow; });
-  if (const auto pod = reader.pod(text)) state.pod(*pod);
-  if (const auto node = reader.node(text)) state.node(*node);
+  for (const optipod::kube::EncodedObject& object :
+       {optipod::kube::EncodedObject{optipod::kube::Encoding::kJson, text},
+        optipod::kube::EncodedObject{optipod::kube::Encoding::kProtobuf, text}}) {
+    if (const auto pod = reader.pod(object)) state.pod(*pod);
+    if (const auto node = reader.node(object)) state.node(*node);
+  }
   return 0;
 }

@@ -31,6 +31,7 @@ ONLY_IN = {
     r"<boost/interprocess": ("shm/", "tests/"),
     r"<(bpf/(libbpf|bpf)|linux/bpf)\.h>": ("agent/profiler/kernel/", "bpf/", "tests/"),
     r"<simdjson": ("extender/", "common/", "tests/"),
+    r"<protozero/": ("common/kube/", "tests/"),
 }
 
 

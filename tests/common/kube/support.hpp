@@ -22,6 +22,7 @@
 
 #include "common/http/message.hpp"
 #include "common/kube/client.hpp"
+#include "common/kube/protobuf_fields.hpp"
 #include "common/kube/reflector.hpp"
 #include "tests/common/folder.hpp"
 #include "tests/common/raw_socket.hpp"
@@ -108,10 +109,10 @@ class Api {
           for (;;) {
             const std::string head = RawServer::read_head(raw);
             if (head.empty()) return;
-            const std::string line = head.substr(0, head.find("\r\n"));
+            const std::string line = line_of(head);
             {
               const std::lock_guard lock(mutex_);
-              lines_.push_back(line);
+              heads_.push_back(head);
             }
             if (contains(line, "watch=true")) {
               ++watches;
@@ -131,9 +132,15 @@ class Api {
     }
   }
   void let_go() { gone_ = true; }
-  [[nodiscard]] std::vector<std::string> lines() const {
+  [[nodiscard]] std::vector<std::string> heads() const {
     const std::lock_guard lock(mutex_);
-    return lines_;
+    return heads_;
+  }
+  /// Of requests.
+  [[nodiscard]] std::vector<std::string> lines() const {
+    std::vector<std::string> out;
+    for (const auto& head : heads()) out.push_back(line_of(head));
+    return out;
   }
   [[nodiscard]] std::string last(const std::string& part) const {
     std::string out;
@@ -147,11 +154,35 @@ class Api {
   }
 
  private:
+  static std::string line_of(const std::string& head) { return head.substr(0, head.find("\r\n")); }
+
   std::atomic<bool> gone_{false};
   mutable std::mutex mutex_;
-  std::vector<std::string> lines_;
+  std::vector<std::string> heads_;  ///< under mutex_
   RawServer server_;
 };
+
+/// An object's name and version.
+inline std::pair<std::string, std::string> identity(const EncodedObject& object) {
+  std::pair<std::string, std::string> out;
+  if (object.encoding == Encoding::kProtobuf) {
+    each_field(object.bytes, [&](const Field& field) {
+      if (field.number() != 1) return;
+      each_field(field.bytes(), [&](const Field& metadata) {
+        if (metadata.number() == 1) out.first = metadata.bytes();
+        if (metadata.number() == 6) out.second = metadata.bytes();
+      });
+    });
+    return out;
+  }
+  // Padding must be readable; sanitizers check it.
+  const std::string_view json = object.bytes;
+  volatile char sum = 0;
+  for (std::size_t i = 0; i < http::kBodyPadding; ++i) sum = *(json.data() + json.size() + i);
+  (void)sum;
+  const auto metadata = nlohmann::json::parse(json)["metadata"];
+  return {metadata["name"], metadata["resourceVersion"]};
+}
 
 /// Keeps the objects as a handler of the real programs does.
 class Memory : public Handler {
@@ -162,21 +193,17 @@ class Memory : public Handler {
     listing_ = true;
     seen_.clear();
   }
-  void object(std::string_view json) override {
-    // Padding must be readable; sanitizers check it.
-    volatile char sum = 0;
-    for (std::size_t i = 0; i < http::kBodyPadding; ++i) sum = *(json.data() + json.size() + i);
-    (void)sum;
-    const auto parsed = nlohmann::json::parse(json);
-    const std::string name = parsed["metadata"]["name"];
+  void object(const EncodedObject& object) override {
+    const auto [name, version] = identity(object);
     const std::lock_guard lock(mutex_);
-    objects_[name] = parsed["metadata"]["resourceVersion"];
+    objects_[name] = version;
     if (listing_) seen_.insert(name);
     if (throw_on == name) throw std::runtime_error("the handler does not like " + name);
   }
-  void deleted(std::string_view json) override {
+  void deleted(const EncodedObject& object) override {
+    const auto [name, version] = identity(object);
     const std::lock_guard lock(mutex_);
-    objects_.erase(nlohmann::json::parse(json)["metadata"]["name"].get<std::string>());
+    objects_.erase(name);
   }
   void end_list() override {
     const std::lock_guard lock(mutex_);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/kube/json.hpp"
-#include "common/kube/lines.hpp"
+#include "common/kube/splitters.hpp"
 #include "tests/common/kube/support.hpp"
 
 namespace optipod::kube {
@@ -18,7 +18,7 @@ struct Padded {
 };
 
 TEST_CASE("a page is split into its objects, whatever the order of its members") {
-  ApiReader reader;
+  JsonReader reader;
   const std::string a = test::pod("a", "1");
   for (const std::string& text :
        {test::list({a, "{ }", "{\"b\":[[]]}"}, "7", "next"),
@@ -48,7 +48,7 @@ TEST_CASE("a page is split into its objects, whatever the order of its members")
 }
 
 TEST_CASE("what is no page is refused with the reason") {
-  ApiReader reader;
+  JsonReader reader;
   const std::pair<const char*, const char*> cases[] = {
       {"", "malformed list"},
       {"[]", "malformed list"},
@@ -81,7 +81,7 @@ TEST_CASE("what is no page is refused with the reason") {
 }
 
 TEST_CASE("events: type, object and version in any order; others are refused") {
-  ApiReader reader;
+  JsonReader reader;
   using Type = WatchEvent::Type;
   const std::string a = test::pod("a", "12");
   const std::tuple<std::string, Type, std::string, std::string> good[] = {
@@ -130,17 +130,16 @@ TEST_CASE("lines come out whole, however the bytes come in") {
       CHECK(splitter.feed(bytes.substr(at, step), [&](std::string_view line) {
         lines.emplace_back(line);
         return true;
-      }) == LineSplitter::Result::kMore);
+      }) == Split::kMore);
     }
     CHECK(lines == std::vector<std::string>{"one", "two", "three"});
   }
   LineSplitter splitter(4);
   const auto all = [](std::string_view) { return true; };
-  CHECK(splitter.feed("1234\n123", all) == LineSplitter::Result::kMore);
-  CHECK(splitter.feed("45", all) == LineSplitter::Result::kTooLong);
+  CHECK(splitter.feed("1234\n123", all) == Split::kMore);
+  CHECK(splitter.feed("45", all) == Split::kTooLong);
   LineSplitter stopped(4);
-  CHECK(stopped.feed("1\n2\n", [](std::string_view) { return false; }) ==
-        LineSplitter::Result::kStopped);
+  CHECK(stopped.feed("1\n2\n", [](std::string_view) { return false; }) == Split::kStopped);
 }
 
 TEST_CASE("a Status is read for its message; other bodies are shown, in one short line") {
