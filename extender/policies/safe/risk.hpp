@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "extender/policies/safe/pair.hpp"
+#include "extender/policies/pair.hpp"
 
 namespace optipod::extender {
 
