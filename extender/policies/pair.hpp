@@ -27,8 +27,8 @@ inline Pair smaller(Pair a, Pair b) {
 inline Pair larger(Pair a, Pair b) {
   return a < b ? b : a;
 }
-inline double lesser(Pair p) {
-  return p[1] < p[0] ? p[1] : p[0];
+inline double greater(Pair p) {
+  return p[0] < p[1] ? p[1] : p[0];
 }
 inline Pair root(Pair p) {
   return Pair{std::sqrt(p[0]), std::sqrt(p[1])};
