@@ -32,23 +32,23 @@ void find_rows(const NodeTable& nodes, const Inquiry& inquiry, Decision& out) {
 /// oldest and the least confident of all policies.
 void weigh_ages(const PolicyView& view, const Inquiry& inquiry, const DecideOptions& options,
                 Decision::Part& part, Decision& out) {
-  part.confidence.resize(out.row.size());
+  part.confidence.assign(out.row.size(), 1);
+  part.trusted = true;
   for (std::size_t i = 0; i < out.row.size(); ++i) {
     const std::uint32_t row = out.row[i];
     const std::int64_t oldest =
         row == NodeTable::kUnknown ? PolicyView::kNothing : view.oldest_ms[row];
-    double confidence = 0;
-    if (oldest == PolicyView::kAgeless) {
-      confidence = 1;
-      out.age_ms[i] = std::max<std::int64_t>(out.age_ms[i], 0);
-    } else if (oldest != PolicyView::kNothing) {
-      // A node's clock may be ahead of ours.
-      const std::int64_t age = std::max<std::int64_t>(0, inquiry.now_ms - oldest);
-      confidence = confidence_at(age, options);
-      if (confidence > 0) out.age_ms[i] = std::max(out.age_ms[i], age);
+    // 0 for kAgeless. A node's clock may be ahead of ours.
+    const std::int64_t age = std::max<std::int64_t>(0, inquiry.now_ms - oldest);
+    double confidence = 1;
+    if (oldest == PolicyView::kNothing || age > options.fresh_for_ms) [[unlikely]] {
+      confidence = oldest == PolicyView::kNothing ? 0 : confidence_at(age, options);
+      part.confidence[i] = confidence;
+      out.confidence[i] = std::min(out.confidence[i], confidence);
+      part.trusted = part.trusted && confidence == 1;
+      if (confidence == 0) continue;
     }
-    part.confidence[i] = confidence;
-    out.confidence[i] = std::min(out.confidence[i], confidence);
+    out.age_ms[i] = std::max(out.age_ms[i], age);
   }
 }
 
@@ -57,6 +57,12 @@ void weigh_ages(const PolicyView& view, const Inquiry& inquiry, const DecideOpti
 void add_weighted(const Decision::Part& part, double weight, const DecideOptions& options,
                   Decision& out) {
   const std::vector<double>& scores = part.judgement.score;
+  std::size_t silent = 0;
+  for (const double score : scores) silent += std::isnan(score) ? 1 : 0;
+  if (part.trusted && silent == 0) {  // mostly
+    for (std::size_t i = 0; i < scores.size(); ++i) out.combined[i] += weight * scores[i];
+    return;
+  }
   double sum = 0;
   double trust = 0;
   double worst = 1;
@@ -77,15 +83,36 @@ void add_weighted(const Decision::Part& part, double weight, const DecideOptions
 
 /// `points` is 0 .. 10, give or take rounding; std::lround would be a call into the library.
 std::uint8_t rounded(double points) {
-  return static_cast<std::uint8_t>(points + 0.5);  // NOLINT(bugprone-incorrect-roundings)
+  return static_cast<std::uint8_t>(
+      static_cast<int>(points + 0.5));  // NOLINT(bugprone-incorrect-roundings)
 }
 
 void round_absolute(Decision& out) {
   for (std::size_t i = 0; i < out.score.size(); ++i) out.score[i] = rounded(10 * out.combined[i]);
 }
 
+/// Smallest and largest, of four at a time: one after the other each would wait for the one before.
+std::pair<double, double> range_of(std::span<const double> values) {
+  constexpr std::size_t kLanes = 4;
+  std::array<double, kLanes> low, high;
+  low.fill(values.front());
+  high.fill(values.front());
+  std::size_t i = 0;
+  for (; i + kLanes <= values.size(); i += kLanes) {
+    for (std::size_t lane = 0; lane < kLanes; ++lane) {
+      low[lane] = std::min(low[lane], values[i + lane]);
+      high[lane] = std::max(high[lane], values[i + lane]);
+    }
+  }
+  for (; i < values.size(); ++i) {
+    low[0] = std::min(low[0], values[i]);
+    high[0] = std::max(high[0], values[i]);
+  }
+  return {std::ranges::min(low), std::ranges::max(high)};
+}
+
 void spread(const DecideOptions& options, Decision& out) {
-  const auto [lowest, highest] = std::ranges::minmax(out.combined);
+  const auto [lowest, highest] = range_of(out.combined);
   const double span = highest - lowest;
   if (!(span > options.dead_band)) return;  // all 0
   const double step = 10 / std::max(span, options.full_spread);
@@ -125,15 +152,14 @@ void yield_to_less_booked(const World& world, const Inquiry& inquiry, Decision& 
   std::vector<std::uint32_t> equals;
   std::vector<double> share;
   double least = std::numeric_limits<double>::infinity();
-  bool in_flight = false;
   for (std::uint32_t i = 0; i < out.row.size(); ++i) {
-    const Booked& booked = out.bookings[out.booking[i]];
-    in_flight = in_flight || booked.undecided > 1e-9;
     if (out.score[i] != top) continue;
     equals.push_back(i);
-    share.push_back(share_of(world, out.row[i], booked.usage));
+    share.push_back(share_of(world, out.row[i], out.bookings[out.booking[i]].usage));
     least = std::fmin(least, share.back());
   }
+  const bool in_flight = std::ranges::any_of(
+      out.bookings, [](const Booked& booked) { return booked.undecided > 1e-9; });
   std::vector<std::uint32_t> first;  // not nodes of unknown size: how full they are cannot be told
   for (std::size_t k = 0; k < equals.size(); ++k) {
     const double own = share_of(world, out.row[equals[k]], inquiry.expected);
@@ -155,21 +181,35 @@ std::uint64_t lot(std::uint64_t pod, std::uint32_t candidate) {
   return x ^ (x >> 31);
 }
 
+/// How many candidates have each score.
+std::array<std::size_t, 11> count_scores(std::span<const std::uint8_t> scores) {
+  constexpr std::size_t kLanes = 4;  // neighbours have the same score often: a count each
+  std::array<std::array<std::uint32_t, 11>, kLanes> with{};
+  for (std::size_t i = 0; i < scores.size(); ++i) ++with[i % kLanes][scores[i]];
+  std::array<std::size_t, 11> sum{};
+  for (const auto& lane : with) {
+    for (std::size_t score = 0; score < sum.size(); ++score) sum[score] += lane[score];
+  }
+  return sum;
+}
+
 /// Leaves a score to the best `most_hosts` only; by lot among equals, so that over many pods each
 /// has its turn. A look at how many have each score leaves only the last of these to be sorted.
 void keep_best(const Inquiry& inquiry, const DecideOptions& options, Decision& out) {
-  std::array<std::size_t, 11> with{};  // [score]
-  for (const std::uint8_t score : out.score) ++with[score];
+  const std::array<std::size_t, 11> with = count_scores(out.score);
   if (out.score.size() - with[0] <= options.most_hosts) return;
   std::size_t room = options.most_hosts;
   std::uint8_t last = 10;  // the best score that not all can keep
   for (; with[last] <= room; --last) room -= with[last];
-  std::vector<std::uint32_t> rivals;
-  rivals.reserve(with[last]);
-  for (std::uint32_t i = 0; i < out.score.size(); ++i) {
-    if (out.score[i] == last) rivals.push_back(i);
-    if (out.score[i] < last) out.score[i] = 0;
+  std::vector<std::uint32_t>& rivals = out.rivals;
+  rivals.resize(out.score.size());
+  std::size_t count = 0;
+  for (std::uint32_t i = 0; i < out.score.size(); ++i) {  // no branch: it would be guessed wrong
+    rivals[count] = i;
+    count += out.score[i] == last ? 1 : 0;
+    out.score[i] = out.score[i] < last ? std::uint8_t{0} : out.score[i];
   }
+  rivals.resize(count);
   const std::uint64_t pod = std::hash<std::string_view>{}(inquiry.pod.uid);
   const auto better = [&](std::uint32_t a, std::uint32_t b) {
     if (out.combined[a] != out.combined[b]) return out.combined[a] > out.combined[b];
@@ -213,6 +253,11 @@ void reject(const World& world, const DecideOptions& options, Decision& out) {
 }
 
 void count_confidence(Decision& out) {
+  const auto used = std::span(out.parts).first(out.policies);
+  if (std::ranges::all_of(used, &Decision::Part::trusted)) {
+    out.fresh = out.row.size();
+    return;
+  }
   for (const double confidence : out.confidence) {
     ++(confidence == 1 ? out.fresh : confidence > 0 ? out.stale : out.missing);
   }

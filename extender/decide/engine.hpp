@@ -56,6 +56,7 @@ struct Decision {
     WeightedPolicy by;
     Judgement judgement;
     std::vector<double> confidence;  ///< 0 .. 1
+    bool trusted = false;            ///< `confidence` is 1 in every candidate
   };
 
   std::vector<std::uint32_t> row;    ///< in the snapshot, or NodeTable::kUnknown
@@ -76,6 +77,7 @@ struct Decision {
   /// [row]: which row the requests so far had next, kUnknown at first; of the table with that id.
   std::vector<std::uint32_t> successor;
   std::uint64_t order_of = 0;
+  std::vector<std::uint32_t> rivals;  ///< what is being chosen among
 
   void resize(std::size_t candidates);
   /// As the policies saw it; valid as long as `world` and the inquiry.

@@ -15,9 +15,20 @@ std::vector<std::uint32_t> best(const Decision& decision, std::size_t most) {
                ? decision.combined[a] > decision.combined[b]
                : a < b;
   };
-  // A heap of the best so far, its worst on top: nearly every candidate costs one comparison.
   std::vector<std::uint32_t> heap;
   if (most == 0) return heap;
+  // Mostly those that have kept a score are as many as are wanted.
+  for (std::uint32_t i = 0; i < decision.score.size(); ++i) {
+    if (decision.score[i] != 0) heap.push_back(i);
+  }
+  if (heap.size() >= most) {
+    const auto end = heap.begin() + static_cast<std::ptrdiff_t>(most);
+    std::ranges::partial_sort(heap, end, better);
+    heap.erase(end, heap.end());
+    return heap;
+  }
+  // A heap of the best so far, its worst on top: nearly every candidate costs one comparison.
+  heap.clear();
   heap.reserve(most);
   for (std::uint32_t i = 0; i < decision.row.size(); ++i) {
     if (heap.size() == most) {

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "extender/policies/pair.hpp"
 #include "extender/policies/policy.hpp"
 
 namespace optipod::extender {
@@ -23,20 +24,22 @@ struct Told {
 /// silent, or null for a row that is not to be counted.
 template <std::size_t N, class FieldsOf>
 Told<N> told_by_candidates(const Question& question, FieldsOf fields_of) {
-  Told<N> told;
-  told.mean.fill(0);
+  static_assert(N % 2 == 0);
+  std::array<Pair, N / 2> sum{}, count{};
   for (const std::uint32_t row : question.row) {
     const std::array<double, N>* fields = row == NodeTable::kUnknown ? nullptr : fields_of(row);
     if (fields == nullptr) continue;
-    for (std::size_t f = 0; f < N; ++f) {
-      const double v = (*fields)[f];  // without a branch: which are silent is hard to guess
-      told.mean[f] += std::isnan(v) ? 0 : v;
-      told.count[f] += std::isnan(v) ? 0 : 1;
+    for (std::size_t p = 0; p < sum.size(); ++p) {
+      const Pair v = pair_at(&(*fields)[2 * p]);
+      sum[p] += v == v ? v : Pair{};  // without a branch: which are silent is hard to guess
+      count[p] += v == v ? pair(1) : Pair{};
     }
   }
+  Told<N> told;
   for (std::size_t f = 0; f < N; ++f) {
-    told.mean[f] =
-        told.count[f] == 0 ? kMissing : told.mean[f] / static_cast<double>(told.count[f]);
+    const double n = count[f / 2][f % 2];
+    told.count[f] = static_cast<std::size_t>(n);
+    told.mean[f] = n == 0 ? kMissing : sum[f / 2][f % 2] / n;
   }
   return told;
 }

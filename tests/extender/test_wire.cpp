@@ -99,6 +99,29 @@ TEST_CASE("names are the same however their list is written, and what follows it
   }
 }
 
+TEST_CASE("names of any length are read after names of any other, with an escape anywhere") {
+  wire::Decoder decoder;
+  const auto read = [&decoder](const std::string& list) {
+    const Body body(R"({"NodeNames":[)" + list + "]}");
+    const auto decoded = decoder.decode(body.view());
+    REQUIRE(decoded);
+    const Names& names = (*decoded)->node_names;
+    return std::vector<std::string>(names.begin(), names.end());
+  };
+  const auto quoted = [](const std::string& name) { return '"' + name + '"'; };
+  for (std::size_t before = 0; before <= 50; ++before) {
+    for (std::size_t size = 0; size <= 50; ++size) {
+      const std::string a(before, 'a'), b(size, 'b');
+      CHECK(read(quoted(a) + "," + quoted(b) + "," + quoted(b)) == std::vector{a, b, b});
+    }
+    for (std::size_t at = 0; at <= before; ++at) {  // the second is as long as it is written
+      const std::string a(before + 2, 'a'), head(at, 'b'), tail(before - at, 'c');
+      CHECK(read(quoted(a) + "," + quoted(head + R"(\")" + tail) + "," + quoted(a)) ==
+            std::vector{a, head + '"' + tail, a});
+    }
+  }
+}
+
 TEST_CASE("a pod of the wrong shape is a pod that says nothing") {
   wire::Decoder decoder;
   const Body body(R"({"Pod":{"metadata":{"name":7,"labels":[]},"spec":{"containers":[null,3,{}],)"

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "extender/policies/means.hpp"
+#include "extender/policies/pair.hpp"
 
 namespace optipod::extender {
 namespace {
@@ -121,19 +122,22 @@ void Relative::judge(const Question& question, const Prepared* prepared, Judgeme
   out.memo.assign(mean.begin(), mean.end());
   // (rate / mean - best) / (worst - best), with the divisions done once.
   const double range = p_.worst_ratio - p_.best_ratio;
-  const double shift = p_.best_ratio / range;
-  Rates scale;
-  for (std::size_t r = 0; r < kRates; ++r) scale[r] = 1 / (mean[r] * range);
+  const Pair shift = pair(p_.best_ratio / range);
+  std::array<Pair, kRates / 2> scale, weight;
+  for (std::size_t p = 0; p < scale.size(); ++p) {
+    scale[p] = 1 / (pair_at(&mean[2 * p]) * range);
+    weight[p] = pair_at(&weight_[2 * p]);
+  }
   for (std::size_t i = 0; i < question.size(); ++i) {
     const std::uint32_t row = question.row[i];
     if (row == NodeTable::kUnknown || !nodes[row].known) continue;
-    double score = 0;
-    for (std::size_t r = 0; r < kRates; ++r) {
-      const double badness = nodes[row].rate[r] * scale[r] - shift;
-      const double clamped = std::min(std::max(badness, 0.0), 1.0);
-      score += weight_[r] * (std::isnan(badness) ? kNeutral : 1 - clamped);
+    Pair score{};
+    for (std::size_t p = 0; p < scale.size(); ++p) {
+      const Pair badness = pair_at(&nodes[row].rate[2 * p]) * scale[p] - shift;
+      const Pair good = 1 - smaller(larger(badness, Pair{}), pair(1));
+      score += weight[p] * (badness == badness ? good : pair(kNeutral));
     }
-    out.score[i] = std::min(score, 1.0);
+    out.score[i] = std::min(score[0] + score[1], 1.0);
   }
 }
 

@@ -95,22 +95,24 @@ RiskTable::RiskTable(double threshold)
 }
 
 /// From the largest mean to the smallest.
-void RiskTable::fill_row(double deviation, double* row) const {
+void RiskTable::fill_row(double deviation, float* row) const {
   double least = std::numeric_limits<double>::infinity();
   for (std::uint32_t c = 0; c <= kColumns; ++c) {
     const double z = stretched(c / kColumnsPerUnit - kNear);
     const double mean = threshold_ - z * deviation;
+    double risk = 0;
     if (threshold_ <= 0 || threshold_ >= 1) {
-      row[c] = threshold_ <= 0 ? 1 : 0;
+      risk = threshold_ <= 0 ? 1 : 0;
     } else if (deviation == 0) {
-      row[c] = normal_risk(z);
+      risk = normal_risk(z);
     } else if (mean >= 1) {
-      row[c] = least = mean;  // the limit goes on, so that the cell which 1 lies in is right
+      risk = least = mean;  // the limit goes on, so that the cell which 1 lies in is right
     } else if (mean >= least_mean(deviation)) {
-      row[c] = least = std::min(least, plain_risk(mean, deviation, threshold_));
+      risk = least = std::min(least, plain_risk(mean, deviation, threshold_));
     } else {  // likewise for the cell in which Beta distributions begin
-      row[c] = least < least_mean(deviation) ? least : mean;
+      risk = least < least_mean(deviation) ? least : mean;
     }
+    row[c] = static_cast<float>(risk);
   }
 }
 

@@ -16,9 +16,10 @@ enum : std::size_t { kCpu, kMemory, kResources };
 
 constexpr Pair kSilent{kMissing, kMissing};
 
-/// One node without the pod: utilisations are 0 .. 1. What it has not told of is 0.
-struct Node {
-  Pair mean{}, deviation{}, root_deviation{};
+/// One node without the pod: utilisations are 0 .. 1. What it has not told of is 0. Two cache
+/// lines.
+struct alignas(64) Node {
+  Pair mean{}, root_deviation{};
   Pair per_capacity{};  ///< 1 / CPUs, 1 / bytes
   RiskTable::Spread spread{};
   bool told[kResources] = {};
@@ -33,7 +34,8 @@ struct Node {
 };
 
 struct PreparedNodes final : Prepared {
-  std::vector<Node> node;  ///< [row]
+  std::vector<Node> node;       ///< [row]
+  std::vector<Pair> deviation;  ///< [row]
 };
 
 struct Signals {
@@ -54,7 +56,7 @@ Signals signals_of(std::size_t resource, SafeWindow window) {
 
 /// Adds one resource; nothing where the node has not told enough.
 void measure(const Snapshot& snapshot, std::size_t row, std::size_t resource,
-             const SafeParameters& p, Node& node) {
+             const SafeParameters& p, Node& node, Pair& told_deviation) {
   const Signals signals = signals_of(resource, p.window);
   const double mean = snapshot.value(signals.mean)[row];
   const double deviation = snapshot.value(signals.deviation)[row];
@@ -69,7 +71,7 @@ void measure(const Snapshot& snapshot, std::size_t row, std::size_t resource,
                                                      p.forecast_weight * std::min(forecast, 1.0);
   node.told[resource] = true;
   node.mean[resource] = std::min(expected, 1.0);
-  node.deviation[resource] = std::min(deviation, 1.0);
+  told_deviation[resource] = std::min(deviation, 1.0);
   node.per_capacity[resource] = 1 / capacity;
 }
 
@@ -99,15 +101,19 @@ struct Load {
   Pair risk;                             ///< of overload
 };
 
-Load load_with(const Node& node, const Demand& demand, const Booked& booked,
-               const RiskTable& table) {
+[[gnu::always_inline]] inline Load load_with(const PreparedNodes& nodes, std::uint32_t row,
+                                             const Demand& demand, const Booked& booked,
+                                             const RiskTable& table) {
+  const Node& node = nodes.node[row];
   const Pair more = demand.amount + Pair{booked.usage.cpu, booked.usage.memory};
   const Pair mean = smaller(node.mean + share_of(more, node.per_capacity), pair(1));
   if (!demand.varies) {
-    return {mean, node.deviation, node.root_deviation, table.risk(mean, node.spread)};
+    const Pair deviation = nodes.deviation[row];
+    return {mean, deviation, node.root_deviation, table.risk(mean, node.spread)};
   }
   const Pair own = smaller(share_of(demand.deviation, node.per_capacity), pair(1));
-  const Pair deviation = smaller(root(node.deviation * node.deviation + own * own), pair(1));
+  const Pair before = nodes.deviation[row];
+  const Pair deviation = smaller(root(before * before + own * own), pair(1));
   return {mean, deviation, root(deviation), table.risk(mean, RiskTable::spread(deviation))};
 }
 
@@ -150,11 +156,23 @@ class MeanScores {
   Pair overload_{}, balance_{}, count_{};
 };
 
-const Node* node_of(const Question& q, const Prepared* prepared, std::size_t candidate) {
+/// Whether something was told of the candidate.
+bool known(const Question& q, const PreparedNodes& nodes, std::size_t candidate) {
   const std::uint32_t row = q.row[candidate];
-  if (row == NodeTable::kUnknown) return nullptr;
-  const Node& node = static_cast<const PreparedNodes*>(prepared)->node[row];
-  return node.told[kCpu] || node.told[kMemory] ? &node : nullptr;
+  return row != NodeTable::kUnknown &&
+         (nodes.node[row].told[kCpu] || nodes.node[row].told[kMemory]);
+}
+
+/// What nodes are taken for where they have not told.
+Scores told_by_candidates(const Question& q, const PreparedNodes& nodes, const Demand& demand,
+                          const RiskTable& table, double per_risk) {
+  MeanScores sums;
+  for (std::size_t i = 0; i < q.size(); ++i) {
+    if (!known(q, nodes, i)) continue;
+    const Load load = load_with(nodes, q.row[i], demand, q.booked(i), table);
+    sums.add(scores_of(load, per_risk), nodes.node[q.row[i]]);
+  }
+  return sums.mean();
 }
 
 }  // namespace
@@ -204,47 +222,60 @@ SignalSet Safe::needs() const {
 std::shared_ptr<const Prepared> Safe::prepare(const Snapshot& snapshot) const {
   auto prepared = std::make_shared<PreparedNodes>();
   prepared->node.resize(snapshot.size());
+  prepared->deviation.resize(snapshot.size());
   for (std::size_t row = 0; row < snapshot.size(); ++row) {
     Node& node = prepared->node[row];
-    for (std::size_t r = 0; r < kResources; ++r) measure(snapshot, row, r, p_, node);
-    node.root_deviation = root(node.deviation);
-    node.spread = RiskTable::spread(node.deviation);
+    Pair& deviation = prepared->deviation[row];
+    for (std::size_t r = 0; r < kResources; ++r) measure(snapshot, row, r, p_, node, deviation);
+    node.root_deviation = root(deviation);
+    node.spread = RiskTable::spread(deviation);
   }
   return prepared;
 }
 
 void Safe::judge(const Question& question, const Prepared* prepared, Judgement& out) const {
+  const auto& nodes = *static_cast<const PreparedNodes*>(prepared);
+  const SafeParameters p = p_;  // a copy: what is written below could be what *this holds
   const Demand demand = demand_of(question);
-  const double per_risk = per_tolerated(p_.percentile);
-  const double overload_weight = p_.overload_weight / (p_.overload_weight + p_.balance_weight);
+  const double per_risk = per_tolerated(p.percentile);
+  const double overload_weight = p.overload_weight / (p.overload_weight + p.balance_weight);
   const auto combined = [&](double overload, double balance) {
     return overload_weight * overload + (1 - overload_weight) * balance;
   };
-  MeanScores sums;
   std::vector<std::uint32_t> partial;
+  std::vector<double> balance(question.size());
   for (std::uint32_t i = 0; i < question.size(); ++i) {
-    const Node* const node = node_of(question, prepared, i);
-    if (node == nullptr) continue;
-    const Load load = load_with(*node, demand, question.booked(i), risk_);
-    const Scores own = scores_of(load, per_risk);
-    sums.add(own, *node);
-    const Pair risk = node->known(load.risk);
-    out.reject[i] = p_.reject && (risk[kCpu] > p_.percentile || risk[kMemory] > p_.percentile);
-    if (node->told_all()) {
-      out.score[i] = combined(lesser(own.overload), lesser(own.balance));
+    if (!known(question, nodes, i)) continue;
+    const Node& node = nodes.node[question.row[i]];
+    const Load load = load_with(nodes, question.row[i], demand, question.booked(i), risk_);
+    if (p.reject) {
+      const Pair risk = node.known(load.risk);
+      out.reject[i] = risk[kCpu] > p.percentile || risk[kMemory] > p.percentile;
+    }
+    if (node.told_all()) {
+      out.score[i] = greater(load.risk) * per_risk;
+      balance[i] = 1 - greater(load.mean + load.root_deviation) / 2;
     } else {
       partial.push_back(i);
     }
   }
+  // The lesser of scores_of(): that of the greater risk. Apart, because a root takes long and waits
+  // for all before it; what is NaN remains so.
+  for (std::size_t i = 0; i < question.size(); ++i) {
+    const double left = 1 - std::sqrt(out.score[i]);
+    out.score[i] = combined(left < 0 ? 0 : left, balance[i]);
+  }
   if (partial.empty()) return;
   // A resource of which a node has not told is taken for the candidates' mean: it may not gain by
   // it.
-  const Scores means = sums.mean();
+  const Scores means = told_by_candidates(question, nodes, demand, risk_, per_risk);
   out.memo.assign(
       {means.overload[kCpu], means.overload[kMemory], means.balance[kCpu], means.balance[kMemory]});
   for (const std::uint32_t i : partial) {
-    const Node& node = *node_of(question, prepared, i);
-    const Scores own = scores_of(load_with(node, demand, question.booked(i), risk_), per_risk);
+    const std::uint32_t row = question.row[i];
+    const Node& node = nodes.node[row];
+    const Scores own =
+        scores_of(load_with(nodes, row, demand, question.booked(i), risk_), per_risk);
     out.score[i] = combined(weaker(node.known(own.overload), means.overload),
                             weaker(node.known(own.balance), means.balance));
   }
@@ -259,22 +290,24 @@ std::span<const std::string_view> Safe::terms() const {
 
 void Safe::explain(const Question& question, const Prepared* prepared, const Judgement& judged,
                    std::size_t candidate, std::span<double> values) const {
-  const Node* node = node_of(question, prepared, candidate);
-  if (node == nullptr) return;
+  const auto& nodes = *static_cast<const PreparedNodes*>(prepared);
+  if (!known(question, nodes, candidate)) return;
+  const std::uint32_t row = question.row[candidate];
+  const Node& node = nodes.node[row];
   Scores means;
   if (judged.memo.size() == 4) {
     means = {Pair{judged.memo[0], judged.memo[1]}, Pair{judged.memo[2], judged.memo[3]}};
   }
-  const Load load = load_with(*node, demand_of(question), question.booked(candidate), risk_);
+  const Load load = load_with(nodes, row, demand_of(question), question.booked(candidate), risk_);
   for (std::size_t r = 0; r < kResources; ++r) {
-    if (!node->told[r]) continue;
+    if (!node.told[r]) continue;
     values[3 * r] = load.mean[r];
     values[3 * r + 1] = load.deviation[r];
     values[3 * r + 2] = load.risk[r];  // what the score rests on
   }
   const Scores own = scores_of(load, per_tolerated(p_.percentile));
-  values[6] = weaker(node->known(own.overload), means.overload);
-  values[7] = weaker(node->known(own.balance), means.balance);
+  values[6] = weaker(node.known(own.overload), means.overload);
+  values[7] = weaker(node.known(own.balance), means.balance);
 }
 
 }  // namespace optipod::extender
