@@ -32,7 +32,7 @@ std::string on_page(std::string_view label, const LabelPairs& target_labels) {
 }  // namespace
 
 PodUsage::PodUsage(std::string_view node, const LabelPairs& target_labels)
-    : node_(node),
+    : labels_(LabelSet::of({{"node", std::string(node)}})),
       namespace_label_(on_page("namespace", target_labels)),
       pod_label_(on_page("pod", target_labels)) {}
 
@@ -106,10 +106,12 @@ void PodUsage::carry_over(const Schema& schema, std::vector<Source>& sources,
 }
 
 void PodUsage::make_series() {
-  SchemaBuilder builder;
+  static SchemaParts parts;  // nodes with as many pods have their shape in common
+  derived_ = nullptr;
+  if (pods_.empty()) return;
+  SchemaBuilder builder(&parts);
   for (const Pod& pod : pods_) {
-    const std::vector<text::Label> labels{{.name = "node", .value = node_},
-                                          {.name = "namespace", .value = pod.namespace_},
+    const std::vector<text::Label> labels{{.name = "namespace", .value = pod.namespace_},
                                           {.name = "pod", .value = pod.name}};
     for (const Output& output : kOutputs) builder.add(output.name, labels, true);
   }
@@ -174,7 +176,8 @@ SeriesSet PodUsage::series(std::int64_t measured_ms, std::int64_t scraped_ms) co
                 .scraped_ms = scraped_ms,
                 .measured_ms = measured_ms,
                 .own_ms = {},
-                .max_age_ms = {}};
+                .max_age_ms = {},
+                .labels = labels_};
   if (!derived_) return set;
   set.values.reserve(pods_.size() * kQuantities);
   set.max_age_ms.reserve(pods_.size() * kQuantities);

@@ -61,7 +61,8 @@ class PodUsage {
   void take(const SeriesSet& page);
   void rate(std::int64_t now_ms);
 
-  std::string node_, namespace_label_, pod_label_;
+  std::shared_ptr<const LabelSet> labels_;
+  std::string namespace_label_, pod_label_;
   std::shared_ptr<const Schema> schema_;  ///< of the page
   std::vector<Source> sources_;           ///< by quantity, then as schema_->order()
   std::vector<Pod> pods_;                 ///< by namespace and name

@@ -47,10 +47,10 @@ class Node {
     const SeriesSet set = usage_.series(now_ms_, now_ms_);
     std::optional<double> found;
     for (std::size_t i = 0; set.schema && i < set.values.size(); ++i) {
-      const Schema::Series& s = set.schema->series()[i];
+      const Schema::Series s = set.schema->at(i);
       if (s.name != name || s.label("pod") != pod || s.label("namespace") != ns) continue;
       CHECK_FALSE(found.has_value());
-      CHECK(s.label("node") == "n1");
+      CHECK(set.labels->value("node") == "n1");
       CHECK(set.time_ms(i) == now_ms_);
       if (!is_stale(set.values[i])) found = set.values[i];
     }
