@@ -31,6 +31,8 @@ struct ClientOptions {
   std::shared_ptr<const TlsClient> tls;  ///< of a Fetcher: an https URL needs it
 };
 
+using ClientResult = tl::expected<ClientResponse, std::string>;
+
 /// `url` is http://host[:port]/path[?query]; a Fetcher also takes https. An error says what failed,
 /// where, and why; a status other than 200 is not an error here.
 tl::expected<ClientResponse, std::string> get(const std::string& url, const ClientOptions& = {});
@@ -41,15 +43,29 @@ tl::expected<ClientResponse, std::string> post(const std::string& url, const std
 /// Many concurrent GETs on `threads` threads with kept-alive connections (one per URL's
 /// host:port; those over TLS are not shared between different `tls`). Thread-safe. Each request
 /// ends exactly once, in `done`, on a Fetcher thread, at its deadline at the latest: also for a
-/// peer that is silent, endless, slow or gone.
+/// peer that is silent, endless, slow or gone. All of a host:port are one thread's. A connection
+/// at rest has no memory of ours but its socket.
 class Fetcher {
  public:
+  /// What a GET asks, worked out once for many times: fetch_request.hpp. Immutable.
+  class Request;
   explicit Fetcher(unsigned threads = 1);
   ~Fetcher();  ///< cancels what is under way; every `done` has returned when it does
   Fetcher(const Fetcher&) = delete;
   Fetcher& operator=(const Fetcher&) = delete;
 
-  using Done = std::function<void(tl::expected<ClientResponse, std::string>)>;
+  /// May take what it is given, or leave it for the next.
+  using Done = std::function<void(ClientResult&&)>;
+  struct Ask {
+    std::shared_ptr<const Request> request;
+    Done done;
+  };
+
+  /// A URL or a header that cannot be asked is told by the GET.
+  static std::shared_ptr<const Request> prepare(std::string url,
+                                                std::shared_ptr<const ClientOptions> options);
+  /// Begins all of them, with one wake of each thread: many small requests cost half as much then.
+  void get(std::vector<Ask> asks);
   void get(const std::string& url, const ClientOptions& options, Done done);
 
  private:
