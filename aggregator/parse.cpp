@@ -9,6 +9,8 @@
 
 #include <fmt/format.h>
 
+#include "common/text/openmetrics.hpp"
+
 namespace optipod::aggregator {
 namespace {
 
@@ -180,21 +182,37 @@ BodyParser::~BodyParser() = default;
 BodyParser::BodyParser(BodyParser&&) noexcept = default;
 BodyParser& BodyParser::operator=(BodyParser&&) noexcept = default;
 
+/// Reads a body as the last one was, if it differs in values only.
+bool BodyParser::replay(std::string_view body) {
+  if (!page_) return false;
+  values_.resize(page_->skeleton->samples());
+  own_ms_.resize(page_->skeleton->has_timestamps() ? values_.size() : 0);
+  return page_->skeleton->replay(body, values_, own_ms_);
+}
+
 /// Reads in full. A body that fails leaves what is known of the last good one.
-tl::expected<void, BodyError> BodyParser::learn(std::string_view body) {
+tl::expected<void, BodyError> BodyParser::learn(std::string_view body, text::Format format) {
   Sink sink(*this);
-  auto skeleton = text::Skeleton::learn(body, sink);
-  if (!skeleton) {
+  std::shared_ptr<const text::Skeleton> skeleton;
+  tl::expected<void, text::ParseError> read;
+  if (format == text::Format::kOpenMetrics) {
+    read = text::parse_openmetrics(body, sink).map([](std::size_t) {});
+  } else {
+    read =
+        text::Skeleton::learn(body, sink).map([&](auto learnt) { skeleton = std::move(learnt); });
+  }
+  if (!read) {
     return tl::unexpected(
         BodyError{BodyError::Kind::kSyntax,
-                  fmt::format("line {}: {}", skeleton.error().line, skeleton.error().what)});
+                  fmt::format("line {}: {}", read.error().line, read.error().what)});
   }
   auto schema = sink.finish();
   if (!schema) return tl::unexpected(std::move(schema.error()));
   schema_ = shared_->schemas_.intern(std::move(*schema));
   pieces_ = {};  // makes their place
-  pieces_ = shared_->keep(**skeleton);
-  has_timestamps_ = (*skeleton)->has_timestamps();
+  if (!skeleton) return {};
+  pieces_ = shared_->keep(*skeleton);
+  has_timestamps_ = skeleton->has_timestamps();
   return {};
 }
 
@@ -218,9 +236,12 @@ bool BodyParser::replay(std::string_view body) {
 }
 
 tl::expected<SeriesSet, BodyError> BodyParser::parse(std::string_view body, std::int64_t scraped_ms,
-                                                     std::int64_t received_ms) {
-  if (!replay(body)) {
-    if (auto learnt = learn(body); !learnt) return tl::unexpected(std::move(learnt.error()));
+                                                     std::int64_t received_ms,
+                                                     text::Format format) {
+  if (format != text::Format::kText || !replay(body)) {
+    if (auto learnt = learn(body, format); !learnt) {
+      return tl::unexpected(std::move(learnt.error()));
+    }
   }
   for (std::int64_t& time : own_ms_) {
     if (time > received_ms) time = scraped_ms;

@@ -16,6 +16,7 @@
 
 #include "aggregator/intern.hpp"
 #include "aggregator/series.hpp"
+#include "common/text/exposition.hpp"
 #include "common/text/skeleton.hpp"
 
 namespace optipod::aggregator {
@@ -63,8 +64,9 @@ struct BodyError {
   std::string what;
 };
 
-/// Remembers the last body: one that differs in values only costs a comparison and its numbers, and
-/// shares the schema. Not thread-safe; one a target.
+/// Remembers the last body in the text format: one that differs in values only costs a comparison
+/// and its numbers, and shares the schema. OpenMetrics, which asks something of the values too, is
+/// read in full each time. Not thread-safe; one a target.
 class BodyParser {
  public:
   /// `labels` (sorted) go onto every series; an exposed label of the same name becomes
@@ -80,19 +82,24 @@ class BodyParser {
   /// (see is_measured) have the page's optipod_sample_timestamp_seconds, unless that is absent or
   /// lies behind `received_ms`, or the page says that its agent is gone; all others have
   /// `scraped_ms`, the moment when the target was asked.
+  ///
+  /// `format`: kText or kOpenMetrics, which is read strictly (common/text/openmetrics.hpp). Of
+  /// that, _created and the like are series as any other, and exemplars are left out, as in
+  /// Prometheus.
   tl::expected<SeriesSet, BodyError> parse(std::string_view body, std::int64_t scraped_ms,
-                                           std::int64_t received_ms);
+                                           std::int64_t received_ms,
+                                           text::Format format = text::Format::kText);
 
  private:
   class Sink;
   bool replay(std::string_view body);
-  tl::expected<void, BodyError> learn(std::string_view body);
+  tl::expected<void, BodyError> learn(std::string_view body, text::Format format);
 
   ParseLimits limits_;
   std::shared_ptr<SharedPages> shared_;
   std::shared_ptr<const LabelSet> labels_;
   // Of the last body that was read in full:
-  SharedPages::Pieces pieces_;
+  SharedPages::Pieces pieces_;   ///< empty of OpenMetrics, or without a place
   bool has_timestamps_ = false;  ///< any sample
   std::shared_ptr<const Schema> schema_;
   // What is being read:

@@ -32,14 +32,16 @@ std::uint64_t hash(std::string_view text) {
   return h ^ (h >> 29);
 }
 
-/// What the parser reads: text/plain of any version, in UTF-8 or ASCII.
-bool is_text(std::string_view content_type) {
+/// What the parser reads: text/plain or OpenMetrics, each of any version.
+std::optional<text::Format> format_of(std::string_view content_type) {
   std::string type(content_type.substr(0, content_type.find(';')));
   while (!type.empty() && type.back() == ' ') type.pop_back();
   std::transform(type.begin(), type.end(), type.begin(), [](char c) {
     return static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   });
-  return type == "text/plain";
+  if (type == "text/plain") return text::Format::kText;
+  if (type == "application/openmetrics-text") return text::Format::kOpenMetrics;
+  return std::nullopt;
 }
 
 struct Failure {
@@ -47,19 +49,19 @@ struct Failure {
   std::string what;
 };
 
-/// The kind of a Fetcher's error, which is "GET <url>: " and words.
-Outcome kind_of(std::string_view error, std::size_t url_size) {
-  error.remove_prefix(std::min(error.size(), std::string_view("GET : ").size() + url_size));
-  const auto says = [&](std::string_view words) {
-    return error.find(words) != std::string_view::npos;
-  };
-  if (says("no complete answer")) return Outcome::kTimeout;
-  if (says("longer than") || says("decompresses to more")) return Outcome::kTooLarge;
-  if (says("target limit")) return Outcome::kLimit;
+Outcome outcome_of(http::ClientError::Kind kind) {
+  switch (kind) {
+    case http::ClientError::Kind::kConnection:
+      return Outcome::kConnection;
+    case http::ClientError::Kind::kTimeout:
+      return Outcome::kTimeout;
+    case http::ClientError::Kind::kTooLarge:
+      return Outcome::kTooLarge;
+  }
   return Outcome::kConnection;
 }
 
-Outcome kind_of(BodyError::Kind kind) {
+Outcome outcome_of(BodyError::Kind kind) {
   switch (kind) {
     case BodyError::Kind::kSyntax:
       return Outcome::kSyntax;
@@ -69,6 +71,10 @@ Outcome kind_of(BodyError::Kind kind) {
       return Outcome::kDuplicate;
   }
   return Outcome::kSyntax;
+}
+
+Failure failure_of(http::ClientError error) {
+  return {outcome_of(error.kind), std::move(error.what)};
 }
 
 /// up and its companions, as Prometheus makes them.
@@ -173,7 +179,10 @@ class Scraper::Work {
                                        static_cast<std::uint64_t>(interval.count()));
     http_.timeout = timeout_;
     http_.max_body_bytes = options.max_body_bytes - 1;
-    http_.headers = {{"Accept", "text/plain;version=0.0.4;q=0.5,*/*;q=0.1"},
+    // The text format first: a page that repeats itself costs less to read in it.
+    http_.headers = {{"Accept",
+                      "text/plain;version=0.0.4;q=0.5,application/openmetrics-text;version=1.0.0;"
+                      "q=0.4,application/openmetrics-text;version=0.0.1;q=0.3,*/*;q=0.1"},
                      {"Accept-Encoding", options.gzip ? "gzip" : "identity"},
                      {"X-Prometheus-Scrape-Timeout-Seconds",
                       fmt::format("{}", std::chrono::duration<double>(timeout_).count())}};
@@ -218,7 +227,7 @@ class Scraper::Work {
   }
 
   /// Takes the answer; publishes unless the target is gone.
-  void finish(tl::expected<http::ClientResponse, std::string> answer, Store& store, Self& self) {
+  void finish(tl::expected<http::ClientResponse, Failure> answer, Store& store, Self& self) {
     auto view = std::make_shared<TargetView>();
     view->target = target_;
     view->scraped_ms = scraped_ms_;
@@ -270,25 +279,24 @@ class Scraper::Work {
   [[nodiscard]] bool done_once() const { return done_once_; }
 
  private:
-  tl::expected<SeriesSet, Failure> read(tl::expected<http::ClientResponse, std::string> answer) {
+  tl::expected<SeriesSet, Failure> read(tl::expected<http::ClientResponse, Failure> answer) {
     const auto fail = [](Outcome outcome, std::string what) {
       return tl::unexpected(Failure{outcome, std::move(what)});
     };
-    if (!answer) {
-      const Outcome outcome = kind_of(answer.error(), url_.size());
-      return fail(outcome, std::move(answer.error()));
-    }
+    if (!answer) return tl::unexpected(std::move(answer.error()));
     if (answer->status != 200) {
       return fail(Outcome::kStatus, fmt::format("GET {}: status {}", url_, answer->status));
     }
-    if (!is_text(answer->content_type)) {
+    const auto format = format_of(answer->content_type);
+    if (!format) {
       return fail(Outcome::kContentType,
-                  fmt::format("GET {}: Content-Type \"{}\" is not text/plain", url_,
-                              answer->content_type.substr(0, 100)));
+                  fmt::format("GET {}: Content-Type \"{}\" is neither text/plain nor "
+                              "application/openmetrics-text",
+                              url_, answer->content_type.substr(0, 100)));
     }
-    auto set = parser_.parse(answer->body, scraped_ms_, unix_ms());
+    auto set = parser_.parse(answer->body, scraped_ms_, unix_ms(), *format);
     if (!set) {
-      return fail(kind_of(set.error().kind), fmt::format("GET {}: {}", url_, set.error().what));
+      return fail(outcome_of(set.error().kind), fmt::format("GET {}: {}", url_, set.error().what));
     }
     samples_ = set->values.size();
     return std::move(*set);
@@ -461,20 +469,21 @@ void Scraper::start(const std::shared_ptr<Work>& work) {
     return;
   }
   if (too_many_) {
-    return work->finish(tl::unexpected(fmt::format(
-                            "GET {}: not asked: there are more targets than the target limit, {}",
-                            work->url(), options_.target_limit)),
-                        store_, self_);
+    return work->finish(
+        tl::unexpected(Failure{
+            Outcome::kLimit,
+            fmt::format("GET {}: not asked: there are more targets than the target limit, {}",
+                        work->url(), options_.target_limit)}),
+        store_, self_);
   }
   if (work->leave_out()) {
     self_.backed_off(1);
     return;
   }
   if (config_) work->use(config_);
-  fetcher_->get(work->url(), work->http(),
-                [work, this](tl::expected<http::ClientResponse, std::string> answer) {
-                  work->finish(std::move(answer), store_, self_);
-                });
+  fetcher_->get(work->url(), work->http(), [work, this](http::ClientResult answer) {
+    work->finish(std::move(answer).map_error(failure_of), store_, self_);
+  });
 }
 
 }  // namespace optipod::aggregator

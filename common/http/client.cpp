@@ -20,6 +20,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
+using Kind = ClientError::Kind;
 
 constexpr std::size_t kMostHead = 256 * 1024;  ///< received beyond the body before giving up
 
@@ -89,15 +90,13 @@ httplib::Request make_request(const std::string& method, const Url& url,
   return request;
 }
 
-tl::expected<ClientResponse, std::string> send(const std::string& method, const std::string& url,
-                                               const std::string* body,
-                                               const std::string& content_type,
-                                               const ClientOptions& options) {
-  const auto fail = [&](const std::string& why) {
-    return tl::unexpected(fmt::format("{} {}: {}", method, url, why));
+ClientResult send(const std::string& method, const std::string& url, const std::string* body,
+                  const std::string& content_type, const ClientOptions& options) {
+  const auto fail = [&](const std::string& why, Kind kind = Kind::kConnection) {
+    return tl::unexpected(ClientError{kind, fmt::format("{} {}: {}", method, url, why)});
   };
   const auto parsed = parse_url(url);
-  if (!parsed) return tl::unexpected(method + " " + parsed.error());
+  if (!parsed) return tl::unexpected(ClientError{.what = method + " " + parsed.error()});
   for (const auto& [name, value] : options.headers) {
     if (!header_is_safe(name, value)) {
       return fail("a header to send has a line break or no name");
@@ -134,16 +133,23 @@ tl::expected<ClientResponse, std::string> send(const std::string& method, const 
   const bool good = client.send(request, response, error);
   watchdog.finish();
   if (too_large || watchdog.too_much()) {
-    return fail(fmt::format("reply is longer than {} bytes", options.max_body_bytes));
+    return fail(fmt::format("reply is longer than {} bytes", options.max_body_bytes),
+                Kind::kTooLarge);
   }
-  if (watchdog.late()) return fail(fmt::format("no answer in {} ms", options.timeout.count()));
+  // httplib's own limits end at about the same time.
+  if (watchdog.late() || (!good && Clock::now() >= deadline)) {
+    return fail(fmt::format("no answer in {} ms", options.timeout.count()), Kind::kTimeout);
+  }
   if (!good) return fail(httplib::to_string(error));
 
   out.status = static_cast<unsigned>(response.status);
   out.content_type = response.get_header_value("Content-Type");
   if (list_has_token(response.get_header_value("Content-Encoding"), "gzip")) {
     auto plain = gzip_decompress(out.body, options.max_body_bytes);
-    if (!plain) return fail(plain.error());
+    if (!plain) {
+      return fail(plain.error().what,
+                  plain.error().too_large ? Kind::kTooLarge : Kind::kConnection);
+    }
     out.body = std::move(*plain);
   }
   return out;
@@ -151,14 +157,12 @@ tl::expected<ClientResponse, std::string> send(const std::string& method, const 
 
 }  // namespace
 
-tl::expected<ClientResponse, std::string> get(const std::string& url,
-                                              const ClientOptions& options) {
+ClientResult get(const std::string& url, const ClientOptions& options) {
   return send("GET", url, nullptr, {}, options);
 }
 
-tl::expected<ClientResponse, std::string> post(const std::string& url, const std::string& body,
-                                               const std::string& content_type,
-                                               const ClientOptions& options) {
+ClientResult post(const std::string& url, const std::string& body, const std::string& content_type,
+                  const ClientOptions& options) {
   return send("POST", url, &body, content_type, options);
 }
 

@@ -24,6 +24,17 @@ struct ClientResponse {
   std::string body;  ///< decompressed
 };
 
+/// Why there is no response.
+struct ClientError {
+  enum class Kind {
+    kConnection,  ///< none, or it broke, or what came over it is no HTTP; or nothing could be asked
+    kTimeout,
+    kTooLarge,  ///< head or body, compressed or not
+  };
+  Kind kind = Kind::kConnection;
+  std::string what;  ///< what failed, where, and why
+};
+
 struct ClientOptions {
   std::chrono::milliseconds timeout{5'000};  ///< whole request: connect, send, receive
   std::size_t max_body_bytes = 64 * 1024 * 1024;
@@ -31,14 +42,13 @@ struct ClientOptions {
   std::shared_ptr<const TlsClient> tls;  ///< of a Fetcher: an https URL needs it
 };
 
-using ClientResult = tl::expected<ClientResponse, std::string>;
+using ClientResult = tl::expected<ClientResponse, ClientError>;
 
-/// `url` is http://host[:port]/path[?query]; a Fetcher also takes https. An error says what failed,
-/// where, and why; a status other than 200 is not an error here.
-tl::expected<ClientResponse, std::string> get(const std::string& url, const ClientOptions& = {});
-tl::expected<ClientResponse, std::string> post(const std::string& url, const std::string& body,
-                                               const std::string& content_type,
-                                               const ClientOptions& = {});
+/// `url` is http://host[:port]/path[?query]; a Fetcher also takes https. A status other than 200 is
+/// not an error here.
+ClientResult get(const std::string& url, const ClientOptions& = {});
+ClientResult post(const std::string& url, const std::string& body, const std::string& content_type,
+                  const ClientOptions& = {});
 
 /// Many concurrent GETs on `threads` threads with kept-alive connections (one per URL's
 /// host:port; those over TLS are not shared between different `tls`). Thread-safe. Each request

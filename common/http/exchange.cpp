@@ -143,7 +143,8 @@ void Exchange::on_input(const ErrorCode& error) {
   const std::size_t length = head_length(in_.view(), searched_);
   if (length != std::string_view::npos && length <= kMaxHead) return take_head(length);
   if (in_.size() >= kMaxHead) {
-    return fail(fmt::format("head of the reply is longer than {} bytes", kMaxHead));
+    return fail(fmt::format("head of the reply is longer than {} bytes", kMaxHead),
+                Kind::kTooLarge);
   }
   searched_ = in_.size();
   read_some();
@@ -180,7 +181,8 @@ void Exchange::begin_body(std::size_t length) {
   if (head_.status == 204 || head_.status == 304) head_.content_length = 0;
   if (head_.content_length && !head_.chunked) {
     if (*head_.content_length > most) {
-      return fail(fmt::format("body of {} bytes is longer than {}", *head_.content_length, most));
+      return fail(fmt::format("body of {} bytes is longer than {}", *head_.content_length, most),
+                  Kind::kTooLarge);
     }
     const auto size = static_cast<std::size_t>(*head_.content_length);
     body_size_ = std::min(size, in_.size());
@@ -222,7 +224,9 @@ void Exchange::read_sized_body() {
 void Exchange::feed_body() {
   const std::size_t most = options_.max_body_bytes;
   std::string& body = response_.body;
-  const auto too_long = [&] { fail(fmt::format("body is longer than {} bytes", most)); };
+  const auto too_long = [&] {
+    fail(fmt::format("body is longer than {} bytes", most), Kind::kTooLarge);
+  };
   if (!chunks_) {
     if (in_.size() > most - body.size()) return too_long();
     body.append(in_.view());
@@ -261,7 +265,10 @@ void Exchange::connection_failed(const std::string& what) {
 void Exchange::complete() {
   if (compressed_) {
     auto plain = gzip_decompress(response_.body, options_.max_body_bytes);
-    if (!plain) return fail(plain.error());
+    if (!plain) {
+      return fail(plain.error().what,
+                  plain.error().too_large ? Kind::kTooLarge : Kind::kConnection);
+    }
     response_.body = std::move(*plain);
   }
   // Bytes behind a complete reply belong to nothing we asked for.
@@ -271,8 +278,8 @@ void Exchange::complete() {
   finish(std::move(response_));
 }
 
-void Exchange::fail(const std::string& why) {
-  if (!finished_) finish(request_->failure(why));
+void Exchange::fail(const std::string& why, Kind kind) {
+  if (!finished_) finish(request_->failure(why, kind));
 }
 
 void Exchange::finish(Result result) {

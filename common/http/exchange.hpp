@@ -57,6 +57,7 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
 
  private:
   using ErrorCode = boost::system::error_code;
+  using Kind = ClientError::Kind;
 
   void arm_timer();
   void connect();
@@ -72,7 +73,7 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
   void connection_failed(const std::string& what);
   void complete();
   void finish(Result result);
-  void fail(const std::string& why);
+  void fail(const std::string& why, Kind kind = Kind::kConnection);
 
   ExchangeHost& host_;
   std::unique_ptr<Transport> transport_;  ///< null once it was given back

@@ -34,16 +34,17 @@ std::string Fetcher::Request::connection_key() const {
 }
 
 ClientResult Fetcher::Request::unasked() const {
-  return tl::unexpected(error_);
+  return tl::unexpected(ClientError{.what = error_});
 }
 
-ClientResult Fetcher::Request::failure(std::string_view why) const {
-  return tl::unexpected(fmt::format("GET {}: {}", url_, why));
+ClientResult Fetcher::Request::failure(std::string_view why, ClientError::Kind kind) const {
+  return tl::unexpected(ClientError{kind, fmt::format("GET {}: {}", url_, why)});
 }
 
 ClientResult Fetcher::Request::too_late(std::string_view doing) const {
   return failure(
-      fmt::format("no complete answer in {} ms, while {}", options_->timeout.count(), doing));
+      fmt::format("no complete answer in {} ms, while {}", options_->timeout.count(), doing),
+      ClientError::Kind::kTimeout);
 }
 
 void Fetcher::Request::write(std::string& out) const {

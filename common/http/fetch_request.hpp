@@ -26,7 +26,8 @@ class Fetcher::Request {
   [[nodiscard]] std::string connection_key() const;
   // How it has ended:
   [[nodiscard]] ClientResult unasked() const;  ///< with error()
-  [[nodiscard]] ClientResult failure(std::string_view why) const;
+  [[nodiscard]] ClientResult failure(std::string_view why,
+                                     ClientError::Kind kind = ClientError::Kind::kConnection) const;
   [[nodiscard]] ClientResult too_late(std::string_view doing) const;
 
   /// Makes `out` what is sent.

@@ -44,9 +44,9 @@ bool gzip_compress(std::string_view input, std::string& out) {
   return true;
 }
 
-tl::expected<std::string, std::string> gzip_decompress(std::string_view input, std::size_t max) {
+tl::expected<std::string, GzipError> gzip_decompress(std::string_view input, std::size_t max) {
   if (decompressor() == nullptr) {
-    return tl::unexpected<std::string>("out of memory while decompressing");
+    return tl::unexpected(GzipError{.what = "out of memory while decompressing"});
   }
   std::string out(expected_size(input, max), '\0');
   std::size_t written = 0;
@@ -59,9 +59,11 @@ tl::expected<std::string, std::string> gzip_decompress(std::string_view input, s
       written += made;
       input.remove_prefix(used);
     } else if (result != LIBDEFLATE_INSUFFICIENT_SPACE) {
-      return tl::unexpected<std::string>("broken gzip body");
+      return tl::unexpected(GzipError{.what = "broken gzip body"});
     } else if (out.size() == max) {
-      return tl::unexpected("body decompresses to more than " + std::to_string(max) + " bytes");
+      return tl::unexpected(
+          GzipError{.too_large = true,
+                    .what = "body decompresses to more than " + std::to_string(max) + " bytes"});
     } else {  // the member once more; out grows so that all that is done twice is less than the
               // rest
       out.resize(out.size() > max / 2 ? max : std::max<std::size_t>(out.size() * 2, 1));

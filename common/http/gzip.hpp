@@ -13,8 +13,13 @@ namespace optipod::http {
 /// False (never seen: ISA-L refused it) leaves `out` unspecified.
 bool gzip_compress(std::string_view input, std::string& out);
 
+struct GzipError {
+  bool too_large = false;  ///< else broken
+  std::string what;
+};
+
 /// Decompresses all gzip members of `input`; an error when it is broken or would pass
 /// `max` bytes.
-tl::expected<std::string, std::string> gzip_decompress(std::string_view input, std::size_t max);
+tl::expected<std::string, GzipError> gzip_decompress(std::string_view input, std::size_t max);
 
 }  // namespace optipod::http

@@ -211,6 +211,50 @@ TEST_CASE("NaN, infinities and escapes come through") {
         Lines{"a{x=\"q\\\"b\\\\n\\n\"} NaN 1", "b{} +Inf 1", "c{} -Inf 1"});
 }
 
+TEST_CASE("OpenMetrics gives its samples as they stand, times in ms, without exemplars") {
+  const auto set = BodyParser(kOurs, {}).parse(
+      "# TYPE a counter\n# HELP a text\na_total{node=\"x\"} 2.0 3.5 # {trace=\"t\"} 1.0\n"
+      "a_created{node=\"x\"} 1.0 3.5\n# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1\nh_count 1\n"
+      "h_sum 4\nh_created 5\n# TYPE b info\nb_info{v=\"1\"} 1\n# EOF\n",
+      8000, 9000, optipod::text::Format::kOpenMetrics);
+  INFO((set ? std::string() : set.error().what));
+  REQUIRE(set.has_value());
+  CHECK(lines_of(*set) ==
+        Lines{"a_total{exported_node=\"x\"," + kText + "} 2 3500",
+              "a_created{exported_node=\"x\"," + kText + "} 1 3500",
+              "h_bucket{" + kText.substr(0, 39) + "le=\"+Inf\",node=\"n1\"} 1 8000",
+              "h_count{" + kText + "} 1 8000", "h_sum{" + kText + "} 4 8000",
+              "h_created{" + kText + "} 5 8000", "b_info{" + kText + ",v=\"1\"} 1 8000"});
+}
+
+TEST_CASE("an OpenMetrics body is void as a whole, and read as strictly the second time") {
+  constexpr auto kOpenMetrics = optipod::text::Format::kOpenMetrics;
+  const auto shared = std::make_shared<SharedPages>();
+  BodyParser parser(kOurs, {.max_samples = 2}, shared);
+  const auto first = parser.parse("# TYPE a counter\na_total 1\n# EOF\n", 1, 1, kOpenMetrics);
+  REQUIRE(first.has_value());
+  const auto second = parser.parse("# TYPE a counter\na_total 2\n# EOF\n", 2, 2, kOpenMetrics);
+  REQUIRE(second.has_value());
+  CHECK(first->schema == second->schema);
+  CHECK(second->values == std::vector<double>{2});
+  CHECK(shared->stats().skeletons == 0);
+
+  const auto error = [&](const char* body) {
+    const auto set = parser.parse(body, 3, 3, kOpenMetrics);
+    REQUIRE_FALSE(set.has_value());
+    return set.error();
+  };
+  CHECK(error("# TYPE a counter\na_total -1\n# EOF\n").kind == BodyError::Kind::kSyntax);
+  CHECK(error("# TYPE a counter\na_total 3\n").what ==
+        "line 3: the body does not end in \"# EOF\"");
+  CHECK(error("a 1\nb 1\nc 1\n# EOF\n").kind == BodyError::Kind::kLimit);
+  CHECK(error("a 1 1\na 1 2\n# EOF\n").kind == BodyError::Kind::kDuplicate);
+  // As text, which asks neither for an end nor for a sign; and back.
+  CHECK(parser.parse("a_total -1\n", 4, 4)->values == std::vector<double>{-1});
+  CHECK(shared->stats().skeletons == 1);
+  CHECK(parser.parse("a_total 1\n# EOF\n", 5, 5, kOpenMetrics).has_value());
+}
+
 TEST_CASE("an empty body is good and has no series") {
   CHECK(set_of("", 1).values.empty());
   CHECK(set_of("# only a comment\n\n", 1).values.empty());

@@ -167,7 +167,9 @@ TEST_CASE("hostile targets cost only themselves") {
       {"status", {always("a 1\n", "text/plain", "503 Service Unavailable"), "status 503"}},
       {"type", {always("<html>", "text/html"), "Content-Type \"text/html\""}},
       {"no_type", {always("a 1\n", ""), "Content-Type"}},
-      {"openmetrics", {always("a 1\n# EOF\n", "application/openmetrics-text"), "Content-Type"}},
+      {"openmetrics",
+       {always("a 1\n", "application/openmetrics-text; version=1.0.0"), "end in \"# EOF\""}},
+      {"as_openmetrics", {always("# EOF\na 1\n", "application/openmetrics-text"), "behind"}},
       {"syntax", {always("a 1\nb{ 2\n"), "line 2"}},
       {"binary", {always(std::string("a\0b", 3)), "line 1"}},
       {"long_line", {always(std::string(900'000, 'x')), "line 1", "at most"}},
@@ -190,6 +192,8 @@ TEST_CASE("hostile targets cost only themselves") {
   for (const auto& [node, peer] : hostile) add(node, peer.serve);
   add("healthy", serve_good);
   add("no_newline", always("a 1\nb 2"));
+  add("open",
+      always("a 1\nb 2 5\n# EOF", "Application/OpenMetrics-Text; version=1.0.0; charset=x"));
   targets.push_back(target_of("nobody", "127.0.0.1:1"));
 
   Cluster cluster({.interval = 400ms,
@@ -204,7 +208,9 @@ TEST_CASE("hostile targets cost only themselves") {
            healthy->up && healthy->figures.w15s.cpu_utilization;
   }));
   CHECK(*cluster.view("healthy")->figures.w15s.cpu_utilization == Approx(0.5).margin(0.02));
-  CHECK(eventually([&] { return cluster.view("no_newline")->samples == 2; }));
+  for (const char* good : {"no_newline", "open"}) {
+    CHECK(eventually([&] { return cluster.view(good)->samples == 2; }));
+  }
 
   for (const auto& [node, peer] : hostile) {
     const auto view = cluster.view(node);
@@ -377,6 +383,8 @@ TEST_CASE("more targets than the limit: all of them have failed, and none was as
   CHECK_FALSE(cluster.view("a")->up);
   CHECK(cluster.view("b")->error.find("target limit, 1") != std::string::npos);
   CHECK(asked == 0);
+  CHECK(count_of(cluster, "optipod_aggregator_scrapes_total{result=\"limit\"}") >= 2);
+  CHECK(count_of(cluster, "optipod_aggregator_scrapes_total{result=\"connection\"}") == 0);
   cluster.scraper.set_targets({target_of("a", server.address())});
   CHECK(eventually([&] { return cluster.view("a") && cluster.view("a")->up; }));
 }

@@ -47,7 +47,7 @@ struct Site {
   }
   http::ClientResponse get(const std::string& path) const {
     auto answer = http::get("http://127.0.0.1:" + std::to_string(server.port()) + path);
-    INFO((answer ? std::string() : answer.error()));
+    INFO((answer ? std::string() : answer.error().what));
     REQUIRE(answer.has_value());
     return *answer;
   }

@@ -162,7 +162,7 @@ void GoExtender::load(const std::string& federate) const {
 
 std::vector<double> GoExtender::durations() const {
   const auto answer = http::get(server_->url("/durations"));
-  if (!answer) throw std::runtime_error(answer.error());
+  if (!answer) throw std::runtime_error(answer.error().what);
   std::vector<double> taken;
   std::istringstream lines(answer->body);
   for (double ns = 0; lines >> ns;) taken.push_back(ns);

@@ -247,7 +247,7 @@ void measure(Report& report, const char* name, Site& site, const std::string& ma
              const std::string& encoded, bool peer) {
   const auto page = http::get(url_of(site.port(), encoded),
                               {.timeout = std::chrono::minutes(3), .max_body_bytes = 1U << 30});
-  if (!page) throw std::runtime_error(page.error());
+  if (!page) throw std::runtime_error(page.error().what);
   const std::size_t series = count_series(page->body);
   Result result{.bench = "federate",
                 .name = fmt::format("{}, {} series", name, series),

@@ -20,7 +20,7 @@ namespace {
 
 using test::certificates;
 using test::Folder;
-using Result = tl::expected<ClientResponse, std::string>;
+using Result = ClientResult;
 
 const std::string kServerTls =
     "tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n";
@@ -68,18 +68,18 @@ TEST_CASE("a Fetcher over TLS trusts whom the file names, and keeps the connecti
   const auto good = f.open("tls_config:\n  ca_file: ca.crt\n")->current();
   for (int i = 0; i < 5; ++i) {
     const Result reply = f.get(*good);
-    INFO((reply ? "" : reply.error()));
+    INFO((reply ? "" : reply.error().what));
     REQUIRE(reply);
     CHECK(reply->body == "hello");
   }
   const auto wrong = f.open("tls_config:\n  ca_file: other.crt\n")->current();
   const Result refused = f.get(*wrong);  // not over the connection kept for the other
   REQUIRE_FALSE(refused);
-  CHECK(contains(refused.error(), "certificate is not accepted"));
+  CHECK(contains(refused.error().what, "certificate is not accepted"));
   CHECK(f.get(*f.open("tls_config:\n  insecure_skip_verify: true\n")->current()));
   const Result misnamed = f.get(*good, "localhost");
   REQUIRE_FALSE(misnamed);
-  CHECK(contains(misnamed.error(), "TLS server name"));
+  CHECK(contains(misnamed.error().what, "TLS server name"));
   CHECK(f.get(*f.open("tls_config:\n  ca_file: ca.crt\n  server_name: kube.example\n")->current(),
               "localhost"));
   CHECK(f.get(*good));
@@ -89,7 +89,7 @@ TEST_CASE("a Fetcher says https needs TLS options, and a plain server is no TLS 
   Fixture f(kServerTls);
   const Result none = f.get({});
   REQUIRE_FALSE(none);
-  CHECK(contains(none.error(), "no TLS options"));
+  CHECK(contains(none.error().what, "no TLS options"));
   Server plain;
   REQUIRE(plain.listen("127.0.0.1:0").has_value());
   std::vector<std::string> files;
@@ -101,8 +101,8 @@ TEST_CASE("a Fetcher says https needs TLS options, and a plain server is no TLS 
                 [&](Result result) { promise.set_value(std::move(result)); });
   const Result reply = promise.get_future().get();
   REQUIRE_FALSE(reply);
-  INFO(reply.error());
-  CHECK(contains(reply.error(), "while shaking hands (TLS)"));  // it waits for a request
+  INFO(reply.error().what);
+  CHECK(contains(reply.error().what, "while shaking hands (TLS)"));  // it waits for a request
 }
 
 TEST_CASE("a Fetcher shows its certificate, its password and its token") {

@@ -26,7 +26,8 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using test::Raw;
 using test::RawServer;
-using Result = tl::expected<ClientResponse, std::string>;
+using Result = ClientResult;
+using Kind = ClientError::Kind;
 
 constexpr std::size_t kMiB = 1024 * 1024;
 
@@ -181,7 +182,7 @@ TEST_CASE("gzip is undone, and a bomb is not") {
     CHECK(reply->body == "plain text");
     const auto blown = client.get(bad.url(), within(seconds(10), 4 * kMiB));
     REQUIRE_FALSE(blown.has_value());
-    CHECK(contains(blown.error(), "more than 4194304"));
+    CHECK(contains(blown.error().what, "more than 4194304"));
     CHECK_FALSE(client.get(broken.url(), {}).has_value());
   }
   CHECK(test::resident_bytes() < before + 64 * kMiB);
@@ -199,12 +200,54 @@ TEST_CASE("errors say what, where and why") {
     const std::string url = "http://127.0.0.1:" + std::to_string(closed_port) + "/x";
     const auto refused = client.get(url, within(seconds(2)));
     REQUIRE_FALSE(refused.has_value());
-    CHECK(contains(refused.error(), "GET " + url));
-    CHECK(contains(refused.error(), "onnect"));
+    CHECK(contains(refused.error().what, "GET " + url));
+    CHECK(contains(refused.error().what, "onnect"));
     CHECK_FALSE(client.get("https://127.0.0.1/", {}).has_value());
     CHECK_FALSE(client.get("nonsense", {}).has_value());
     const auto unknown = client.get("http://no.such.host.invalid/", within(seconds(5)));
     CHECK_FALSE(unknown.has_value());
+  }
+}
+
+TEST_CASE("an error's kind does not depend on its words") {
+  std::uint16_t closed_port = 0;
+  {
+    const RawServer gone(always(""));
+    closed_port = gone.port();
+  }
+  std::string bomb;
+  REQUIRE(gzip_compress(std::string(8 * kMiB, '\0'), bomb));
+  const std::string forever = "HTTP/1.1 200 OK\r\n\r\n" + std::string(8 * kMiB, 'x');
+  const RawServer silent([](Raw& raw, int) { hold(raw); });
+  const RawServer endless(always(forever)), broken(always(ok("x", "Content-Encoding: gzip\r\n"))),
+      bombs(always(ok(bomb, "Content-Encoding: gzip\r\n"))), half(always("HTTP/1.1 200 OK\r\nCo")),
+      stranger(always("SSH-2.0-no complete answer, longer than a body\r\n\r\n"));
+  const std::string closed = "http://127.0.0.1:" + std::to_string(closed_port) + "/longer%20than";
+  const auto patience = within(seconds(60), 2 * kMiB);
+  Waiting waiting;
+  for (const auto& client : both(waiting)) {
+    INFO(client.name);
+    const auto kind_of = [&](const std::string& url, const ClientOptions& options) {
+      const auto reply = client.get(url, options);
+      REQUIRE_FALSE(reply.has_value());
+      return reply.error().kind;
+    };
+    CHECK(kind_of(silent.url(), within(milliseconds(50))) == Kind::kTimeout);
+    CHECK(kind_of(endless.url(), patience) == Kind::kTooLarge);
+    CHECK(kind_of(bombs.url(), patience) == Kind::kTooLarge);
+    CHECK(kind_of(broken.url(), patience) == Kind::kConnection);
+    CHECK(kind_of(half.url(), patience) == Kind::kConnection);
+    CHECK(kind_of(stranger.url(), patience) == Kind::kConnection);
+    CHECK(kind_of(closed, patience) == Kind::kConnection);
+    CHECK(kind_of("nonsense", patience) == Kind::kConnection);
+  }
+  const RawServer announces(
+      always("HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\nx", false)),
+      long_head(always("HTTP/1.1 200 OK\r\nX: " + std::string(kMiB, 'x')));
+  for (const RawServer* server : {&announces, &long_head}) {
+    const auto reply = waiting.get(server->url(), patience);
+    REQUIRE_FALSE(reply.has_value());
+    CHECK(reply.error().kind == Kind::kTooLarge);
   }
 }
 
@@ -262,7 +305,7 @@ TEST_CASE("peers who are silent, slow, endless, broken or gone cost a bounded ti
       const auto reply = client.get(server.url(), within(milliseconds(300), 2 * kMiB));
       const auto took = std::chrono::steady_clock::now() - start;
       REQUIRE_FALSE(reply.has_value());
-      CHECK(contains(reply.error(), server.url()));
+      CHECK(contains(reply.error().what, server.url()));
       CHECK(took < seconds(10));  // the deadline is 0.3 s; the rest is for a busy machine
     }
   }
@@ -296,7 +339,7 @@ TEST_CASE("a kept connection that died is replaced without anybody noticing, onc
   Waiting waiting;
   for (int i = 0; i < 10; ++i) {
     const auto reply = waiting.get(liar.url());
-    INFO((reply ? "" : reply.error()));
+    INFO((reply ? "" : reply.error().what));
     REQUIRE(reply.has_value());
     CHECK(reply->body == "again");
   }
@@ -373,7 +416,7 @@ TEST_CASE("destroying a Fetcher ends what is under way") {
     Fetcher fetcher(2);
     for (int i = 0; i < 20; ++i) {
       fetcher.get(silent.url(), within(seconds(60)), [&](Result r) {
-        const bool cancelled = !r.has_value() && contains(r.error(), "cancelled");
+        const bool cancelled = !r.has_value() && contains(r.error().what, "cancelled");
         count.one(cancelled);
       });
     }

@@ -5,12 +5,16 @@ say why."""
 
 import contextlib
 import http.server
+import math
 import pathlib
 import subprocess
 import threading
+import wsgiref.simple_server
 
+import prometheus_client
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from aggregator_peers import federated
 from optipod_e2e import Prometheus, program_path, wait_until
 
 CASES = pathlib.Path(__file__).parent.parent / "common/cases/openmetrics.txt"
@@ -161,6 +165,64 @@ def test_open_metrics_pages_as_client_python_takes_them():
             wrong.append(f"{title}: ours {ours}, client_python {theirs}")
     assert count > 100
     assert not wrong, "\n".join(wrong)
+
+
+@contextlib.contextmanager
+def python_program():
+    """A program with client_python's own metrics and one of each type; yields its address and the types of the
+    pages that it gave."""
+    registry = prometheus_client.CollectorRegistry()
+    prometheus_client.PlatformCollector(registry)
+    prometheus_client.ProcessCollector(registry=registry)
+    counter = prometheus_client.Counter("work", "Work \\ with a\nbreak.", ["kind"], registry=registry)
+    counter.labels('quoted "x"').inc(2.5, exemplar={"trace": "t"})
+    prometheus_client.Gauge("level_bytes", "A level.", unit="bytes", registry=registry).set(-1e-9)
+    prometheus_client.Gauge("nothing", "No number.", registry=registry).set(float("nan"))
+    prometheus_client.Summary("size", "Sizes.", registry=registry).observe(3)
+    prometheus_client.Histogram("wait_seconds", "Waits.", registry=registry).observe(0.3, exemplar={"trace": "t"})
+    prometheus_client.Info("build", "A build.", registry=registry).info({"version": "1"})
+    prometheus_client.Enum("state", "A state.", states=["up", "down"], registry=registry).state("down")
+    types = []
+
+    def application(environ, start):
+        def note(status, headers):
+            types.extend(value for name, value in headers if name == "Content-Type")
+            return start(status, headers)
+        return app(environ, note)
+
+    class Quiet(wsgiref.simple_server.WSGIRequestHandler):
+        def log_message(self, *_args):
+            pass
+
+    app = prometheus_client.make_wsgi_app(registry)
+    with wsgiref.simple_server.make_server("127.0.0.1", 0, application, handler_class=Quiet) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"127.0.0.1:{server.server_port}", types
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_python_programs_page_gives_what_the_server_makes_of_it(stack):
+    changing = ("process_", "scrape_")
+    with python_program() as (address, types):
+        aggregator = stack.serve("aggregator", "--target", f"n={address}")
+        ours = {(name, labels - {("node", "n")}): value for (name, labels), (value, _) in
+                federated(aggregator, '{node="n",__name__!~"optipod:.*"}').items() if not name.startswith(changing)}
+        assert types and all(kind.startswith("application/openmetrics-text") for kind in types), types
+        prometheus = Prometheus(stack, [{"job_name": "optipod", "static_configs": [{"targets": [address]}]}])
+        wait_until(lambda: prometheus.query('up{job="optipod"} == 1'), "Prometheus has scraped it", 60)
+        theirs = {}
+        for labels, _, value in prometheus.query('{job="optipod"}'):
+            name = labels.pop("__name__")
+            if not name.startswith(changing):
+                theirs[name, frozenset(labels.items())] = value
+    assert {"work_total", "work_created", "wait_seconds_bucket", "build_info", "state"} <= {name for name, _ in ours}
+    assert ours.keys() == theirs.keys()
+    assert all(math.isclose(value, theirs[key]) or math.isnan(value) and math.isnan(theirs[key])
+               for key, value in ours.items())
 
 
 def test_check_metrics_takes_files_and_says_what_it_cannot_read(tmp_path):

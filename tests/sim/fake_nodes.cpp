@@ -53,7 +53,7 @@ int record(const Options& options, app::Stop& stop) {
   const auto earlier = page();
   if (!earlier || earlier->status != 200) {
     spdlog::error("{}", earlier ? fmt::format("{}: status {}", options.record, earlier->status)
-                                : earlier.error());
+                                : earlier.error().what);
     return app::kFailure;
   }
   spdlog::info("recording {} for {} ms", options.record, options.record_for.count());

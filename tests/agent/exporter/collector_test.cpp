@@ -75,7 +75,7 @@ std::string unpacked(Collector& collector, const View& view) {
   std::string packed;
   REQUIRE(collector.scrape_gzip(view, packed));
   const auto page = http::gzip_decompress(packed, 10'000'000);
-  if (!page) FAIL(page.error());
+  if (!page) FAIL(page.error().what);
   return *page;
 }
 

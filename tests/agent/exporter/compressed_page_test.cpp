@@ -41,7 +41,7 @@ class Pages {
     writer.finish();
     CHECK(renderer_.render(tick, view_, text) == hidden);
     const auto unpacked = http::gzip_decompress(packed, text.size());
-    if (!unpacked) FAIL(unpacked.error());
+    if (!unpacked) FAIL(unpacked.error().what);
     const bool same = *unpacked == text;  // too much to print
     CHECK(same);
     return page_.made();
