@@ -182,14 +182,6 @@ BodyParser::~BodyParser() = default;
 BodyParser::BodyParser(BodyParser&&) noexcept = default;
 BodyParser& BodyParser::operator=(BodyParser&&) noexcept = default;
 
-/// Reads a body as the last one was, if it differs in values only.
-bool BodyParser::replay(std::string_view body) {
-  if (!page_) return false;
-  values_.resize(page_->skeleton->samples());
-  own_ms_.resize(page_->skeleton->has_timestamps() ? values_.size() : 0);
-  return page_->skeleton->replay(body, values_, own_ms_);
-}
-
 /// Reads in full. A body that fails leaves what is known of the last good one.
 tl::expected<void, BodyError> BodyParser::learn(std::string_view body, text::Format format) {
   Sink sink(*this);

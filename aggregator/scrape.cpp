@@ -158,6 +158,13 @@ class Backoff {
   std::int64_t left_ = 0;
 };
 
+/// The reply is whose it was.
+using Answer = tl::expected<const http::ClientResponse*, Failure>;
+
+/// Moments are multiples of this, or of the interval's hundredth: to wake for each target alone
+/// costs more than to ask it.
+constexpr std::chrono::nanoseconds kMostTick = std::chrono::milliseconds(20);
+
 }  // namespace
 
 /// One target. `under_way` makes its members one thread's at a time.
@@ -177,21 +184,11 @@ class Scraper::Work {
     const auto interval = std::chrono::duration_cast<std::chrono::nanoseconds>(interval_);
     offset_ = std::chrono::nanoseconds(hash(target.node + "\n" + url_) %
                                        static_cast<std::uint64_t>(interval.count()));
-    http_.timeout = timeout_;
-    http_.max_body_bytes = options.max_body_bytes - 1;
-    // The text format first: a page that repeats itself costs less to read in it.
-    http_.headers = {{"Accept",
-                      "text/plain;version=0.0.4;q=0.5,application/openmetrics-text;version=1.0.0;"
-                      "q=0.4,application/openmetrics-text;version=0.0.1;q=0.3,*/*;q=0.1"},
-                     {"Accept-Encoding", options.gzip ? "gzip" : "identity"},
-                     {"X-Prometheus-Scrape-Timeout-Seconds",
-                      fmt::format("{}", std::chrono::duration<double>(timeout_).count())}};
-    plain_headers_ = http_.headers.size();
+    offset_ -= offset_ % std::max(std::min(kMostTick, interval / 100), std::chrono::nanoseconds(1));
   }
 
   [[nodiscard]] const Target& target() const { return *target_; }
   [[nodiscard]] const std::string& url() const { return url_; }
-  [[nodiscard]] const http::ClientOptions& http() const { return http_; }
 
   /// The target's next moment after `now`.
   [[nodiscard]] Clock::time_point next(Clock::time_point now) const {
@@ -208,15 +205,14 @@ class Scraper::Work {
     return true;
   }
 
-  /// After begin(): who we are from now on.
-  void use(const std::shared_ptr<const http::ClientConfig>& config) {
-    if (config == config_) return;
-    config_ = config;
-    http_.tls = config->tls_client;
-    http_.headers.resize(plain_headers_);
-    if (!config->authorization.empty()) {
-      http_.headers.emplace_back("Authorization", config->authorization);
+  /// After begin(): what is asked.
+  std::shared_ptr<const http::Fetcher::Request> request(ScrapeRequests& requests) {
+    auto options = requests.with(timeout_);
+    if (options != asked_with_) {
+      request_ = http::Fetcher::prepare(url_, options);
+      asked_with_ = std::move(options);
     }
+    return request_;
   }
 
   bool begin() {
@@ -227,12 +223,12 @@ class Scraper::Work {
   }
 
   /// Takes the answer; publishes unless the target is gone.
-  void finish(tl::expected<http::ClientResponse, Failure> answer, Store& store, Self& self) {
+  void finish(Answer answer, Store& store, Self& self) {
     auto view = std::make_shared<TargetView>();
     view->target = target_;
     view->scraped_ms = scraped_ms_;
     view->scrapes = ++scrapes_;
-    body_bytes_ = answer ? static_cast<double>(answer->body.size()) : 0;
+    body_bytes_ = answer ? static_cast<double>((*answer)->body.size()) : 0;
     auto set = read(std::move(answer));
     Outcome outcome = Outcome::kOk;
     std::size_t added = 0;
@@ -279,22 +275,23 @@ class Scraper::Work {
   [[nodiscard]] bool done_once() const { return done_once_; }
 
  private:
-  tl::expected<SeriesSet, Failure> read(tl::expected<http::ClientResponse, Failure> answer) {
+  tl::expected<SeriesSet, Failure> read(Answer answer) {
     const auto fail = [](Outcome outcome, std::string what) {
       return tl::unexpected(Failure{outcome, std::move(what)});
     };
     if (!answer) return tl::unexpected(std::move(answer.error()));
-    if (answer->status != 200) {
-      return fail(Outcome::kStatus, fmt::format("GET {}: status {}", url_, answer->status));
+    const http::ClientResponse& reply = **answer;
+    if (reply.status != 200) {
+      return fail(Outcome::kStatus, fmt::format("GET {}: status {}", url_, reply.status));
     }
-    const auto format = format_of(answer->content_type);
+    const auto format = format_of(reply.content_type);
     if (!format) {
       return fail(Outcome::kContentType,
                   fmt::format("GET {}: Content-Type \"{}\" is neither text/plain nor "
                               "application/openmetrics-text",
-                              url_, answer->content_type.substr(0, 100)));
+                              url_, reply.content_type.substr(0, 100)));
     }
-    auto set = parser_.parse(answer->body, scraped_ms_, unix_ms(), *format);
+    auto set = parser_.parse(reply.body, scraped_ms_, unix_ms(), *format);
     if (!set) {
       return fail(outcome_of(set.error().kind), fmt::format("GET {}: {}", url_, set.error().what));
     }
@@ -349,9 +346,8 @@ class Scraper::Work {
   std::shared_ptr<const Target> target_;
   std::string url_;
   const std::chrono::milliseconds interval_, timeout_;
-  http::ClientOptions http_;
-  std::size_t plain_headers_ = 0;  ///< those that are sent to anybody
-  std::shared_ptr<const http::ClientConfig> config_;
+  std::shared_ptr<const http::ClientOptions> asked_with_;
+  std::shared_ptr<const http::Fetcher::Request> request_;
   std::chrono::nanoseconds offset_{};
   Backoff backoff_;
   double body_bytes_ = 0;  ///< of the last answer
@@ -377,6 +373,7 @@ class Scraper::Work {
 
 Scraper::Scraper(ScrapeOptions options, Store& store, Self& self)
     : options_(std::move(options)),
+      requests_(options_.max_body_bytes, options_.gzip),
       store_(store),
       self_(self),
       fetcher_(std::make_unique<http::Fetcher>(options_.threads)),
@@ -443,27 +440,39 @@ void Scraper::run() {
       changed_.wait_until(lock, due_.front().at);
       continue;
     }
-    std::pop_heap(due_.begin(), due_.end(), Later{});
-    Due& due = due_.back();
-    const std::shared_ptr<Work> work = due.work;
-    // From now rather than from the moment that was due: after a pause nothing is made up for.
-    due.at = work->next(std::max(now, due.at));
-    std::push_heap(due_.begin(), due_.end(), Later{});
+    const std::vector<std::shared_ptr<Work>> works = take_due(now);
     lock.unlock();
     look_at_config(now);
-    start(work);
+    std::vector<http::Fetcher::Ask> asks;
+    asks.reserve(works.size());
+    for (const auto& work : works) start(work, asks);
+    fetcher_->get(std::move(asks));
     lock.lock();
   }
 }
 
-void Scraper::look_at_config(Clock::time_point now) {
-  constexpr std::chrono::seconds kLook{1};
-  if (!options_.client_config || (config_ && now - looked_at_ < kLook)) return;
-  looked_at_ = now;
-  config_ = options_.client_config->current();
+/// Under mutex_.
+std::vector<std::shared_ptr<Scraper::Work>> Scraper::take_due(Clock::time_point now) {
+  std::vector<std::shared_ptr<Work>> works;
+  while (due_.front().at <= now) {
+    std::pop_heap(due_.begin(), due_.end(), Later{});
+    Due& due = due_.back();
+    works.push_back(due.work);
+    // From now rather than from the moment that was due: after a pause nothing is made up for.
+    due.at = due.work->next(std::max(now, due.at));
+    std::push_heap(due_.begin(), due_.end(), Later{});
+  }
+  return works;
 }
 
-void Scraper::start(const std::shared_ptr<Work>& work) {
+void Scraper::look_at_config(Clock::time_point now) {
+  constexpr std::chrono::seconds kLook{1};
+  if (!options_.client_config || now - looked_at_ < kLook) return;
+  looked_at_ = now;
+  requests_.use(options_.client_config->current());
+}
+
+void Scraper::start(const std::shared_ptr<Work>& work, std::vector<http::Fetcher::Ask>& asks) {
   if (!work->begin()) {
     self_.skipped();
     return;
@@ -480,10 +489,11 @@ void Scraper::start(const std::shared_ptr<Work>& work) {
     self_.backed_off(1);
     return;
   }
-  if (config_) work->use(config_);
-  fetcher_->get(work->url(), work->http(), [work, this](http::ClientResult answer) {
-    work->finish(std::move(answer).map_error(failure_of), store_, self_);
-  });
+  asks.push_back({work->request(requests_), [work, this](http::ClientResult&& answer) {
+                    work->finish(answer ? Answer(&*answer)
+                                        : tl::unexpected(failure_of(std::move(answer.error()))),
+                                 store_, self_);
+                  }});
 }
 
 }  // namespace optipod::aggregator
