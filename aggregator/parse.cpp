@@ -75,7 +75,7 @@ SharedPages::Stats SharedPages::stats() const {
 }
 
 SharedPages::Pieces SharedPages::keep(const text::Skeleton& skeleton) {
-  constexpr std::size_t kPieceBytes = 1'024;
+  constexpr std::size_t kPieceBytes = 256;
   Pieces kept;
   bool fresh = false;
   for (auto& piece : skeleton.pieces(kPieceBytes)) {

@@ -90,6 +90,9 @@ class BodyParser {
                                            std::int64_t received_ms,
                                            text::Format format = text::Format::kText);
 
+  /// Those that go onto every series.
+  [[nodiscard]] const std::shared_ptr<const LabelSet>& labels() const { return labels_; }
+
  private:
   class Sink;
   bool replay(std::string_view body);

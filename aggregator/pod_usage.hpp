@@ -26,9 +26,10 @@ class PodUsage {
   /// least kAnchorMs apart, so that is 50 to 60 s, once there is so much.
   static constexpr std::int64_t kWindowMs = 60'000, kAnchorMs = 10'000;
 
-  /// `target_labels`: those that the scraper put onto the page's series. Where they hold
-  /// `namespace` or `pod`, the page's own label of that name is exported_<name>.
-  PodUsage(std::string_view node, const LabelPairs& target_labels);
+  /// `labels` go onto every series. `target_labels`: those that the scraper put onto the page's
+  /// series. Where they hold `namespace` or `pod`, the page's own label of that name is
+  /// exported_<name>.
+  PodUsage(std::shared_ptr<const LabelSet> labels, const LabelPairs& target_labels);
 
   /// A good page of a living agent, measured at `measured_ms`. The time of the last page is no new
   /// sample; one that went back starts the windows anew. A counter that went down began at zero.

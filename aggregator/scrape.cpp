@@ -80,8 +80,9 @@ Failure failure_of(http::ClientError error) {
 /// up and its companions, as Prometheus makes them.
 class Report {
  public:
-  Report(const Target& target, const ScrapeOptions& options, std::chrono::milliseconds timeout)
-      : labels_(LabelSet::of(target.labels)) {
+  Report(std::shared_ptr<const LabelSet> labels, const ScrapeOptions& options,
+         std::chrono::milliseconds timeout)
+      : labels_(std::move(labels)) {
     if (!options.extra_metrics) return;
     extra_ = {std::chrono::duration<double>(timeout).count(),
               static_cast<double>(options.limits.max_samples)};
@@ -170,7 +171,8 @@ constexpr std::chrono::nanoseconds kMostTick = std::chrono::milliseconds(20);
 /// One target. `under_way` makes its members one thread's at a time.
 class Scraper::Work {
  public:
-  Work(const Target& target, const ScrapeOptions& options, std::shared_ptr<SharedPages> pages)
+  Work(const Target& target, const ScrapeOptions& options, std::shared_ptr<SharedPages> pages,
+       InternPool<NodePlan> plans)
       : target_(std::make_shared<const Target>(target)),
         url_(target.url()),
         interval_(target.interval.count() > 0 ? target.interval : options.interval),
@@ -178,9 +180,10 @@ class Scraper::Work {
             std::min(target.timeout.count() > 0 ? target.timeout : options.timeout, interval_)),
         backoff_(hash(url_), options.max_backoff / interval_ - 1),
         parser_(target.labels, options.limits, std::move(pages)),
-        report_(target, options, timeout_),
+        report_(parser_.labels(), options, timeout_),
         derived_(target.node),
-        pods_(target.node, target.labels) {
+        pods_(derived_.labels(), target.labels),
+        plans_(std::move(plans)) {
     const auto interval = std::chrono::duration_cast<std::chrono::nanoseconds>(interval_);
     offset_ = std::chrono::nanoseconds(hash(target.node + "\n" + url_) %
                                        static_cast<std::uint64_t>(interval.count()));
@@ -249,15 +252,13 @@ class Scraper::Work {
     view->up ? backoff_.succeeded() : backoff_.failed();
     log_change(*view);
     view->failures = failures_;
-    view->measured_ms = measured_ms_;
-    view->figures = figures_;
-    view->derived = derived_.make(figures_, view->agent_up, measured_ms_, scraped_ms_);
-    view->pods = pods_.series(measured_ms_, scraped_ms_);
+    if (!view->agent_up) carry_over(*view);
     const auto duration = Clock::now() - started_;
     view->duration_seconds = std::chrono::duration<double>(duration).count();
     view->report = report_.make(*view, added, body_bytes_);
     {
       const std::lock_guard lock(publish_);
+      latest_ = view;
       if (!gone_) store.publish(std::move(view));
     }
     self.scraped(outcome, duration, outcome == Outcome::kOk ? samples_ : 0);
@@ -304,15 +305,31 @@ class Scraper::Work {
     view.agent_up = value_of(view.scraped, "optipod_agent_up") == 1;
     if (!view.agent_up) return;
     if (!plan_ || plan_schema_ != view.scraped.schema) {
-      plan_.emplace(*view.scraped.schema);
+      plan_ = plans_.intern(std::make_shared<const NodePlan>(*view.scraped.schema));
       plan_schema_ = view.scraped.schema;
     }
     NodeSample sample = plan_->read(view.scraped);
     pods_.update(view.scraped, sample.measured_ms);
     history_.add(std::move(sample));
-    measured_ms_ = view.scraped.measured_ms;
-    figures_ = history_.derive();
+    const Derived derived = history_.derive();
+    view.measured_ms = view.scraped.measured_ms;
+    view.figures = derived;
+    view.derived = derived_.make(derived, true, view.measured_ms, scraped_ms_);
+    view.pods = pods_.series(view.measured_ms, scraped_ms_);
     self.derived(Clock::now() - begin);
+  }
+
+  /// What was derived last, with the times it has.
+  void carry_over(TargetView& view) const {
+    if (!latest_) {
+      view.derived = derived_.make({}, false, 0, scraped_ms_);
+      return;
+    }
+    view.measured_ms = latest_->measured_ms;
+    view.figures = latest_->figures;
+    view.derived = DerivedSeries::down(latest_->derived, scraped_ms_);
+    view.pods = latest_->pods;
+    view.pods.scraped_ms = scraped_ms_;
   }
 
   /// Series of `schema` that the last scrape did not show.
@@ -353,16 +370,17 @@ class Scraper::Work {
   double body_bytes_ = 0;  ///< of the last answer
   std::atomic<bool> under_way_ = false, done_once_ = false;
 
-  std::int64_t scraped_ms_ = 0, measured_ms_ = 0;
+  std::int64_t scraped_ms_ = 0;
   Clock::time_point started_;
   BodyParser parser_;
   Report report_;
   DerivedSeries derived_;
   PodUsage pods_;
   std::shared_ptr<const Schema> shown_, plan_schema_;
-  std::optional<NodePlan> plan_;
+  InternPool<NodePlan> plans_;
+  std::shared_ptr<const NodePlan> plan_;
   History history_;
-  Derived figures_;
+  std::shared_ptr<const TargetView> latest_;
   std::size_t samples_ = 0;
   std::uint64_t scrapes_ = 0, failures_ = 0;
   bool was_up_ = false;
@@ -406,7 +424,7 @@ void Scraper::set_targets(const std::vector<Target>& targets) {
       const auto known = works_.find(target.node);
       works[target.node] = known != works_.end() && known->second->target() == target
                                ? known->second
-                               : std::make_shared<Work>(target, options_, pages_);
+                               : std::make_shared<Work>(target, options_, pages_, plans_);
     }
     for (const auto& [node, work] : works_) {
       const auto kept = works.find(node);

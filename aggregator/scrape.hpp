@@ -75,6 +75,7 @@ class Scraper {
   Store& store_;
   Self& self_;
   const std::shared_ptr<SharedPages> pages_ = std::make_shared<SharedPages>();
+  const InternPool<NodePlan> plans_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   bool stopping_ = false;

@@ -209,7 +209,8 @@ struct SeriesSet {
   std::int64_t scraped_ms = 0;           ///< Unix time, ms
   std::int64_t measured_ms = 0;          ///< of series marked `measured`
   std::vector<std::int64_t> own_ms;      ///< empty, or one a series: its explicit time or kNoTime
-  std::vector<std::int64_t> max_age_ms;  ///< empty, or one a series: not served when older
+  /// Empty, or one a series: not served when older. Of an array that outlives all sets.
+  std::span<const std::int64_t> max_age_ms;
   /// On every series, beside the schema's; no series has a label of the same name. Null: none.
   std::shared_ptr<const LabelSet> labels = {};
 
