@@ -40,17 +40,22 @@ struct NodeSample {
   std::array<HistogramCounts, kHistograms> histograms;
 };
 
-/// Where a schema has what derivation needs: found once, used for every scrape with that schema.
+/// Where a schema has what derivation needs: found once, used for every scrape with that schema,
+/// and the same for schemas that have it in the same places. Immutable.
 class NodePlan {
  public:
   explicit NodePlan(const Schema& schema);
   /// `set` has the schema that the plan was made of.
   [[nodiscard]] NodeSample read(const SeriesSet& set) const;
 
+  [[nodiscard]] std::uint64_t hash() const;
+  friend bool operator==(const NodePlan& a, const NodePlan& b) = default;
+
  private:
   struct Histogram {
     std::shared_ptr<const HistogramLayout> layout;
     std::vector<std::uint32_t> series;  ///< groups × bounds; kMissing where the page has none
+    bool operator==(const Histogram& other) const;
   };
   static constexpr std::uint32_t kMissing = 0xffffffff;
   static Histogram find_histogram(const Schema& schema, std::string_view bucket_name);
@@ -69,19 +74,23 @@ class NodePlan {
 std::optional<double> histogram_quantile(double q, std::span<const double> bounds,
                                          std::span<const double> cumulative);
 
-/// The scheduling view. Absent is what cannot be computed.
-struct Derived {
+/// What people are shown of the scheduling view. Absent is what cannot be computed.
+struct Figures {
   struct Window {
     std::optional<double> cpu_utilization, runqueue_wait, contention, runqueue_wait_p95,
         memory_stall, io_stall, block_io_latency_p95, network_loss;
   };
+  std::optional<double> cpus, memory_utilization, memory_bytes, inflight;
+  Window w15s, w1m, w5m;
+};
+
+/// The scheduling view.
+struct Derived : Figures {
   /// A utilisation's longer past, and what it is expected to be.
   struct Past {
     std::optional<WindowMoments> w15m, w1h, w24h;
     std::optional<double> forecast_15m;
   };
-  std::optional<double> cpus, memory_utilization, memory_bytes, inflight;
-  Window w15s, w1m, w5m;
   std::array<std::optional<double>, kRates> rate_1m;  ///< per second
   Past cpu, memory;
   std::optional<double> runqueue_wait_max_1h;

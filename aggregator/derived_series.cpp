@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 #include <optional>
+#include <utility>
 
 namespace optipod::aggregator {
 namespace {
@@ -159,6 +160,13 @@ std::shared_ptr<const Schema> make_schema() {
   return builder.finish().value_or(nullptr);  // cannot fail: the names above differ
 }
 
+std::vector<std::int64_t> make_ages() {
+  std::vector<std::int64_t> ages;
+  for (const Quantity& quantity : kQuantities) ages.push_back(quantity.max_age_ms);
+  ages.push_back(std::numeric_limits<std::int64_t>::max());
+  return ages;
+}
+
 }  // namespace
 
 DerivedSeries::DerivedSeries(std::string_view node)
@@ -167,25 +175,29 @@ DerivedSeries::DerivedSeries(std::string_view node)
 SeriesSet DerivedSeries::make(const Derived& derived, bool up, std::int64_t measured_ms,
                               std::int64_t scraped_ms) const {
   static const std::shared_ptr<const Schema> kSchema = make_schema();
+  static const std::vector<std::int64_t> kAges = make_ages();
   SeriesSet set{.schema = kSchema,
                 .values = {},
                 .scraped_ms = scraped_ms,
                 .measured_ms = measured_ms,
                 .own_ms = {},
-                .max_age_ms = {},
+                .max_age_ms = kAges,
                 .labels = labels_};
   set.values.reserve(kSchema->size());
-  set.max_age_ms.reserve(kSchema->size());
   for (const Quantity& quantity : kQuantities) {
     const std::optional<double> value = quantity.value(derived);
     set.values.push_back(value && std::isfinite(*value) ? *value : stale());
-    set.max_age_ms.push_back(quantity.max_age_ms);
   }
   set.values.push_back(up ? 1 : 0);
-  set.max_age_ms.push_back(std::numeric_limits<std::int64_t>::max());
-  set.own_ms.assign(set.values.size(), kNoTime);
-  if (!up) set.own_ms.back() = scraped_ms;
-  return set;
+  return up ? set : down(std::move(set), scraped_ms);
+}
+
+SeriesSet DerivedSeries::down(SeriesSet last, std::int64_t scraped_ms) {
+  last.scraped_ms = scraped_ms;
+  last.values.back() = 0;
+  last.own_ms.assign(last.values.size(), kNoTime);
+  last.own_ms.back() = scraped_ms;
+  return last;
 }
 
 }  // namespace optipod::aggregator

@@ -21,6 +21,9 @@ class DerivedSeries {
   explicit DerivedSeries(std::string_view node);
   [[nodiscard]] SeriesSet make(const Derived& derived, bool up, std::int64_t measured_ms,
                                std::int64_t scraped_ms) const;
+  /// Of a node that is down: what was made last, which has the times it had.
+  [[nodiscard]] static SeriesSet down(SeriesSet last, std::int64_t scraped_ms);
+  [[nodiscard]] const std::shared_ptr<const LabelSet>& labels() const { return labels_; }
 
  private:
   std::shared_ptr<const LabelSet> labels_;

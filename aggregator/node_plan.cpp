@@ -124,6 +124,23 @@ NodePlan::Histogram NodePlan::find_histogram(const Schema& schema, std::string_v
   return plan;
 }
 
+bool NodePlan::Histogram::operator==(const Histogram& other) const {
+  const bool same = layout == other.layout || (layout && other.layout && *layout == *other.layout);
+  return same && series == other.series;
+}
+
+std::uint64_t NodePlan::hash() const {
+  std::uint64_t hash = 0;
+  const auto add = [&hash](std::uint64_t more) { hash = (hash ^ more) * 0x9e3779b97f4a7c15; };
+  for (const std::uint32_t i : {time_, cpus_, memory_total_, memory_available_}) add(i);
+  for (const std::uint32_t i : counters_) add(i);
+  for (const std::uint32_t i : inflight_) add(i);
+  for (const Histogram& histogram : histograms_) {
+    for (const std::uint32_t i : histogram.series) add(i);
+  }
+  return hash;
+}
+
 HistogramCounts NodePlan::read_histogram(const Histogram& plan, const SeriesSet& set) {
   HistogramCounts counts{.layout = plan.layout, .counts = {}};
   counts.counts.reserve(plan.series.size());

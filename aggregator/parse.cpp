@@ -49,47 +49,44 @@ double value_of(const SeriesSet& set, std::string_view name) {
   return set.values[set.schema->order()[run->begin]];
 }
 
-struct SharedPages::Page {
+/// A part of a page.
+struct SharedPages::Piece {
   std::shared_ptr<const text::Skeleton> skeleton;
-  std::string label_names;
-  std::shared_ptr<const Schema> schema;
   std::shared_ptr<std::atomic<std::size_t>> total;  ///< bytes of all skeletons
 
-  Page(std::shared_ptr<const text::Skeleton> of, std::string names,
-       std::shared_ptr<const Schema> says, std::shared_ptr<std::atomic<std::size_t>> bytes)
-      : skeleton(std::move(of)),
-        label_names(std::move(names)),
-        schema(std::move(says)),
-        total(std::move(bytes)) {
+  Piece(std::shared_ptr<const text::Skeleton> of, std::shared_ptr<std::atomic<std::size_t>> bytes)
+      : skeleton(std::move(of)), total(std::move(bytes)) {
     *total += skeleton->bytes();
   }
-  ~Page() { *total -= skeleton->bytes(); }
-  Page(const Page&) = delete;
-  Page& operator=(const Page&) = delete;
+  ~Piece() { *total -= skeleton->bytes(); }
+  Piece(const Piece&) = delete;
+  Piece& operator=(const Piece&) = delete;
 
-  [[nodiscard]] std::uint64_t hash() const {
-    return skeleton->hash() ^ std::hash<std::string>()(label_names);
-  }
-  friend bool operator==(const Page& a, const Page& b) {
-    return *a.skeleton == *b.skeleton && a.label_names == b.label_names && a.schema == b.schema;
-  }
+  [[nodiscard]] std::uint64_t hash() const { return skeleton->hash(); }
+  friend bool operator==(const Piece& a, const Piece& b) { return *a.skeleton == *b.skeleton; }
 };
 
 SharedPages::Stats SharedPages::stats() const {
   return {.schemas = schemas_.size(),
-          .label_sets = labels_.size(),
-          .skeletons = pages_.size(),
+          .shapes = parts_.shapes.size(),
+          .label_sets = parts_.label_sets.size(),
+          .skeletons = pieces_.size(),
           .skeleton_bytes = *skeleton_bytes_};
 }
 
-std::shared_ptr<const SharedPages::Page> SharedPages::keep(
-    std::shared_ptr<const text::Skeleton> skeleton, const std::string& label_names,
-    std::shared_ptr<const Schema> schema) {
-  auto page = pages_.intern(std::make_shared<const Page>(std::move(skeleton), label_names,
-                                                         std::move(schema), skeleton_bytes_));
-  // Others may be ahead between both lines; then one page more is left out, which is no harm.
-  if (*skeleton_bytes_ > max_skeleton_bytes_ && page.use_count() == 1) return nullptr;
-  return page;
+SharedPages::Pieces SharedPages::keep(const text::Skeleton& skeleton) {
+  constexpr std::size_t kPieceBytes = 256;
+  Pieces kept;
+  bool fresh = false;
+  for (auto& piece : skeleton.pieces(kPieceBytes)) {
+    kept.push_back(
+        pieces_.intern(std::make_shared<const Piece>(std::move(piece), skeleton_bytes_)));
+    fresh = fresh || kept.back().use_count() == 1;
+  }
+  // Others may be ahead meanwhile; then one page more is left out, which is no harm.
+  if (fresh && *skeleton_bytes_ > max_skeleton_bytes_) return {};
+  kept.shrink_to_fit();
+  return kept;
 }
 
 /// Collects values, and names and labels as the schema has them.
@@ -100,7 +97,7 @@ class BodyParser::Sink final : public text::ParseSink {
         ours_(parser.labels_->labels()),
         values_(parser.values_),
         own_ms_(parser.own_ms_),
-        builder_(&parser.shared_->labels_) {
+        builder_(&parser.shared_->parts_) {
     values_.clear();
     own_ms_.clear();
   }
@@ -180,20 +177,10 @@ BodyParser::BodyParser(const LabelPairs& labels, ParseLimits limits,
                        std::shared_ptr<SharedPages> shared)
     : limits_(limits),
       shared_(shared ? std::move(shared) : std::make_shared<SharedPages>()),
-      labels_(LabelSet::of(labels)) {
-  for (const text::Label& label : labels_->labels()) label_names_.append(label.name).append(",");
-}
+      labels_(LabelSet::of(labels)) {}
 BodyParser::~BodyParser() = default;
 BodyParser::BodyParser(BodyParser&&) noexcept = default;
 BodyParser& BodyParser::operator=(BodyParser&&) noexcept = default;
-
-/// Reads a body as the last one was, if it differs in values only.
-bool BodyParser::replay(std::string_view body) {
-  if (!page_) return false;
-  values_.resize(page_->skeleton->samples());
-  own_ms_.resize(page_->skeleton->has_timestamps() ? values_.size() : 0);
-  return page_->skeleton->replay(body, values_, own_ms_);
-}
 
 /// Reads in full. A body that fails leaves what is known of the last good one.
 tl::expected<void, BodyError> BodyParser::learn(std::string_view body, text::Format format) {
@@ -214,9 +201,30 @@ tl::expected<void, BodyError> BodyParser::learn(std::string_view body, text::For
   auto schema = sink.finish();
   if (!schema) return tl::unexpected(std::move(schema.error()));
   schema_ = shared_->schemas_.intern(std::move(*schema));
-  page_.reset();  // makes its place
-  if (skeleton) page_ = shared_->keep(std::move(skeleton), label_names_, schema_);
+  pieces_ = {};  // makes their place
+  if (!skeleton) return {};
+  pieces_ = shared_->keep(*skeleton);
+  has_timestamps_ = skeleton->has_timestamps();
   return {};
+}
+
+/// Whether `body` differs from the last good one in values only; they have been read then.
+bool BodyParser::replay(std::string_view body) {
+  if (pieces_.empty()) return false;
+  values_.resize(schema_->size());
+  own_ms_.assign(has_timestamps_ ? values_.size() : 0, kNoTime);
+  const char* at = body.data();
+  const char* const end = at + body.size();
+  std::size_t from = 0;
+  for (const auto& piece : pieces_) {
+    const std::size_t samples = piece->skeleton->samples();
+    at = piece->skeleton->replay_part(
+        at, end, std::span(values_).subspan(from, samples),
+        has_timestamps_ ? std::span(own_ms_).subspan(from, samples) : std::span<std::int64_t>());
+    if (at == nullptr) return false;
+    from += samples;
+  }
+  return at == end;
 }
 
 tl::expected<SeriesSet, BodyError> BodyParser::parse(std::string_view body, std::int64_t scraped_ms,

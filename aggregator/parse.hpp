@@ -29,34 +29,33 @@ struct ParseLimits {
   std::size_t max_label_value_bytes = 8 * 1024;  ///< of one label's value
 };
 
-/// What bodies have in common, so that it is held once for all targets. Thread-safe; what it gave
-/// out may outlive it.
+/// What bodies have in common, so that it is held once for all targets: also of pages that differ
+/// in a few lines, as in the node's name. Thread-safe; what it gave out may outlive it.
 class SharedPages {
  public:
-  /// `max_skeleton_bytes`: of the bytes between the values, of all different pages together. A
+  /// `max_skeleton_bytes`: of the bytes between the values, of all different pieces together. A
   /// page that finds no place is read in full each time: slower, never wrong.
   explicit SharedPages(std::size_t max_skeleton_bytes = std::size_t{64} << 20)
       : max_skeleton_bytes_(max_skeleton_bytes) {}
 
   struct Stats {
-    std::size_t schemas = 0, label_sets = 0, skeletons = 0, skeleton_bytes = 0;
+    std::size_t schemas = 0, shapes = 0, label_sets = 0, skeletons = 0, skeleton_bytes = 0;
   };
   [[nodiscard]] Stats stats() const;
 
  private:
   friend class BodyParser;
-  /// A page's bytes, and what they say to a target whose labels have these names.
-  struct Page;
-  std::shared_ptr<const Page> keep(std::shared_ptr<const text::Skeleton> skeleton,
-                                   const std::string& label_names,
-                                   std::shared_ptr<const Schema> schema);
+  struct Piece;
+  using Pieces = std::vector<std::shared_ptr<const Piece>>;
+  /// Empty when there is no place.
+  Pieces keep(const text::Skeleton& skeleton);
 
   const std::size_t max_skeleton_bytes_;
   std::shared_ptr<std::atomic<std::size_t>> skeleton_bytes_ =
       std::make_shared<std::atomic<std::size_t>>(0);
-  LabelPool labels_;
+  SchemaParts parts_;
   SchemaPool schemas_;
-  InternPool<Page> pages_;
+  InternPool<Piece> pieces_;
 };
 
 struct BodyError {
@@ -91,6 +90,9 @@ class BodyParser {
                                            std::int64_t received_ms,
                                            text::Format format = text::Format::kText);
 
+  /// Those that go onto every series.
+  [[nodiscard]] const std::shared_ptr<const LabelSet>& labels() const { return labels_; }
+
  private:
   class Sink;
   bool replay(std::string_view body);
@@ -99,10 +101,11 @@ class BodyParser {
   ParseLimits limits_;
   std::shared_ptr<SharedPages> shared_;
   std::shared_ptr<const LabelSet> labels_;
-  std::string label_names_;                        ///< of labels_: all that a schema depends on
-  std::shared_ptr<const SharedPages::Page> page_;  ///< of the last text body that was read in full
-  // What is being read:
+  // Of the last body that was read in full:
+  SharedPages::Pieces pieces_;   ///< empty of OpenMetrics, or without a place
+  bool has_timestamps_ = false;  ///< any sample
   std::shared_ptr<const Schema> schema_;
+  // What is being read:
   std::vector<double> values_;
   std::vector<std::int64_t> own_ms_;
 };

@@ -23,6 +23,15 @@ constexpr std::array<Output, 3> kOutputs{{
     {"optipod_container_memory_usage_bytes", "optipod:pod_memory_bytes:last", 15'000},
 }};
 
+std::vector<std::int64_t> make_ages(std::size_t pods) {
+  std::vector<std::int64_t> ages;
+  ages.reserve(pods * kOutputs.size());
+  for (std::size_t i = 0; i < pods; ++i) {
+    for (const Output& output : kOutputs) ages.push_back(output.max_age_ms);
+  }
+  return ages;
+}
+
 std::string on_page(std::string_view label, const LabelPairs& target_labels) {
   const bool taken = std::any_of(target_labels.begin(), target_labels.end(),
                                  [&](const auto& pair) { return pair.first == label; });
@@ -31,8 +40,8 @@ std::string on_page(std::string_view label, const LabelPairs& target_labels) {
 
 }  // namespace
 
-PodUsage::PodUsage(std::string_view node, const LabelPairs& target_labels)
-    : node_(node),
+PodUsage::PodUsage(std::shared_ptr<const LabelSet> labels, const LabelPairs& target_labels)
+    : labels_(std::move(labels)),
       namespace_label_(on_page("namespace", target_labels)),
       pod_label_(on_page("pod", target_labels)) {}
 
@@ -106,10 +115,12 @@ void PodUsage::carry_over(const Schema& schema, std::vector<Source>& sources,
 }
 
 void PodUsage::make_series() {
-  SchemaBuilder builder;
+  static SchemaParts parts;  // nodes with as many pods have their shape in common
+  derived_ = nullptr;
+  if (pods_.empty()) return;
+  SchemaBuilder builder(&parts);
   for (const Pod& pod : pods_) {
-    const std::vector<text::Label> labels{{.name = "node", .value = node_},
-                                          {.name = "namespace", .value = pod.namespace_},
+    const std::vector<text::Label> labels{{.name = "namespace", .value = pod.namespace_},
                                           {.name = "pod", .value = pod.name}};
     for (const Output& output : kOutputs) builder.add(output.name, labels, true);
   }
@@ -174,14 +185,15 @@ SeriesSet PodUsage::series(std::int64_t measured_ms, std::int64_t scraped_ms) co
                 .scraped_ms = scraped_ms,
                 .measured_ms = measured_ms,
                 .own_ms = {},
-                .max_age_ms = {}};
+                .max_age_ms = {},
+                .labels = labels_};
   if (!derived_) return set;
+  static const std::vector<std::int64_t> kAges = make_ages(kMaxPods);
+  set.max_age_ms = std::span(kAges).first(pods_.size() * kQuantities);
   set.values.reserve(pods_.size() * kQuantities);
-  set.max_age_ms.reserve(pods_.size() * kQuantities);
   for (const Pod& pod : pods_) {
     for (std::size_t q = 0; q < kQuantities; ++q) {
       set.values.push_back(pod.value[q] && std::isfinite(*pod.value[q]) ? *pod.value[q] : stale());
-      set.max_age_ms.push_back(kOutputs[q].max_age_ms);
     }
   }
   return set;

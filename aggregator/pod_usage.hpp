@@ -26,9 +26,10 @@ class PodUsage {
   /// least kAnchorMs apart, so that is 50 to 60 s, once there is so much.
   static constexpr std::int64_t kWindowMs = 60'000, kAnchorMs = 10'000;
 
-  /// `target_labels`: those that the scraper put onto the page's series. Where they hold
-  /// `namespace` or `pod`, the page's own label of that name is exported_<name>.
-  PodUsage(std::string_view node, const LabelPairs& target_labels);
+  /// `labels` go onto every series. `target_labels`: those that the scraper put onto the page's
+  /// series. Where they hold `namespace` or `pod`, the page's own label of that name is
+  /// exported_<name>.
+  PodUsage(std::shared_ptr<const LabelSet> labels, const LabelPairs& target_labels);
 
   /// A good page of a living agent, measured at `measured_ms`. The time of the last page is no new
   /// sample; one that went back starts the windows anew. A counter that went down began at zero.
@@ -61,7 +62,8 @@ class PodUsage {
   void take(const SeriesSet& page);
   void rate(std::int64_t now_ms);
 
-  std::string node_, namespace_label_, pod_label_;
+  std::shared_ptr<const LabelSet> labels_;
+  std::string namespace_label_, pod_label_;
   std::shared_ptr<const Schema> schema_;  ///< of the page
   std::vector<Source> sources_;           ///< by quantity, then as schema_->order()
   std::vector<Pod> pods_;                 ///< by namespace and name

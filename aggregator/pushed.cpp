@@ -115,6 +115,12 @@ std::vector<Pushed::Node> Pushed::nodes(std::int64_t now_ms) const {
 
 std::vector<SeriesSet> Pushed::series(std::int64_t now_ms) const {
   static const std::shared_ptr<const Schema> kSchema = make_schema();
+  static const std::array<std::int64_t, kFields + 1> kAges = [] {
+    std::array<std::int64_t, kFields + 1> ages;
+    ages.fill(kMaxAgeMs);
+    ages.back() = std::numeric_limits<std::int64_t>::max();
+    return ages;
+  }();
   std::vector<SeriesSet> sets;
   for (const Node& node : nodes(now_ms)) {
     SeriesSet& set = sets.emplace_back(SeriesSet{.schema = kSchema,
@@ -122,14 +128,12 @@ std::vector<SeriesSet> Pushed::series(std::int64_t now_ms) const {
                                                  .scraped_ms = now_ms,
                                                  .measured_ms = node.received_ms,
                                                  .own_ms = {},
-                                                 .max_age_ms = {},
+                                                 .max_age_ms = kAges,
                                                  .labels = LabelSet::of({{"node", node.name}})});
     for (std::size_t i = 0; i < kFields; ++i) {
       set.values.push_back(node.counts[i] * kFieldsSent[i].unit);
-      set.max_age_ms.push_back(kMaxAgeMs);
     }
     set.values.push_back(static_cast<double>(now_ms - node.received_ms) / 1e3);
-    set.max_age_ms.push_back(std::numeric_limits<std::int64_t>::max());
   }
   return sets;
 }

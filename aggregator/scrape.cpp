@@ -80,8 +80,9 @@ Failure failure_of(http::ClientError error) {
 /// up and its companions, as Prometheus makes them.
 class Report {
  public:
-  Report(const Target& target, const ScrapeOptions& options, std::chrono::milliseconds timeout)
-      : labels_(LabelSet::of(target.labels)) {
+  Report(std::shared_ptr<const LabelSet> labels, const ScrapeOptions& options,
+         std::chrono::milliseconds timeout)
+      : labels_(std::move(labels)) {
     if (!options.extra_metrics) return;
     extra_ = {std::chrono::duration<double>(timeout).count(),
               static_cast<double>(options.limits.max_samples)};
@@ -158,12 +159,20 @@ class Backoff {
   std::int64_t left_ = 0;
 };
 
+/// The reply is whose it was.
+using Answer = tl::expected<const http::ClientResponse*, Failure>;
+
+/// Moments are multiples of this, or of the interval's hundredth: to wake for each target alone
+/// costs more than to ask it.
+constexpr std::chrono::nanoseconds kMostTick = std::chrono::milliseconds(20);
+
 }  // namespace
 
 /// One target. `under_way` makes its members one thread's at a time.
 class Scraper::Work {
  public:
-  Work(const Target& target, const ScrapeOptions& options, std::shared_ptr<SharedPages> pages)
+  Work(const Target& target, const ScrapeOptions& options, std::shared_ptr<SharedPages> pages,
+       InternPool<NodePlan> plans)
       : target_(std::make_shared<const Target>(target)),
         url_(target.url()),
         interval_(target.interval.count() > 0 ? target.interval : options.interval),
@@ -171,27 +180,18 @@ class Scraper::Work {
             std::min(target.timeout.count() > 0 ? target.timeout : options.timeout, interval_)),
         backoff_(hash(url_), options.max_backoff / interval_ - 1),
         parser_(target.labels, options.limits, std::move(pages)),
-        report_(target, options, timeout_),
+        report_(parser_.labels(), options, timeout_),
         derived_(target.node),
-        pods_(target.node, target.labels) {
+        pods_(derived_.labels(), target.labels),
+        plans_(std::move(plans)) {
     const auto interval = std::chrono::duration_cast<std::chrono::nanoseconds>(interval_);
     offset_ = std::chrono::nanoseconds(hash(target.node + "\n" + url_) %
                                        static_cast<std::uint64_t>(interval.count()));
-    http_.timeout = timeout_;
-    http_.max_body_bytes = options.max_body_bytes - 1;
-    // The text format first: a page that repeats itself costs less to read in it.
-    http_.headers = {{"Accept",
-                      "text/plain;version=0.0.4;q=0.5,application/openmetrics-text;version=1.0.0;"
-                      "q=0.4,application/openmetrics-text;version=0.0.1;q=0.3,*/*;q=0.1"},
-                     {"Accept-Encoding", options.gzip ? "gzip" : "identity"},
-                     {"X-Prometheus-Scrape-Timeout-Seconds",
-                      fmt::format("{}", std::chrono::duration<double>(timeout_).count())}};
-    plain_headers_ = http_.headers.size();
+    offset_ -= offset_ % std::max(std::min(kMostTick, interval / 100), std::chrono::nanoseconds(1));
   }
 
   [[nodiscard]] const Target& target() const { return *target_; }
   [[nodiscard]] const std::string& url() const { return url_; }
-  [[nodiscard]] const http::ClientOptions& http() const { return http_; }
 
   /// The target's next moment after `now`.
   [[nodiscard]] Clock::time_point next(Clock::time_point now) const {
@@ -208,15 +208,14 @@ class Scraper::Work {
     return true;
   }
 
-  /// After begin(): who we are from now on.
-  void use(const std::shared_ptr<const http::ClientConfig>& config) {
-    if (config == config_) return;
-    config_ = config;
-    http_.tls = config->tls_client;
-    http_.headers.resize(plain_headers_);
-    if (!config->authorization.empty()) {
-      http_.headers.emplace_back("Authorization", config->authorization);
+  /// After begin(): what is asked.
+  std::shared_ptr<const http::Fetcher::Request> request(ScrapeRequests& requests) {
+    auto options = requests.with(timeout_);
+    if (options != asked_with_) {
+      request_ = http::Fetcher::prepare(url_, options);
+      asked_with_ = std::move(options);
     }
+    return request_;
   }
 
   bool begin() {
@@ -227,12 +226,12 @@ class Scraper::Work {
   }
 
   /// Takes the answer; publishes unless the target is gone.
-  void finish(tl::expected<http::ClientResponse, Failure> answer, Store& store, Self& self) {
+  void finish(Answer answer, Store& store, Self& self) {
     auto view = std::make_shared<TargetView>();
     view->target = target_;
     view->scraped_ms = scraped_ms_;
     view->scrapes = ++scrapes_;
-    body_bytes_ = answer ? static_cast<double>(answer->body.size()) : 0;
+    body_bytes_ = answer ? static_cast<double>((*answer)->body.size()) : 0;
     auto set = read(std::move(answer));
     Outcome outcome = Outcome::kOk;
     std::size_t added = 0;
@@ -253,15 +252,13 @@ class Scraper::Work {
     view->up ? backoff_.succeeded() : backoff_.failed();
     log_change(*view);
     view->failures = failures_;
-    view->measured_ms = measured_ms_;
-    view->figures = figures_;
-    view->derived = derived_.make(figures_, view->agent_up, measured_ms_, scraped_ms_);
-    view->pods = pods_.series(measured_ms_, scraped_ms_);
+    if (!view->agent_up) carry_over(*view);
     const auto duration = Clock::now() - started_;
     view->duration_seconds = std::chrono::duration<double>(duration).count();
     view->report = report_.make(*view, added, body_bytes_);
     {
       const std::lock_guard lock(publish_);
+      latest_ = view;
       if (!gone_) store.publish(std::move(view));
     }
     self.scraped(outcome, duration, outcome == Outcome::kOk ? samples_ : 0);
@@ -279,22 +276,23 @@ class Scraper::Work {
   [[nodiscard]] bool done_once() const { return done_once_; }
 
  private:
-  tl::expected<SeriesSet, Failure> read(tl::expected<http::ClientResponse, Failure> answer) {
+  tl::expected<SeriesSet, Failure> read(Answer answer) {
     const auto fail = [](Outcome outcome, std::string what) {
       return tl::unexpected(Failure{outcome, std::move(what)});
     };
     if (!answer) return tl::unexpected(std::move(answer.error()));
-    if (answer->status != 200) {
-      return fail(Outcome::kStatus, fmt::format("GET {}: status {}", url_, answer->status));
+    const http::ClientResponse& reply = **answer;
+    if (reply.status != 200) {
+      return fail(Outcome::kStatus, fmt::format("GET {}: status {}", url_, reply.status));
     }
-    const auto format = format_of(answer->content_type);
+    const auto format = format_of(reply.content_type);
     if (!format) {
       return fail(Outcome::kContentType,
                   fmt::format("GET {}: Content-Type \"{}\" is neither text/plain nor "
                               "application/openmetrics-text",
-                              url_, answer->content_type.substr(0, 100)));
+                              url_, reply.content_type.substr(0, 100)));
     }
-    auto set = parser_.parse(answer->body, scraped_ms_, unix_ms(), *format);
+    auto set = parser_.parse(reply.body, scraped_ms_, unix_ms(), *format);
     if (!set) {
       return fail(outcome_of(set.error().kind), fmt::format("GET {}: {}", url_, set.error().what));
     }
@@ -307,15 +305,31 @@ class Scraper::Work {
     view.agent_up = value_of(view.scraped, "optipod_agent_up") == 1;
     if (!view.agent_up) return;
     if (!plan_ || plan_schema_ != view.scraped.schema) {
-      plan_.emplace(*view.scraped.schema);
+      plan_ = plans_.intern(std::make_shared<const NodePlan>(*view.scraped.schema));
       plan_schema_ = view.scraped.schema;
     }
     NodeSample sample = plan_->read(view.scraped);
     pods_.update(view.scraped, sample.measured_ms);
     history_.add(std::move(sample));
-    measured_ms_ = view.scraped.measured_ms;
-    figures_ = history_.derive();
+    const Derived derived = history_.derive();
+    view.measured_ms = view.scraped.measured_ms;
+    view.figures = derived;
+    view.derived = derived_.make(derived, true, view.measured_ms, scraped_ms_);
+    view.pods = pods_.series(view.measured_ms, scraped_ms_);
     self.derived(Clock::now() - begin);
+  }
+
+  /// What was derived last, with the times it has.
+  void carry_over(TargetView& view) const {
+    if (!latest_) {
+      view.derived = derived_.make({}, false, 0, scraped_ms_);
+      return;
+    }
+    view.measured_ms = latest_->measured_ms;
+    view.figures = latest_->figures;
+    view.derived = DerivedSeries::down(latest_->derived, scraped_ms_);
+    view.pods = latest_->pods;
+    view.pods.scraped_ms = scraped_ms_;
   }
 
   /// Series of `schema` that the last scrape did not show.
@@ -349,24 +363,24 @@ class Scraper::Work {
   std::shared_ptr<const Target> target_;
   std::string url_;
   const std::chrono::milliseconds interval_, timeout_;
-  http::ClientOptions http_;
-  std::size_t plain_headers_ = 0;  ///< those that are sent to anybody
-  std::shared_ptr<const http::ClientConfig> config_;
+  std::shared_ptr<const http::ClientOptions> asked_with_;
+  std::shared_ptr<const http::Fetcher::Request> request_;
   std::chrono::nanoseconds offset_{};
   Backoff backoff_;
   double body_bytes_ = 0;  ///< of the last answer
   std::atomic<bool> under_way_ = false, done_once_ = false;
 
-  std::int64_t scraped_ms_ = 0, measured_ms_ = 0;
+  std::int64_t scraped_ms_ = 0;
   Clock::time_point started_;
   BodyParser parser_;
   Report report_;
   DerivedSeries derived_;
   PodUsage pods_;
   std::shared_ptr<const Schema> shown_, plan_schema_;
-  std::optional<NodePlan> plan_;
+  InternPool<NodePlan> plans_;
+  std::shared_ptr<const NodePlan> plan_;
   History history_;
-  Derived figures_;
+  std::shared_ptr<const TargetView> latest_;
   std::size_t samples_ = 0;
   std::uint64_t scrapes_ = 0, failures_ = 0;
   bool was_up_ = false;
@@ -377,6 +391,7 @@ class Scraper::Work {
 
 Scraper::Scraper(ScrapeOptions options, Store& store, Self& self)
     : options_(std::move(options)),
+      requests_(options_.max_body_bytes, options_.gzip),
       store_(store),
       self_(self),
       fetcher_(std::make_unique<http::Fetcher>(options_.threads)),
@@ -409,7 +424,7 @@ void Scraper::set_targets(const std::vector<Target>& targets) {
       const auto known = works_.find(target.node);
       works[target.node] = known != works_.end() && known->second->target() == target
                                ? known->second
-                               : std::make_shared<Work>(target, options_, pages_);
+                               : std::make_shared<Work>(target, options_, pages_, plans_);
     }
     for (const auto& [node, work] : works_) {
       const auto kept = works.find(node);
@@ -443,27 +458,39 @@ void Scraper::run() {
       changed_.wait_until(lock, due_.front().at);
       continue;
     }
-    std::pop_heap(due_.begin(), due_.end(), Later{});
-    Due& due = due_.back();
-    const std::shared_ptr<Work> work = due.work;
-    // From now rather than from the moment that was due: after a pause nothing is made up for.
-    due.at = work->next(std::max(now, due.at));
-    std::push_heap(due_.begin(), due_.end(), Later{});
+    const std::vector<std::shared_ptr<Work>> works = take_due(now);
     lock.unlock();
     look_at_config(now);
-    start(work);
+    std::vector<http::Fetcher::Ask> asks;
+    asks.reserve(works.size());
+    for (const auto& work : works) start(work, asks);
+    fetcher_->get(std::move(asks));
     lock.lock();
   }
 }
 
-void Scraper::look_at_config(Clock::time_point now) {
-  constexpr std::chrono::seconds kLook{1};
-  if (!options_.client_config || (config_ && now - looked_at_ < kLook)) return;
-  looked_at_ = now;
-  config_ = options_.client_config->current();
+/// Under mutex_.
+std::vector<std::shared_ptr<Scraper::Work>> Scraper::take_due(Clock::time_point now) {
+  std::vector<std::shared_ptr<Work>> works;
+  while (due_.front().at <= now) {
+    std::pop_heap(due_.begin(), due_.end(), Later{});
+    Due& due = due_.back();
+    works.push_back(due.work);
+    // From now rather than from the moment that was due: after a pause nothing is made up for.
+    due.at = due.work->next(std::max(now, due.at));
+    std::push_heap(due_.begin(), due_.end(), Later{});
+  }
+  return works;
 }
 
-void Scraper::start(const std::shared_ptr<Work>& work) {
+void Scraper::look_at_config(Clock::time_point now) {
+  constexpr std::chrono::seconds kLook{1};
+  if (!options_.client_config || now - looked_at_ < kLook) return;
+  looked_at_ = now;
+  requests_.use(options_.client_config->current());
+}
+
+void Scraper::start(const std::shared_ptr<Work>& work, std::vector<http::Fetcher::Ask>& asks) {
   if (!work->begin()) {
     self_.skipped();
     return;
@@ -480,10 +507,11 @@ void Scraper::start(const std::shared_ptr<Work>& work) {
     self_.backed_off(1);
     return;
   }
-  if (config_) work->use(config_);
-  fetcher_->get(work->url(), work->http(), [work, this](http::ClientResult answer) {
-    work->finish(std::move(answer).map_error(failure_of), store_, self_);
-  });
+  asks.push_back({work->request(requests_), [work, this](http::ClientResult&& answer) {
+                    work->finish(answer ? Answer(&*answer)
+                                        : tl::unexpected(failure_of(std::move(answer.error()))),
+                                 store_, self_);
+                  }});
 }
 
 }  // namespace optipod::aggregator

@@ -16,6 +16,7 @@
 
 #include "aggregator/discovery.hpp"
 #include "aggregator/parse.hpp"
+#include "aggregator/scrape_requests.hpp"
 #include "aggregator/self.hpp"
 #include "aggregator/store.hpp"
 #include "common/http/client.hpp"
@@ -65,13 +66,16 @@ class Scraper {
     std::shared_ptr<Work> work;
   };
   void run();
-  void start(const std::shared_ptr<Work>& work);
+  std::vector<std::shared_ptr<Work>> take_due(Clock::time_point now);
+  void start(const std::shared_ptr<Work>& work, std::vector<http::Fetcher::Ask>& asks);
   void look_at_config(Clock::time_point now);
 
   const ScrapeOptions options_;
+  ScrapeRequests requests_;  ///< the thread's only
   Store& store_;
   Self& self_;
   const std::shared_ptr<SharedPages> pages_ = std::make_shared<SharedPages>();
+  const InternPool<NodePlan> plans_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   bool stopping_ = false;
@@ -79,7 +83,6 @@ class Scraper {
   std::vector<Due> due_;                                // heap, soonest first
   std::atomic<bool> too_many_ = false;                  ///< targets, for target_limit
   // The thread's only:
-  std::shared_ptr<const http::ClientConfig> config_;
   Clock::time_point looked_at_{};
   std::unique_ptr<http::Fetcher> fetcher_;
   std::thread thread_;

@@ -101,17 +101,27 @@ std::string_view Schema::Series::label(std::string_view label_name) const {
   return label_name == "__name__" ? name : find(labels, label_name);
 }
 
-bool operator==(const Schema& a, const Schema& b) {
-  if (a.hash_ != b.hash_ || a.entries_.size() != b.entries_.size() || a.names_ != b.names_) {
-    return false;
-  }
-  for (std::size_t i = 0; i < a.entries_.size(); ++i) {
-    if (a.entries_[i].run != b.entries_[i].run || a.measured(i) != b.measured(i)) return false;
-    const LabelSet &x = a.label_set(i), &y = b.label_set(i);
-    if (&x != &y && !(x == y)) return false;
-  }
-  return std::equal(a.runs_.begin(), a.runs_.end(), b.runs_.begin(), b.runs_.end(),
+bool operator==(const Schema::Shape& a, const Schema::Shape& b) {
+  return a.hash_ == b.hash_ && a.entries == b.entries && a.order == b.order && a.names == b.names &&
+         std::equal(a.runs.begin(), a.runs.end(), b.runs.begin(), b.runs.end(),
                     [](const auto& x, const auto& y) { return x.name == y.name; });
+}
+
+std::uint64_t Schema::Labels::hash() const {
+  std::uint64_t hash = 0;
+  for (const auto& set : sets) hash = mix(hash, set->hash());
+  return hash;
+}
+
+bool operator==(const Schema::Labels& a, const Schema::Labels& b) {
+  return std::equal(a.sets.begin(), a.sets.end(), b.sets.begin(), b.sets.end(),
+                    [](const auto& x, const auto& y) { return x == y || *x == *y; });
+}
+
+bool operator==(const Schema& a, const Schema& b) {
+  const auto same = [](const auto& x, const auto& y) { return x == y || *x == *y; };
+  return a.hash_ == b.hash_ && same(a.shape_, b.shape_) &&
+         std::equal(a.labels_.begin(), a.labels_.end(), b.labels_.begin(), b.labels_.end(), same);
 }
 
 std::uint32_t SchemaBuilder::name_index(std::string_view name) {
@@ -132,11 +142,11 @@ void SchemaBuilder::add(std::string_view name, std::vector<text::Label> labels, 
   if (twice != labels.end() && duplicate_label_.empty()) {
     duplicate_label_ = fmt::format("{}: label {} is given twice", name, twice->name);
   }
-  auto set = pool_->intern(std::make_shared<const LabelSet>(labels));
+  auto set = parts_->label_sets.intern(std::make_shared<const LabelSet>(labels));
   const auto [at, fresh] =
-      set_indices_.try_emplace(set.get(), static_cast<std::uint32_t>(schema_->sets_.size()));
-  if (fresh) schema_->sets_.push_back(std::move(set));
-  schema_->entries_.push_back(
+      set_indices_.try_emplace(set.get(), static_cast<std::uint32_t>(sets_.size()));
+  if (fresh) sets_.push_back(std::move(set));
+  shape_->entries.push_back(
       {.run = name_index(name), .set = at->second & 0x7fffffffU, .measured = measured ? 1U : 0U});
 }
 
@@ -146,54 +156,76 @@ std::vector<std::uint32_t> SchemaBuilder::sort_names() {
   std::iota(by_name.begin(), by_name.end(), 0U);
   std::sort(by_name.begin(), by_name.end(),
             [this](std::uint32_t a, std::uint32_t b) { return names_[a] < names_[b]; });
-  for (const std::uint32_t name : by_name) schema_->names_ += names_[name];
-  schema_->names_.shrink_to_fit();  // last: from here on views point into it
+  for (const std::uint32_t name : by_name) shape_->names += names_[name];
+  shape_->names.shrink_to_fit();  // last: from here on views point into it
   std::size_t at = 0;
   for (std::uint32_t r = 0; r < by_name.size(); ++r) {
     run_of[by_name[r]] = r;
     const std::size_t size = names_[by_name[r]].size();
-    schema_->runs_.push_back({.name = std::string_view(schema_->names_).substr(at, size)});
+    shape_->runs.push_back({.name = std::string_view(shape_->names).substr(at, size)});
     at += size;
   }
   return run_of;
 }
 
-tl::expected<std::shared_ptr<const Schema>, std::string> SchemaBuilder::finish() {
-  if (!duplicate_label_.empty()) return tl::unexpected(duplicate_label_);
-  Schema& schema = *schema_;
-  const std::vector<std::uint32_t> run_of = sort_names();
-  for (Schema::Entry& entry : schema.entries_) {
-    entry.run = run_of[entry.run];
-    ++schema.runs_[entry.run].end;  // counts, for now
-    schema.hash_ = mix(mix(schema.hash_, entry.run), schema.sets_[entry.set]->hash());
-  }
-  schema.hash_ = mix(schema.hash_, std::hash<std::string>()(schema.names_));
+/// Makes the order, of series that have their runs.
+tl::expected<void, std::string> SchemaBuilder::sort_series() {
+  Schema::Shape& shape = *shape_;
   std::uint32_t at = 0;
-  for (Schema::Run& run : schema.runs_) {
+  for (Schema::Run& run : shape.runs) {
     run.begin = at;
     at += run.end;
     run.end = run.begin;
   }
-  schema.order_.resize(schema.entries_.size());
-  for (std::uint32_t i = 0; i < schema.entries_.size(); ++i) {
-    schema.order_[schema.runs_[schema.entries_[i].run].end++] = i;
+  shape.order.resize(shape.entries.size());
+  for (std::uint32_t i = 0; i < shape.entries.size(); ++i) {
+    shape.order[shape.runs[shape.entries[i].run].end++] = i;
   }
-  for (const Schema::Run& run : schema.runs_) {
-    const auto text = [&](std::uint32_t i) { return schema.label_set(i).text(); };
-    const auto begin = schema.order_.begin() + run.begin, end = schema.order_.begin() + run.end;
+  for (const Schema::Run& run : shape.runs) {
+    const auto text = [&](std::uint32_t i) { return sets_[shape.entries[i].set]->text(); };
+    const auto begin = shape.order.begin() + run.begin, end = shape.order.begin() + run.end;
     std::sort(begin, end, [&](std::uint32_t a, std::uint32_t b) { return text(a) < text(b); });
     const auto twice = std::adjacent_find(begin, end, [&](std::uint32_t a, std::uint32_t b) {
-      return schema.entries_[a].set == schema.entries_[b].set;
+      return shape.entries[a].set == shape.entries[b].set;
     });
     if (twice != end) {
       return tl::unexpected(
           fmt::format("{}{{{}}} is there twice", run.name, text(*twice).substr(0, 200)));
     }
   }
-  schema.entries_.shrink_to_fit();
-  schema.sets_.shrink_to_fit();
-  schema.runs_.shrink_to_fit();
-  return std::shared_ptr<const Schema>(std::move(schema_));
+  return {};
+}
+
+std::shared_ptr<const Schema> SchemaBuilder::share() {
+  auto schema = std::make_shared<Schema>();
+  for (std::size_t from = 0; from < sets_.size(); from += Schema::Labels::kMost) {
+    const std::size_t count = std::min(Schema::Labels::kMost, sets_.size() - from);
+    const auto begin = sets_.begin() + static_cast<std::ptrdiff_t>(from);
+    auto labels = std::make_shared<Schema::Labels>();
+    labels->sets.assign(begin, begin + static_cast<std::ptrdiff_t>(count));
+    schema->labels_.push_back(parts_->labels.intern(std::move(labels)));
+    schema->hash_ = mix(schema->hash_, schema->labels_.back()->hash());
+  }
+  schema->labels_.shrink_to_fit();
+  schema->hash_ = mix(schema->hash_, shape_->hash());
+  shape_->entries.shrink_to_fit();
+  shape_->runs.shrink_to_fit();
+  schema->shape_ = parts_->shapes.intern(std::move(shape_));
+  return schema;
+}
+
+tl::expected<std::shared_ptr<const Schema>, std::string> SchemaBuilder::finish() {
+  if (!duplicate_label_.empty()) return tl::unexpected(duplicate_label_);
+  Schema::Shape& shape = *shape_;
+  const std::vector<std::uint32_t> run_of = sort_names();
+  for (Schema::Shape::Entry& entry : shape.entries) {
+    entry.run = run_of[entry.run];
+    ++shape.runs[entry.run].end;  // counts, for now
+    shape.hash_ = mix(mix(shape.hash_, entry.run), entry.set);
+  }
+  shape.hash_ = mix(shape.hash_, std::hash<std::string>()(shape.names));
+  if (auto sorted = sort_series(); !sorted) return tl::unexpected(std::move(sorted.error()));
+  return share();
 }
 
 void SeriesSet::append_labels(std::size_t i, std::string& out) const {

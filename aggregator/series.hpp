@@ -70,10 +70,13 @@ class LabelSet {
 /// Appends the labels of both by name; no name is in both.
 void append_merged(const LabelSet& a, const LabelSet& b, std::string& out);
 
-/// Names and labels of a set of series. Immutable; views point into it. Takes 12 bytes a series,
-/// the names once, and 16 bytes for each of its different label sets, beside the sets themselves.
+/// Names and labels of a set of series. Immutable; views point into it. What takes room, some 20
+/// bytes a series beside the label sets, is shared by schemas that differ in a few label sets only,
+/// such as those of nodes that all show a series with the node's name.
 class Schema {
  public:
+  struct Shape;   ///< which name and which label set each series has
+  struct Labels;  ///< a few label sets
   struct Series {
     std::string_view name;
     std::span<const text::Label> labels;  ///< sorted by name, no empty value, without __name__
@@ -89,49 +92,91 @@ class Schema {
     std::uint32_t begin = 0, end = 0;
   };
 
-  [[nodiscard]] std::size_t size() const { return entries_.size(); }
-  [[nodiscard]] Series at(std::size_t i) const {
-    const LabelSet& set = label_set(i);
-    return {.name = runs_[entries_[i].run].name,
-            .labels = set.labels(),
-            .text = set.text(),
-            .measured = measured(i)};
-  }
+  [[nodiscard]] inline std::size_t size() const;
+  [[nodiscard]] inline Series at(std::size_t i) const;
   /// By position, each made when it is asked for.
   [[nodiscard]] auto series() const {
     return std::views::iota(std::size_t{0}, size()) |
            std::views::transform([this](std::size_t i) { return at(i); });
   }
-  [[nodiscard]] const LabelSet& label_set(std::size_t i) const { return *sets_[entries_[i].set]; }
-  [[nodiscard]] bool measured(std::size_t i) const { return entries_[i].measured != 0; }
+  [[nodiscard]] inline const LabelSet& label_set(std::size_t i) const;
+  [[nodiscard]] inline bool measured(std::size_t i) const;
   /// Positions of series, by name, then by label text.
-  [[nodiscard]] std::span<const std::uint32_t> order() const { return order_; }
-  [[nodiscard]] std::span<const Run> runs() const { return runs_; }
+  [[nodiscard]] inline std::span<const std::uint32_t> order() const;
+  [[nodiscard]] inline std::span<const Run> runs() const;
 
   [[nodiscard]] std::uint64_t hash() const { return hash_; }
   friend bool operator==(const Schema& a, const Schema& b);
 
  private:
   friend class SchemaBuilder;
-  struct Entry {
-    std::uint32_t run;
-    std::uint32_t set : 31, measured : 1;
-  };
-  std::string names_;
-  std::vector<Run> runs_;
-  std::vector<std::shared_ptr<const LabelSet>> sets_;
-  std::vector<Entry> entries_;
-  std::vector<std::uint32_t> order_;
+  std::shared_ptr<const Shape> shape_;
+  std::vector<std::shared_ptr<const Labels>> labels_;  ///< Labels::kMost each, but for the last
   std::uint64_t hash_ = 0;
 };
 
+struct Schema::Shape {
+  struct Entry {
+    std::uint32_t run;
+    std::uint32_t set : 31, measured : 1;
+    friend bool operator==(const Entry& a, const Entry& b) {
+      return a.run == b.run && a.set == b.set && a.measured == b.measured;
+    }
+  };
+  std::string names;
+  std::vector<Run> runs;
+  std::vector<Entry> entries;
+  std::vector<std::uint32_t> order;
+  std::uint64_t hash_ = 0;
+
+  [[nodiscard]] std::uint64_t hash() const { return hash_; }
+  friend bool operator==(const Shape& a, const Shape& b);
+};
+
+struct Schema::Labels {
+  static constexpr std::size_t kMost = 16;
+  std::vector<std::shared_ptr<const LabelSet>> sets;
+
+  [[nodiscard]] std::uint64_t hash() const;
+  friend bool operator==(const Labels& a, const Labels& b);
+};
+
+inline std::size_t Schema::size() const {
+  return shape_->entries.size();
+}
+inline const LabelSet& Schema::label_set(std::size_t i) const {
+  const std::size_t set = shape_->entries[i].set;
+  return *labels_[set / Labels::kMost]->sets[set % Labels::kMost];
+}
+inline bool Schema::measured(std::size_t i) const {
+  return shape_->entries[i].measured != 0;
+}
+inline std::span<const std::uint32_t> Schema::order() const {
+  return shape_->order;
+}
+inline std::span<const Schema::Run> Schema::runs() const {
+  return shape_->runs;
+}
+inline Schema::Series Schema::at(std::size_t i) const {
+  const LabelSet& set = label_set(i);
+  return {.name = shape_->runs[shape_->entries[i].run].name,
+          .labels = set.labels(),
+          .text = set.text(),
+          .measured = measured(i)};
+}
+
+/// What schemas share.
+struct SchemaParts {
+  InternPool<LabelSet> label_sets;
+  InternPool<Schema::Labels> labels;
+  InternPool<Schema::Shape> shapes;
+};
 using SchemaPool = InternPool<Schema>;
-using LabelPool = InternPool<LabelSet>;
 
 class SchemaBuilder {
  public:
-  /// Labels come from `pool`, which outlives the builder; null: shared within the schema only.
-  explicit SchemaBuilder(LabelPool* pool = nullptr) : pool_(pool != nullptr ? pool : &own_) {}
+  /// `parts` outlives the builder; null: nothing is shared with other schemas.
+  explicit SchemaBuilder(SchemaParts* parts = nullptr) : parts_(parts != nullptr ? parts : &own_) {}
   SchemaBuilder(const SchemaBuilder&) = delete;
   SchemaBuilder& operator=(const SchemaBuilder&) = delete;
 
@@ -143,11 +188,14 @@ class SchemaBuilder {
  private:
   std::uint32_t name_index(std::string_view name);
   std::vector<std::uint32_t> sort_names();
+  tl::expected<void, std::string> sort_series();
+  std::shared_ptr<const Schema> share();
 
-  LabelPool own_;
-  LabelPool* pool_;
-  std::shared_ptr<Schema> schema_ = std::make_shared<Schema>();
-  std::vector<std::string> names_;  ///< in order of appearance
+  SchemaParts own_;
+  SchemaParts* parts_;
+  std::shared_ptr<Schema::Shape> shape_ = std::make_shared<Schema::Shape>();
+  std::vector<std::shared_ptr<const LabelSet>> sets_;  ///< in order of appearance
+  std::vector<std::string> names_;                     ///< in order of appearance
   std::unordered_map<std::string, std::uint32_t> name_indices_;
   std::unordered_map<const LabelSet*, std::uint32_t> set_indices_;
   std::uint32_t last_name_ = 0;
@@ -161,7 +209,8 @@ struct SeriesSet {
   std::int64_t scraped_ms = 0;           ///< Unix time, ms
   std::int64_t measured_ms = 0;          ///< of series marked `measured`
   std::vector<std::int64_t> own_ms;      ///< empty, or one a series: its explicit time or kNoTime
-  std::vector<std::int64_t> max_age_ms;  ///< empty, or one a series: not served when older
+  /// Empty, or one a series: not served when older. Of an array that outlives all sets.
+  std::span<const std::int64_t> max_age_ms;
   /// On every series, beside the schema's; no series has a label of the same name. Null: none.
   std::shared_ptr<const LabelSet> labels = {};
 

@@ -24,7 +24,7 @@ struct TargetView {
   SeriesSet report;       ///< up and its companions, of the last scrape
   SeriesSet derived;      ///< the scheduling view; outlives failed scrapes, with the ages it has
   SeriesSet pods;         ///< what each pod of the node uses; likewise
-  Derived figures;        ///< the scheduling view, for people
+  Figures figures;        ///< the scheduling view, for people
   bool up = false;        ///< the last scrape was good
   bool agent_up = false;  ///< and it said optipod_agent_up 1
   std::int64_t scraped_ms = 0;   ///< start of the last scrape

@@ -108,7 +108,7 @@ std::string nodes_json(const Views& views, const std::vector<Pushed::Node>& push
   Json nodes = Json::array();
   for (const auto& view : views) {
     const Target& target = *view->target;
-    const Derived& d = view->figures;
+    const Figures& d = view->figures;
     const Json age = view->measured_ms == 0
                          ? Json(nullptr)
                          : Json(static_cast<double>(now_ms - view->measured_ms) / 1e3);

@@ -53,15 +53,29 @@ ClientResult post(const std::string& url, const std::string& body, const std::st
 /// Many concurrent GETs on `threads` threads with kept-alive connections (one per URL's
 /// host:port; those over TLS are not shared between different `tls`). Thread-safe. Each request
 /// ends exactly once, in `done`, on a Fetcher thread, at its deadline at the latest: also for a
-/// peer that is silent, endless, slow or gone.
+/// peer that is silent, endless, slow or gone. All of a host:port are one thread's. A connection
+/// at rest has no memory of ours but its socket.
 class Fetcher {
  public:
+  /// What a GET asks, worked out once for many times: fetch_request.hpp. Immutable.
+  class Request;
   explicit Fetcher(unsigned threads = 1);
   ~Fetcher();  ///< cancels what is under way; every `done` has returned when it does
   Fetcher(const Fetcher&) = delete;
   Fetcher& operator=(const Fetcher&) = delete;
 
-  using Done = std::function<void(ClientResult)>;
+  /// May take what it is given, or leave it for the next.
+  using Done = std::function<void(ClientResult&&)>;
+  struct Ask {
+    std::shared_ptr<const Request> request;
+    Done done;
+  };
+
+  /// A URL or a header that cannot be asked is told by the GET.
+  static std::shared_ptr<const Request> prepare(std::string url,
+                                                std::shared_ptr<const ClientOptions> options);
+  /// Begins all of them, with one wake of each thread: many small requests cost half as much then.
+  void get(std::vector<Ask> asks);
   void get(const std::string& url, const ClientOptions& options, Done done);
 
  private:

@@ -10,7 +10,6 @@
 
 #include "common/http/gzip.hpp"
 #include "common/http/tls_context.hpp"
-#include "config.h"
 
 namespace optipod::http {
 namespace {
@@ -26,39 +25,45 @@ constexpr int kMostInformational = 8;
 }  // namespace
 
 Exchange::Exchange(ExchangeHost& host, std::unique_ptr<Transport> transport, bool reused,
-                   std::string key, std::string url, Url parsed, ClientOptions options, Done done)
+                   std::string key, std::shared_ptr<const Fetcher::Request> request,
+                   std::chrono::steady_clock::time_point deadline, Done done)
     : host_(host),
       transport_(std::move(transport)),
       reused_(reused),
       key_(std::move(key)),
-      url_(std::move(url)),
-      parsed_(std::move(parsed)),
-      options_(std::move(options)),
+      request_(std::move(request)),
+      parsed_(request_->parsed()),
+      options_(request_->options()),
+      deadline_(deadline),
       done_(std::move(done)),
       strand_(transport_->executor()),
       timer_(strand_) {}
 
+void Exchange::arm_timer() {
+  timer_.expires_at(deadline_);
+  timer_.async_wait([self = shared_from_this()](const ErrorCode& cancelled) {
+    if (!cancelled && !self->finished_) self->finish(self->request_->too_late(self->doing_));
+  });
+}
+
 void Exchange::start() {
   asio::post(strand_, [self = shared_from_this()] {
     if (self->finished_) return;
-    self->timer_.expires_after(self->options_.timeout);
-    self->timer_.async_wait([self](const ErrorCode& cancelled) {
-      if (cancelled) return;
-      self->fail(fmt::format("no complete answer in {} ms, while {}",
-                             self->options_.timeout.count(), self->doing_),
-                 Kind::kTimeout);
-    });
-    std::string& request = self->request_;
-    request = "GET " + self->parsed_.target + " HTTP/1.1\r\nHost: " + self->parsed_.authority +
-              "\r\nUser-Agent: OptiPod/" OPTIPOD_VERSION "\r\n";
-    for (const auto& [name, value] : self->options_.headers) {
-      if (!header_is_safe(name, value)) {
-        return self->fail("a header to send has a line break or no name");
-      }
-      request.append(name).append(": ").append(value).append("\r\n");
-    }
-    request.append("\r\n");
+    self->arm_timer();
+    self->request_->write(self->to_send_);
     self->reused_ ? self->send() : self->connect();
+  });
+}
+
+void Exchange::go_on(std::string_view received) {
+  in_.reserve(kInput);
+  in_.append(received);
+  received_ = true;
+  doing_ = "waiting for the reply";
+  asio::post(strand_, [self = shared_from_this()] {
+    if (self->finished_) return;
+    self->arm_timer();
+    self->on_input({});
   });
 }
 
@@ -107,7 +112,7 @@ void Exchange::shake_hands() {
 
 void Exchange::send() {
   doing_ = "sending the request";
-  transport_->async_write(asio::buffer(request_),
+  transport_->async_write(asio::buffer(to_send_),
                           [self = shared_from_this()](const ErrorCode& error, std::size_t) {
                             if (self->finished_) return;
                             if (error)
@@ -274,7 +279,7 @@ void Exchange::complete() {
 }
 
 void Exchange::fail(const std::string& why, Kind kind) {
-  if (!finished_) finish(tl::unexpected(ClientError{kind, "GET " + url_ + ": " + why}));
+  if (!finished_) finish(request_->failure(why, kind));
 }
 
 void Exchange::finish(Result result) {

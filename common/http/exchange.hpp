@@ -18,9 +18,9 @@
 #include "common/http/buffer.hpp"
 #include "common/http/chunked.hpp"
 #include "common/http/client.hpp"
+#include "common/http/fetch_request.hpp"
 #include "common/http/head.hpp"
 #include "common/http/transport.hpp"
-#include "common/http/url.hpp"
 
 namespace optipod::http {
 
@@ -43,19 +43,23 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
   using Done = std::function<void(Exchange*, Result)>;
 
   /// `transport` is connected already, and has shaken hands, when `reused`; `key` is whom it may
-  /// serve.
+  /// serve. `request` has no error().
   Exchange(ExchangeHost& host, std::unique_ptr<Transport> transport, bool reused, std::string key,
-           std::string url, Url parsed, ClientOptions options, Done done);
+           std::shared_ptr<const Fetcher::Request> request,
+           std::chrono::steady_clock::time_point deadline, Done done);
   Exchange(const Exchange&) = delete;
   Exchange& operator=(const Exchange&) = delete;
 
   void start();
+  /// Instead of start(): the request has been sent, and this is how the reply begins.
+  void go_on(std::string_view received);
   void post_cancel(std::string why);
 
  private:
   using ErrorCode = boost::system::error_code;
   using Kind = ClientError::Kind;
 
+  void arm_timer();
   void connect();
   void connect_to(const ExchangeHost::Endpoints& endpoints);
   void shake_hands();
@@ -74,16 +78,18 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
   ExchangeHost& host_;
   std::unique_ptr<Transport> transport_;  ///< null once it was given back
   bool reused_;
-  std::string key_, url_;
-  Url parsed_;
-  ClientOptions options_;
+  std::string key_;
+  std::shared_ptr<const Fetcher::Request> request_;
+  const Url& parsed_;  ///< of request_, as the options
+  const ClientOptions& options_;
+  std::chrono::steady_clock::time_point deadline_;
   Done done_;
   Strand strand_;
   boost::asio::steady_timer timer_;
 
   bool finished_ = false;
   const char* doing_ = "connecting";
-  std::string request_;
+  std::string to_send_;
   Buffer<0> in_;
   std::size_t searched_ = 0;
   bool received_ = false;  ///< any byte of the reply

@@ -6,7 +6,6 @@
 
 #include <cstddef>
 #include <memory>
-#include <optional>
 #include <utility>
 
 #include <boost/asio/buffer.hpp>
@@ -32,13 +31,13 @@ class Transport {
   /// `tls` null: plain. What it is made of lives as long as this.
   Transport(StrandSocket socket, std::shared_ptr<TlsContext> tls)
       : socket_(std::move(socket)), tls_(std::move(tls)) {
-    if (tls_) stream_.emplace(socket_, *tls_);
+    if (tls_) stream_ = std::make_unique<Stream>(socket_, *tls_);
   }
 
   /// The socket itself; on a TLS connection for what concerns TCP only.
   [[nodiscard]] StrandSocket& socket() { return socket_; }
   [[nodiscard]] auto executor() { return socket_.get_executor(); }
-  [[nodiscard]] bool is_tls() const { return stream_.has_value(); }
+  [[nodiscard]] bool is_tls() const { return stream_ != nullptr; }
 
   // TLS only:
   [[nodiscard]] SSL* ssl() { return stream_->native_handle(); }
@@ -71,9 +70,11 @@ class Transport {
   }
 
  private:
+  using Stream = boost::asio::ssl::stream<StrandSocket&>;
+
   StrandSocket socket_;
   std::shared_ptr<TlsContext> tls_;  ///< before the stream, which is made of it
-  std::optional<boost::asio::ssl::stream<StrandSocket&>> stream_;
+  std::unique_ptr<Stream> stream_;  ///< on its own: it is large, and most have none
 };
 
 }  // namespace optipod::http

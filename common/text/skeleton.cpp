@@ -55,24 +55,67 @@ tl::expected<std::shared_ptr<const Skeleton>, ParseError> Skeleton::learn(std::s
 
   std::size_t bytes = body.size();
   for (const Token& token : watch.tokens) bytes -= token.text.size();
-  const std::size_t whole = sizeof(Skeleton) + watch.tokens.size() * sizeof(Gap) + bytes;
-  const auto block = std::make_shared<std::uint64_t[]>((whole + 7) / 8);
-  auto* made = new (block.get()) Skeleton(watch.samples, watch.tokens.size(), bytes);
-
-  auto* gap = reinterpret_cast<Gap*>(made + 1);
-  auto* text = reinterpret_cast<char*>(gap + watch.tokens.size());
+  auto made = make(watch.samples, watch.tokens.size(), bytes);
+  Gap* gap = made->gaps();
+  char* text = made->text();
   const char* from = body.data();
   for (const Token& token : watch.tokens) {
     const auto length = static_cast<std::size_t>(token.text.data() - from);
     *gap++ = static_cast<Gap>(length) | (token.timestamp ? kTimestamp : 0);
     text = std::copy_n(from, length, text);
-    const char before = length == 0 ? '\0' : text[-1];
-    if (before != ' ' && before != '\t' && before != '}') made->replayable_ = false;
     from = token.text.data() + token.text.size();
   }
   std::copy(from, body.data() + body.size(), text);
-  made->hash_ = std::hash<std::string_view>()(made->content());
-  return std::shared_ptr<const Skeleton>(block, made);
+  made->finish();
+  return made;
+}
+
+std::shared_ptr<Skeleton> Skeleton::make(std::size_t samples, std::size_t tokens,
+                                         std::size_t bytes) {
+  const std::size_t whole = sizeof(Skeleton) + tokens * sizeof(Gap) + bytes;
+  const auto block = std::make_shared<std::uint64_t[]>((whole + 7) / 8);
+  return {block, new (block.get()) Skeleton(samples, tokens, bytes)};
+}
+
+void Skeleton::finish() {
+  const char* end = text();
+  for (const Gap* gap = gaps(); gap != gaps() + tokens_; ++gap) {
+    const std::size_t length = *gap & ~kTimestamp;
+    end += length;
+    const char before = length == 0 ? '\0' : end[-1];
+    if (before != ' ' && before != '\t' && before != '}') replayable_ = false;
+  }
+  hash_ = std::hash<std::string_view>()(content());
+}
+
+std::shared_ptr<const Skeleton> Skeleton::part(std::size_t from, std::size_t to, const char* text,
+                                               std::size_t bytes) const {
+  const auto samples =
+      std::count_if(gaps() + from, gaps() + to, [](Gap gap) { return (gap & kTimestamp) == 0; });
+  auto made = make(static_cast<std::size_t>(samples), to - from, bytes);
+  std::copy(gaps() + from, gaps() + to, made->gaps());
+  std::copy_n(text, bytes, made->text());
+  made->finish();
+  return made;
+}
+
+std::vector<std::shared_ptr<const Skeleton>> Skeleton::pieces(std::size_t least_bytes) const {
+  std::vector<std::shared_ptr<const Skeleton>> all;
+  std::size_t from = 0;  // gap
+  const char* begin = text();
+  const char* at = begin;
+  for (std::size_t i = 0; i < tokens_; ++i) {
+    const std::size_t length = gaps()[i] & ~kTimestamp;
+    const bool comment = length > 1 && at[0] == '\n' && at[1] == '#';  // a family's first
+    if (comment && static_cast<std::size_t>(at - begin) >= least_bytes) {
+      all.push_back(part(from, i, begin, static_cast<std::size_t>(at - begin)));
+      from = i;
+      begin = at;
+    }
+    at += length;
+  }
+  all.push_back(part(from, tokens_, begin, static_cast<std::size_t>(text() + bytes_ - begin)));
+  return all;
 }
 
 std::string_view Skeleton::content() const {
@@ -94,23 +137,32 @@ bool Skeleton::replay(std::string_view body, std::span<double> values,
     return false;
   }
   std::fill(timestamps_ms.begin(), timestamps_ms.end(), kNoTimestamp);
-  const char* p = body.data();
-  const char* const end = p + body.size();
+  const char* const end = body.data() + body.size();
+  const char* const after = replay_part(body.data(), end, values, timestamps_ms);
+  return after != nullptr && after == end;
+}
+
+const char* Skeleton::replay_part(const char* p, const char* end, std::span<double> values,
+                                  std::span<std::int64_t> timestamps_ms) const {
+  if (!replayable_ || values.size() != samples_) return nullptr;
+  if (has_timestamps() && timestamps_ms.size() != samples_) return nullptr;
   const char* expected = text();
   const char* const expected_end = expected + bytes_;
+  const auto same = [&](std::size_t length) {
+    return static_cast<std::size_t>(end - p) >= length && std::memcmp(p, expected, length) == 0;
+  };
   std::size_t next = 0;  // sample
   for (const Gap* gap = gaps(); gap != gaps() + tokens_; ++gap) {
     const std::size_t length = *gap & ~kTimestamp;
-    if (static_cast<std::size_t>(end - p) < length || std::memcmp(p, expected, length) != 0) {
-      return false;
-    }
+    if (!same(length)) return nullptr;
     p += length;
     expected += length;
     p = (*gap & kTimestamp) != 0 ? take_timestamp(p, end, timestamps_ms[next - 1])
                                  : take_number(p, end, values[next++]);
-    if (p == nullptr) return false;
+    if (p == nullptr) return nullptr;
   }
-  return end - p == expected_end - expected && std::equal(expected, expected_end, p);
+  const auto left = static_cast<std::size_t>(expected_end - expected);
+  return left == 0 || same(left) ? p + left : nullptr;
 }
 
 }  // namespace optipod::text

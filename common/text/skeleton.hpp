@@ -10,6 +10,7 @@
 #include <memory>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include <tl/expected.hpp>
 
@@ -42,6 +43,16 @@ class Skeleton {
   bool replay(std::string_view body, std::span<double> values,
               std::span<std::int64_t> timestamps_ms) const;
 
+  /// The same in pieces that begin with a family: pages of which a line differs have the others in
+  /// common. Each has `least_bytes`, but for the last. A piece is a skeleton, of a part of the
+  /// body.
+  [[nodiscard]] std::vector<std::shared_ptr<const Skeleton>> pieces(std::size_t least_bytes) const;
+
+  /// replay() of a body's part that begins at `p`: returns where it ends, null instead of false.
+  /// Of `timestamps_ms`, only those of samples that have one are written.
+  const char* replay_part(const char* p, const char* end, std::span<double> values,
+                          std::span<std::int64_t> timestamps_ms) const;
+
   [[nodiscard]] std::uint64_t hash() const { return hash_; }  ///< of what == compares
   friend bool operator==(const Skeleton& a, const Skeleton& b);
 
@@ -53,6 +64,14 @@ class Skeleton {
   Skeleton(std::size_t samples, std::size_t tokens, std::size_t bytes)
       : samples_(samples), tokens_(tokens), bytes_(bytes) {}
   [[nodiscard]] const Gap* gaps() const { return reinterpret_cast<const Gap*>(this + 1); }
+  static std::shared_ptr<Skeleton> make(std::size_t samples, std::size_t tokens, std::size_t bytes);
+  /// Gaps [from, to), whose text begins at `text`, and `bytes` of it.
+  [[nodiscard]] std::shared_ptr<const Skeleton> part(std::size_t from, std::size_t to,
+                                                     const char* text, std::size_t bytes) const;
+  [[nodiscard]] Gap* gaps() { return reinterpret_cast<Gap*>(this + 1); }
+  [[nodiscard]] char* text() { return reinterpret_cast<char*>(gaps() + tokens_); }
+  /// After gaps and text are there.
+  void finish();
   [[nodiscard]] std::string_view content() const;  ///< gaps and text
   [[nodiscard]] const char* text() const { return reinterpret_cast<const char*>(gaps() + tokens_); }
 

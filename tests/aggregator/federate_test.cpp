@@ -115,7 +115,8 @@ TEST_CASE("federate: a stale series is not served, nor its family's head") {
 
 TEST_CASE("federate: a series is not served beyond its own age") {
   SeriesSet set = set_of("a 1\nb 2\n", kFresh);
-  set.max_age_ms = {9'000, 10'000};
+  const std::array<std::int64_t, 2> ages{9'000, 10'000};
+  set.max_age_ms = ages;
   const SeriesSet* sets[] = {&set};
   const std::vector<Selector> all{*Selector::parse("{__name__=~\".+\"}")};
   std::string out;

@@ -102,7 +102,7 @@ TEST_CASE("targets that show the same series share them; nobody's are gone at on
     CHECK(lines_of(*c)[1] == "b{job=\"theirs\",node=\"n3\",x=\"1\"} 2 3");
     CHECK(shared->stats().schemas == 2);
     CHECK(shared->stats().label_sets == 3);
-    CHECK(shared->stats().skeletons == 2);
+    CHECK(shared->stats().skeletons == 1);
     CHECK(shared->stats().skeleton_bytes > 0);
 
     const auto fresh = two.parse("a{x=\"1\"} 1 5\n", 7, 7);  // a time is part of the shape
@@ -114,6 +114,46 @@ TEST_CASE("targets that show the same series share them; nobody's are gone at on
   CHECK(shared->stats().label_sets == 0);
   CHECK(shared->stats().skeletons == 0);
   CHECK(shared->stats().skeleton_bytes == 0);
+}
+
+TEST_CASE("pages that differ in a line share the rest") {
+  std::string before, behind;
+  for (int i = 0; i < 100; ++i) {
+    before += fmt::format("# TYPE a{0} gauge\na{0}{{x=\"{0}\"}} {0}\n", i);
+    behind += fmt::format("# TYPE z{0} gauge\nz{0}{{x=\"{0}\"}} {0} 5\n", i);
+  }
+  const auto page = [&](int node) {
+    return fmt::format("{}# TYPE n gauge\nn{{node=\"node-{}\"}} {}\n{}", before, node, node,
+                       behind);
+  };
+  const auto shared = std::make_shared<SharedPages>();
+  const auto alone = std::make_shared<SharedPages>();
+  BodyParser first({}, {}, alone);
+  REQUIRE(first.parse(page(0), 9, 9).has_value());
+  std::vector<BodyParser> parsers;
+  for (int node = 0; node < 10; ++node) {
+    auto& parser = parsers.emplace_back(LabelPairs{}, ParseLimits{}, shared);
+    for (int scrape = 0; scrape < 2; ++scrape) {
+      const auto set = parser.parse(page(node), 9, 9);
+      REQUIRE(set.has_value());
+      REQUIRE(set->schema->size() == 201);
+      CHECK(set->values[100] == node);
+      CHECK(set->own_ms[100] == kNoTime);
+      CHECK(set->own_ms[101] == 5);
+      CHECK(set->schema->at(100).text == fmt::format("node=\"node-{}\"", node));
+      CHECK(lines_of(*set)[200] == "z99{x=\"99\"} 99 5");
+    }
+    // Cut at a piece's end or anywhere, it is another page.
+    const auto cut = parser.parse(page(node).substr(0, page(node).size() / 2), 9, 9);
+    CHECK((!cut || cut->schema->size() < 201));
+    REQUIRE(parser.parse(page(node), 9, 9).has_value());
+  }
+  const auto one = alone->stats(), all = shared->stats();
+  CHECK(all.skeletons == one.skeletons + 9);
+  CHECK(all.skeleton_bytes < 3 * one.skeleton_bytes);
+  CHECK(all.label_sets == one.label_sets + 9);
+  CHECK(all.schemas == 10);
+  CHECK(all.shapes == 1);
 }
 
 TEST_CASE("pages beyond the bound are read in full, and right") {

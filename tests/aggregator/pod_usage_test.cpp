@@ -29,7 +29,7 @@ std::string container(std::string_view ns, std::string_view pod, std::string_vie
 /// A node whose pages a test writes.
 class Node {
  public:
-  explicit Node(LabelPairs labels = {}) : labels_(std::move(labels)), usage_("n1", labels_) {}
+  explicit Node(LabelPairs labels = {}) : labels_(std::move(labels)), usage_(LabelSet::of({{"node", "n1"}}), labels_) {}
 
   void page(double seconds, const std::string& body) {
     const auto ms = std::llround(seconds * 1e3);
@@ -47,10 +47,10 @@ class Node {
     const SeriesSet set = usage_.series(now_ms_, now_ms_);
     std::optional<double> found;
     for (std::size_t i = 0; set.schema && i < set.values.size(); ++i) {
-      const Schema::Series& s = set.schema->series()[i];
+      const Schema::Series s = set.schema->at(i);
       if (s.name != name || s.label("pod") != pod || s.label("namespace") != ns) continue;
       CHECK_FALSE(found.has_value());
-      CHECK(s.label("node") == "n1");
+      CHECK(set.labels->value("node") == "n1");
       CHECK(set.time_ms(i) == now_ms_);
       if (!is_stale(set.values[i])) found = set.values[i];
     }

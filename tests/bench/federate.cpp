@@ -111,8 +111,8 @@ class Site {
       view->derived = DerivedSeries(name).make({}, true, unix_ms(), unix_ms());
       for (std::size_t i = 0; i < view->derived.values.size(); ++i) {
         view->derived.values[i] = some_value(n, i);
-        view->derived.max_age_ms[i] = std::numeric_limits<std::int64_t>::max();
       }
+      view->derived.max_age_ms = {};
       store_.publish(std::move(view));
     }
   }

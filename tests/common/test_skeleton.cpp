@@ -114,6 +114,50 @@ TEST_CASE("pages that differ in values only have equal skeletons") {
   CHECK(one->bytes() < 200);
 }
 
+/// Whether the pieces take `body` in turn; then they give what the whole gives.
+bool replayed_in_pieces(const Skeleton& whole, const std::string& body, std::size_t least_bytes) {
+  const auto pieces = whole.pieces(least_bytes);
+  std::vector<double> values(whole.samples()), wanted(whole.samples());
+  std::vector<std::int64_t> times(whole.samples(), kNoTimestamp), wanted_times(whole.samples());
+  const char* at = body.data();
+  const char* const end = at + body.size();
+  std::size_t from = 0;
+  for (const auto& piece : pieces) {
+    at = piece->replay_part(at, end, std::span(values).subspan(from, piece->samples()),
+                            std::span(times).subspan(from, piece->samples()));
+    if (at == nullptr) break;
+    from += piece->samples();
+  }
+  const bool taken = at == end;
+  CHECK(taken == whole.replay(body, wanted, wanted_times));
+  if (taken) {
+    CHECK(from == whole.samples());
+    CHECK(values == wanted);
+    CHECK(times == wanted_times);
+  }
+  return taken;
+}
+
+TEST_CASE("a page's pieces in turn take what the whole takes") {
+  const std::string page =
+      "# HELP a Help.\na{b=\"1\"} 1\na{b=\"2\"} 2 7\n# HELP c Help.\nc 3\n# HELP d Help.\n"
+      "d{e=\"f\"} 4\n# the end\n";
+  const auto whole = learnt(page);
+  CHECK(whole->pieces(1).size() == 3);
+  CHECK(whole->pieces(1'000).size() == 1);
+  CHECK(*whole->pieces(1'000)[0] == *whole);
+  CHECK(*whole->pieces(1)[1] == *learnt("\n# HELP c Help.\nc 3")->pieces(1)[0]);
+  for (const std::size_t least : {1, 30, 60, 1'000}) {
+    CHECK(replayed_in_pieces(*whole, page, least));
+    CHECK_FALSE(replayed_in_pieces(*whole, page + "a 1\n", least));
+    for (std::size_t size = 0; size < page.size(); ++size) {
+      CHECK_FALSE(replayed_in_pieces(*whole, page.substr(0, size), least));
+    }
+  }
+  CHECK(replayed_in_pieces(*learnt(""), "", 1));
+  CHECK(replayed_in_pieces(*learnt("# nothing\n"), "# nothing\n", 1));
+}
+
 TEST_CASE("a bad body has no skeleton, and the parser's error") {
   Keep keep;
   const auto made = Skeleton::learn("a 1\nb x\n", keep);

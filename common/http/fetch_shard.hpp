@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One thread of a Fetcher, and all that is its own: connections, requests under way, buffers. A GET
+// over a plain connection that stands is sent at once, and its reply, which usually comes whole, is
+// received into a buffer that all share; whatever else it needs is an Exchange's to do.
+#pragma once
+
+#include <chrono>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/thread_pool.hpp>
+
+#include "common/http/client.hpp"
+#include "common/http/exchange.hpp"
+#include "common/http/head.hpp"
+#include "common/http/transport.hpp"
+
+namespace optipod::http {
+
+class FetchShard final : public ExchangeHost {
+ public:
+  /// Names are looked up on `resolvers`, which outlives it.
+  explicit FetchShard(boost::asio::thread_pool& resolvers);
+  FetchShard(const FetchShard&) = delete;
+  FetchShard& operator=(const FetchShard&) = delete;
+
+  /// From any thread.
+  void ask(std::vector<Fetcher::Ask> asks);
+  /// Ends what is under way, and what is asked from now on, as cancelled. From any thread.
+  void cancel();
+  /// After cancel(), when no name is being looked up.
+  void join();
+
+  void resolve(const std::string& host, std::uint16_t port, Resolved resolved) override;
+  void keep(const std::string& key, std::unique_ptr<Transport> transport) override;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  using ErrorCode = boost::system::error_code;
+  struct Idle {
+    std::unique_ptr<Transport> transport;
+    Clock::time_point since;
+  };
+  /// A GET that was sent, of whose reply nothing has come.
+  struct Sent {
+    std::shared_ptr<const Fetcher::Request> request;
+    Fetcher::Done done;
+    std::string key;
+    std::unique_ptr<Transport> transport;
+    Clock::time_point deadline;
+    bool ended = false;  ///< done was called; its handler is still to come
+  };
+  using SentAt = std::list<Sent>::iterator;
+
+  void run();
+  void begin_asked();
+  void begin(Fetcher::Ask ask);
+  bool send(const Fetcher::Request& request, Transport& transport);
+  void wait(SentAt at);
+  void on_readable(SentAt at);
+  void on_received(SentAt at, std::string_view bytes);
+  void end(Sent& sent, ClientResult result);
+  void end_late();
+  void watch(Clock::time_point deadline);
+  std::shared_ptr<Exchange> make_exchange(Sent sent, bool reused);
+  std::unique_ptr<Transport> new_transport(const Fetcher::Request& request);
+  std::unique_ptr<Transport> take_idle(const std::string& key);
+  void sweep();
+
+  boost::asio::thread_pool& resolvers_;
+  boost::asio::io_context io_{1};
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
+
+  std::mutex mutex_;
+  std::vector<Fetcher::Ask> asked_;  ///< under mutex_: to begin
+
+  // The thread's only:
+  bool stopping_ = false;
+  std::unordered_map<std::string, std::vector<Idle>> idle_;  ///< newest last
+  std::unordered_map<Exchange*, std::shared_ptr<Exchange>> exchanges_;
+  std::list<Sent> sent_;
+  boost::asio::steady_timer late_, sweeper_;
+  Clock::time_point watched_ = Clock::time_point::max();  ///< when late_ ends
+  std::string to_send_;
+  std::unique_ptr<char[]> buffer_;
+  Head head_;
+  ClientResult reply_;  ///< its memory is used again
+
+  std::thread thread_;
+};
+
+}  // namespace optipod::http
