@@ -45,11 +45,16 @@ class NodeTable {
   static bool same(std::string_view a, std::string_view b) {
     if (a.size() != b.size()) return false;
     if (a.size() < kWord) return a == b;
-    std::size_t at = 0;
-    for (const std::size_t last = a.size() - kWord; at < last; at += kWord) {
-      if (word(a, at) != word(b, at)) return false;
+    const auto differ = [a, b](std::size_t at) { return word(a, at) ^ word(b, at); };
+    const std::size_t end = a.size();
+    if (end >= 2 * kWord && end <= 4 * kWord) {  // most names: four words that cover it
+      return (differ(0) | differ(kWord) | differ(end - 2 * kWord) | differ(end - kWord)) == 0;
     }
-    return word(a, a.size() - kWord) == word(b, b.size() - kWord);  // overlaps the one before
+    std::size_t at = 0;
+    for (const std::size_t last = end - kWord; at < last; at += kWord) {
+      if (differ(at) != 0) return false;
+    }
+    return differ(end - kWord) == 0;  // overlaps the one before
   }
   static constexpr std::size_t kWord = sizeof(std::uint64_t);
   static std::uint64_t word(std::string_view text, std::size_t at) {

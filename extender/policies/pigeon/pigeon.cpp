@@ -30,20 +30,37 @@ constexpr std::array<NamedObjective, 3> kObjectives{
      {"CONSOLIDATE", PigeonObjective::kConsolidate},
      {"A_BINPACK", PigeonObjective::kABinpack}}};
 
-struct Node {
+/// Of one resource of a node.
+struct Share {
+  double per_capacity = 0;  ///< 1 / allocatable; 0: there is none of it
+  double used = 0;          ///< requested
+  double utilization = 0;   ///< used, of what there is, 0 .. 1
+  double room = 0;          ///< for more
+};
+
+/// A cache line for two resources, the next for the others.
+struct alignas(64) Node {
+  std::array<Share, pigeon::kMost> share{};  ///< [resource looked at]
   bool known = false;
-  /// [resource looked at]: allocatable, its reciprocal (0: none), requested.
-  Vector capacity{}, per_capacity{}, used{};
 };
 
 /// Of what was requested before and `more`; none of none is not in use.
+double utilization(const Share& share, double more) {
+  const double part = (share.used + more) * share.per_capacity;
+  return part > 0 ? std::min(part, 1.0) : 0;
+}
+
+template <std::size_t N>
+Vector utilization(const Node& node) {
+  Vector u{};
+  for (std::size_t j = 0; j < N; ++j) u[j] = node.share[j].utilization;
+  return u;
+}
+
 template <std::size_t N>
 Vector utilization(const Node& node, const Vector& more) {
   Vector u{};
-  for (std::size_t j = 0; j < N; ++j) {
-    const double share = (node.used[j] + more[j]) * node.per_capacity[j];
-    u[j] = share > 0 ? std::min(share, 1.0) : 0;
-  }
+  for (std::size_t j = 0; j < N; ++j) u[j] = utilization(node.share[j], more[j]);
   return u;
 }
 
@@ -116,10 +133,17 @@ class Placement {
 
   /// What is to be minimal; NaN where the pod does not fit.
   [[nodiscard]] double value(const Node& n, std::size_t candidate) const {
+    if (q_.booking.empty() || q_.booking[candidate] == 0) {
+      if (!fits(n, {})) return kMissing;
+      return value(n, utilization<N>(n), utilization<N>(n, demand_));
+    }
     const Vector booked = looked_at<N>(q_.booked(candidate).requests, p_);
     if (!fits(n, booked)) return kMissing;
-    const Vector from = utilization<N>(n, booked);
-    const Vector to = utilization<N>(n, sum<N>(booked, demand_));
+    return value(n, utilization<N>(n, booked), utilization<N>(n, sum<N>(booked, demand_)));
+  }
+
+ private:
+  [[nodiscard]] double value(const Node& n, const Vector& from, const Vector& to) const {
     switch (p_.objective) {
       case PigeonObjective::kLoadBalance:
         return moments_.nodes() > 0 ? moments_.deviation_after(from[0], to[0]) : 0;
@@ -131,18 +155,16 @@ class Placement {
     return std::abs(moments_.template variation_after<N>(from, to) - demand_variation_);
   }
 
- private:
   [[nodiscard]] bool fits(const Node& n, const Vector& booked) const {
+    bool fit = true;
     for (std::size_t j = 0; j < N; ++j) {
-      // Amounts are sums of many requests: a rounding error is no lack.
-      const double room = n.capacity[j] - n.used[j] - booked[j] + 1e-9 * n.capacity[j];
-      if (demand_[j] > 0 && demand_[j] > room) return false;
+      fit = fit && (demand_[j] <= 0 || demand_[j] <= n.share[j].room - booked[j]);
     }
-    return true;
+    return fit;
   }
 
   [[nodiscard]] double consolidation(const Node& n, double from, double to) const {
-    if (n.capacity[0] > 0) {
+    if (n.share[0].per_capacity > 0) {
       return consolidation_after(moments_, cluster_.distances, booked_, from, to);
     }
     // Not among the nodes that are looked at: nothing changes.
@@ -155,7 +177,7 @@ class Placement {
     if (q_.booking[candidate] == 0) return;
     const Node* const n = cluster_.of(q_, candidate);
     if (n == nullptr) return;
-    const Vector from = utilization<N>(*n, {});
+    const Vector from = utilization<N>(*n);
     const Vector to = utilization<N>(*n, looked_at<N>(q_.booked(candidate).requests, p_));
     moments_.template change<N>(from, to);
     if (p_.objective == PigeonObjective::kConsolidate && from[0] != to[0]) {
@@ -212,7 +234,9 @@ std::shared_ptr<const Prepared> Pigeon::prepare(const Snapshot& snapshot) const 
   auto cluster = std::make_shared<PreparedCluster>();
   cluster->node.resize(snapshot.size());
   const bool all = p_.objective == PigeonObjective::kABinpack;
-  const auto counts = [all](const Node& n) { return n.known && (all || n.capacity[0] > 0); };
+  const auto counts = [all](const Node& n) {
+    return n.known && (all || n.share[0].per_capacity > 0);
+  };
   Vector mean{};
   double nodes = 0;
   for (std::size_t row = 0; row < snapshot.size(); ++row) {
@@ -220,22 +244,28 @@ std::shared_ptr<const Prepared> Pigeon::prepare(const Snapshot& snapshot) const 
     Node& node = cluster->node[row];
     node.known = facts.known;
     for (std::size_t j = 0; j < p_.resources.size(); ++j) {
-      node.capacity[j] = facts.allocatable[p_.resources[j]];
-      node.per_capacity[j] = node.capacity[j] > 0 ? 1 / node.capacity[j] : 0;
-      node.used[j] = facts.requested[p_.resources[j]];
+      const double capacity = facts.allocatable[p_.resources[j]];
+      Share& share = node.share[j];
+      share.per_capacity = capacity > 0 ? 1 / capacity : 0;
+      share.used = facts.requested[p_.resources[j]];
+      share.utilization = utilization(share, 0);
+      // Amounts are sums of many requests: a rounding error is no lack.
+      share.room = capacity - share.used + 1e-9 * capacity;
     }
     if (!counts(node)) continue;
     ++nodes;
-    const Vector u = utilization<pigeon::kMost>(node, {});
+    const Vector u = utilization<pigeon::kMost>(node);
     for (std::size_t j = 0; j < pigeon::kMost; ++j) {
       mean[j] += (u[j] - mean[j]) / nodes;
-      cluster->mean_capacity[j] += (node.capacity[j] - cluster->mean_capacity[j]) / nodes;
+      if (j >= p_.resources.size()) continue;
+      const double capacity = facts.allocatable[p_.resources[j]];
+      cluster->mean_capacity[j] += (capacity - cluster->mean_capacity[j]) / nodes;
     }
   }
   cluster->moments = Moments(mean, p_.resources.size());
   for (const Node& node : cluster->node) {
     if (!counts(node)) continue;
-    const Vector u = utilization<pigeon::kMost>(node, {});
+    const Vector u = utilization<pigeon::kMost>(node);
     cluster->moments.add(u);
     if (p_.objective == PigeonObjective::kConsolidate) cluster->distances.add(u[0] - mean[0], 1);
   }
