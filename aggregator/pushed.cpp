@@ -8,26 +8,35 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "common/text/exposition.hpp"
+
 namespace optipod::aggregator {
 namespace {
 
 using Json = nlohmann::json;
 
 struct Field {
-  std::string_view pushed, name, kind;
-  double unit;  ///< what one of it is
+  std::string_view pushed, name, kind, help;
+  double unit = 1;  ///< what one of it is
 };
 constexpr std::array<Field, Pushed::kFields> kFieldsSent{{
-    {"mem_bytes_allocated", "optipod_pushed_memory_allocated_bytes_per_second", "", 1},
-    {"page_faults", "optipod_pushed_page_faults_per_second", "", 1},
-    {"ctx_switches_graceful", "optipod_pushed_context_switches_per_second", "voluntary", 1},
-    {"ctx_switches_forced", "optipod_pushed_context_switches_per_second", "involuntary", 1},
-    {"fs_read_count", "optipod_pushed_filesystem_reads_per_second", "", 1},
-    {"fs_read_size_kb", "optipod_pushed_filesystem_read_bytes_per_second", "", 1000},
-    {"fs_write_count", "optipod_pushed_filesystem_writes_per_second", "", 1},
-    {"fs_write_size_kb", "optipod_pushed_filesystem_written_bytes_per_second", "", 1000},
+    {"mem_bytes_allocated", "optipod_pushed_memory_allocated_bytes_per_second", "",
+     "Memory allocated in the second before the node sent this."},
+    {"page_faults", "optipod_pushed_page_faults_per_second", "", "Page faults in that second."},
+    {"ctx_switches_graceful", "optipod_pushed_context_switches_per_second", "voluntary",
+     "Context switches in that second."},
+    {"ctx_switches_forced", "optipod_pushed_context_switches_per_second", "involuntary", ""},
+    {"fs_read_count", "optipod_pushed_filesystem_reads_per_second", "",
+     "Reads of files in that second."},
+    {"fs_read_size_kb", "optipod_pushed_filesystem_read_bytes_per_second", "",
+     "Bytes of these reads.", 1000},
+    {"fs_write_count", "optipod_pushed_filesystem_writes_per_second", "",
+     "Writes to files in that second."},
+    {"fs_write_size_kb", "optipod_pushed_filesystem_written_bytes_per_second", "",
+     "Bytes of these writes.", 1000},
 }};
 constexpr std::string_view kAge = "optipod_pushed_age_seconds";
+constexpr std::string_view kAgeHelp = "Time since the node last sent something.";
 
 std::shared_ptr<const Schema> make_schema() {
   SchemaBuilder builder;
@@ -127,6 +136,26 @@ std::vector<SeriesSet> Pushed::series(std::int64_t now_ms) const {
     set.values.push_back(static_cast<double>(now_ms - node.received_ms) / 1e3);
   }
   return sets;
+}
+
+void Pushed::render(std::int64_t now_ms, std::string& out) const {
+  const std::vector<SeriesSet> sets = series(now_ms);
+  text::ExpositionWriter writer(out);
+  std::string_view begun;  // family
+  std::string labels;
+  for (std::size_t i = 0; i <= kFields; ++i) {
+    const std::string_view name = i < kFields ? kFieldsSent[i].name : kAge;
+    for (const SeriesSet& set : sets) {
+      if (now_ms - set.time_ms(i) > set.max_age_ms[i]) continue;
+      if (name != begun) {
+        writer.family(name, text::MetricType::kGauge, i < kFields ? kFieldsSent[i].help : kAgeHelp);
+      }
+      begun = name;
+      labels.clear();
+      set.append_labels(i, labels);
+      writer.sample(labels, set.values[i], set.time_ms(i));
+    }
+  }
 }
 
 }  // namespace optipod::aggregator

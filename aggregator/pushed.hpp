@@ -45,6 +45,8 @@ class Pushed {
   [[nodiscard]] std::vector<Node> nodes(std::int64_t now_ms) const;  ///< by name
   /// One a node: its counts, stamped when they came, and optipod_pushed_age_seconds, stamped now.
   [[nodiscard]] std::vector<SeriesSet> series(std::int64_t now_ms) const;
+  /// Appends the same as families of exposition text; those without a sample are left out.
+  void render(std::int64_t now_ms, std::string& out) const;
 
  private:
   void forget(std::int64_t now_ms);

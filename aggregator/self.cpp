@@ -36,6 +36,11 @@ prometheus::Family<prometheus::Histogram>& histogram(text::SelfMetrics& metrics,
   return prometheus::BuildHistogram().Name(name).Help(help).Register(metrics.registry());
 }
 
+/// A counter that somebody else counts.
+void follow(prometheus::Counter& counter, std::uint64_t value) {
+  counter.Increment(static_cast<double>(value) - counter.Value());
+}
+
 double seconds(std::chrono::nanoseconds duration) {
   return std::chrono::duration<double>(duration).count();
 }
@@ -97,6 +102,13 @@ Self::Self() : metrics_("aggregator") {
                        "Requests answered, by route and status.");
   request_seconds_ = &histogram(metrics_, "optipod_aggregator_http_request_duration_seconds",
                                 "Time from the request read to the reply written, by route.");
+  handled_ = &gauge(metrics_, "optipod_aggregator_http_requests_active",
+                    "Requests that a handler works on, by the threads that it has.");
+  waiting_ = &gauge(metrics_, "optipod_aggregator_http_requests_queued",
+                    "Requests that wait for such a thread.");
+  turned_away_ = &counter(metrics_, "optipod_aggregator_http_requests_turned_away_total",
+                          "Requests that no handler saw: the queue was full, or they had waited "
+                          "until its deadline.");
   source_refreshes_ = &counter(metrics_, "optipod_aggregator_discovery_refreshes_total",
                                "Lists of targets asked for, or changes of them heard, by source.");
   source_failures_ =
@@ -124,6 +136,9 @@ Self::Self() : metrics_("aggregator") {
       &gauge(metrics_, "optipod_aggregator_scrape_timestamp_min_seconds",
              "Start of the last finished scrape of the target that waits longest (Unix time).")
            .Add({});
+  pushed_nodes_ = &gauge(metrics_, "optipod_aggregator_pushed_nodes",
+                         "Nodes whose profiler has pushed something in the last 5 minutes.")
+                       .Add({});
 }
 
 void Self::scraped(Outcome outcome, std::chrono::nanoseconds duration, std::size_t samples) {
@@ -159,14 +174,29 @@ void Self::discovered(const Discovery& discovery) {
   targets_left_out_->Set(static_cast<double>(discovery.left_out()));
   for (const SourceState& state : discovery.states()) {
     const prometheus::Labels labels{{"mechanism", state.mechanism}, {"source", state.name}};
-    const auto follow = [](prometheus::Counter& counter, std::uint64_t value) {
-      counter.Increment(static_cast<double>(value) - counter.Value());
-    };
     follow(source_refreshes_->Add(labels), state.refreshes);
     follow(source_failures_->Add(labels), state.failures);
     source_good_->Add(labels).Set(state.good ? 1 : 0);
     source_targets_->Add(labels).Set(static_cast<double>(state.targets));
     source_last_success_->Add(labels).Set(state.last_success);
+  }
+}
+
+void Self::pushed(std::size_t nodes) {
+  pushed_nodes_->Set(static_cast<double>(nodes));
+}
+
+void Self::loaded(const http::ServerStats& stats) {
+  handled_->Add({{"pool", "normal"}}).Set(static_cast<double>(stats.active));
+  handled_->Add({{"pool", "slow"}}).Set(static_cast<double>(stats.slow_active));
+  waiting_->Add({{"pool", "normal"}}).Set(static_cast<double>(stats.queued));
+  waiting_->Add({{"pool", "slow"}}).Set(static_cast<double>(stats.slow_queued));
+  for (const http::ServerStats::TurnedAway& route : stats.turned_away) {
+    const auto count = [&](const char* cause, std::uint64_t value) {
+      follow(turned_away_->Add({{"route", route.route}, {"cause", cause}}), value);
+    };
+    count("queue_full", route.queue_full);
+    count("deadline", route.deadline);
   }
 }
 

@@ -12,6 +12,7 @@
 
 #include "aggregator/discovery.hpp"
 #include "aggregator/store.hpp"
+#include "common/http/server.hpp"
 #include "common/text/self_metrics.hpp"
 
 namespace prometheus {
@@ -54,6 +55,8 @@ class Self {
   void federated(std::size_t series);
   void bad_selector();
   void discovered(const Discovery& discovery);
+  void pushed(std::size_t nodes);  ///< that profilers have sent something of lately
+  void loaded(const http::ServerStats& stats);
 
   /// Appends the page, with what the views hold.
   void render(const Views& views, std::string& out);
@@ -63,10 +66,13 @@ class Self {
   std::array<prometheus::Counter*, kOutcomes> scrapes_{};
   prometheus::Counter *skipped_, *backed_off_, *samples_, *federated_, *bad_selectors_;
   prometheus::Histogram *scrape_seconds_, *derive_seconds_;
-  prometheus::Family<prometheus::Counter>*requests_, *source_refreshes_, *source_failures_;
+  prometheus::Family<prometheus::Counter>*requests_, *source_refreshes_, *source_failures_,
+      *turned_away_;
   prometheus::Family<prometheus::Histogram>* request_seconds_;
-  prometheus::Family<prometheus::Gauge>*source_good_, *source_targets_, *source_last_success_;
-  prometheus::Gauge *targets_, *targets_up_, *nodes_up_, *targets_left_out_, *series_, *oldest_;
+  prometheus::Family<prometheus::Gauge>*source_good_, *source_targets_, *source_last_success_,
+      *handled_, *waiting_;
+  prometheus::Gauge *targets_, *targets_up_, *nodes_up_, *targets_left_out_, *series_, *oldest_,
+      *pushed_nodes_;
 };
 
 }  // namespace optipod::aggregator

@@ -192,7 +192,13 @@ void add_routes(http::Server& server, const Served& served) {
        .description =
            "The cluster's latest: every node's own series, and the scheduling view of each.",
        .render_metrics =
-           [served](std::string& out) { served.self.render(served.store.views(), out); },
+           [served, &server](std::string& out) {
+             const std::int64_t now = unix_ms();
+             served.self.pushed(served.pushed.nodes(now).size());
+             served.self.loaded(server.stats());
+             served.self.render(served.store.views(), out);
+             served.pushed.render(now, out);
+           },
        .readiness =
            [ready = served.ready] {
              return ready() ? http::Readiness{true, {}}

@@ -3,6 +3,7 @@
 #include "aggregator/derive.hpp"
 #include "aggregator/derived_series.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <limits>
@@ -219,6 +220,25 @@ TEST_CASE("windows are cut by sample time") {
   CHECK(*d.w15s.cpu_utilization == Approx(10.0 / 15));
   CHECK(*d.w1m.cpu_utilization == Approx(10.0 / 60));
   CHECK(history.steps() < 25);  // the last 15 s as they were, the rest in steps of 10 and 30 s
+}
+
+TEST_CASE("of a node scraped every 5 s, 15 s always hold two increases, and 10 s would not") {
+  const std::array<std::int64_t, 2> lengths{10'000, Steps::kShortMs};
+  std::array<std::size_t, 2> fewest{9, 9}, most{0, 0};
+  Steps steps;
+  std::int64_t last = 0;
+  for (int i = 1; i <= 100; ++i) {
+    const std::int64_t now = 5'000 * i + i * 7 % 5;  // some milliseconds early or late
+    steps.add({.from_ms = last, .to_ms = now, .counters = {}, .buckets = {}});
+    last = now;
+    if (i < 3) continue;
+    steps.windows(lengths, [&](std::size_t w, const StepSums& sums) {
+      fewest[w] = std::min(fewest[w], sums.steps);
+      most[w] = std::max(most[w], sums.steps);
+    });
+  }
+  CHECK(fewest == std::array<std::size_t, 2>{1, 2});
+  CHECK(most == std::array<std::size_t, 2>{2, 3});
 }
 
 TEST_CASE("five minutes are kept in a few steps, and lose nothing that shows") {

@@ -3,7 +3,10 @@
 
 #include <atomic>
 #include <chrono>
+#include <fstream>
 #include <memory>
+#include <regex>
+#include <sstream>
 #include <string>
 
 #include <nlohmann/json.hpp>
@@ -132,7 +135,12 @@ TEST_CASE("web: /metrics counts what was asked, / leads there") {
        {"\noptipod_aggregator_targets_up 1\n", "\noptipod_aggregator_nodes_up 1\n",
         "\noptipod_aggregator_federated_series_total 1\n",
         "\noptipod_aggregator_federation_errors_total 1\n",
-        "route=\"/federate\",status=\"400\"} 1\n"}) {
+        "route=\"/federate\",status=\"400\"} 1\n",
+        "\noptipod_aggregator_http_requests_active{pool=\"normal\"} 0\n",
+        "\noptipod_aggregator_http_requests_active{pool=\"slow\"} ",
+        "\noptipod_aggregator_http_requests_queued{pool=\"slow\"} 0\n",
+        "_http_requests_turned_away_total{cause=\"deadline\",route=\"/federate\"} 0\n",
+        "\noptipod_aggregator_pushed_nodes 0\n"}) {
     INFO(line);
     CHECK(page.find(line) != std::string::npos);
   }
@@ -167,6 +175,52 @@ TEST_CASE(
   CHECK(nodes[0].at("node") == "old-1");
   CHECK(nodes[0].at("page_faults") == 7);
   CHECK(nodes[0].at("age_seconds").get<double>() >= 0);
+
+  std::ifstream file(METRICS_PAGE);
+  std::stringstream documented;
+  documented << file.rdbuf();
+  const std::string page = site.get("/metrics").body;
+  CHECK(page.find("\noptipod_aggregator_pushed_nodes 1\n") != std::string::npos);
+  const std::regex family("# TYPE (optipod_pushed_\\w+) gauge\n");
+  std::size_t families = 0;
+  for (std::sregex_iterator at(page.begin(), page.end(), family), end; at != end; ++at) {
+    INFO((*at)[1]);
+    CHECK(documented.str().find("| `" + (*at)[1].str() + "` |") != std::string::npos);
+    CHECK(page.find("# HELP " + (*at)[1].str() + " ") != std::string::npos);
+    ++families;
+  }
+  CHECK(families == 8);
+}
+
+TEST_CASE("pushed: a page of them has every node's time, and no family that nobody sent") {
+  Pushed pushed;
+  const auto rendered = [&](std::int64_t now) {
+    std::string out;
+    pushed.render(now, out);
+    return out;
+  };
+  CHECK(rendered(5).empty());
+  REQUIRE(pushed.update(R"({"node_id":"a\"","fs_write_size_kb":3})", 1'000'000).has_value());
+  REQUIRE(pushed.update(R"({"node_id":"b","ctx_switches_graceful":2})", 1'010'000).has_value());
+  const std::string page = rendered(1'015'000);
+  for (const char* line :
+       {"optipod_pushed_filesystem_written_bytes_per_second{node=\"a\\\"\"} 3000 1000000\n",
+        "# TYPE optipod_pushed_context_switches_per_second gauge\n"
+        "optipod_pushed_context_switches_per_second{kind=\"voluntary\",node=\"a\\\"\"} 0 1000000\n"
+        "optipod_pushed_context_switches_per_second{kind=\"voluntary\",node=\"b\"} 2 1010000\n"
+        "optipod_pushed_context_switches_per_second{kind=\"involuntary\",node=\"a\\\"\"} 0 "
+        "1000000\n",
+        "optipod_pushed_age_seconds{node=\"a\\\"\"} 15 1015000\n"
+        "optipod_pushed_age_seconds{node=\"b\"} 5 1015000\n"}) {
+    INFO(line);
+    CHECK(page.find(line) != std::string::npos);
+  }
+  const std::string old = rendered(1'300'000);
+  CHECK(old ==
+        "# HELP optipod_pushed_age_seconds Time since the node last sent something.\n"
+        "# TYPE optipod_pushed_age_seconds gauge\n"
+        "optipod_pushed_age_seconds{node=\"a\\\"\"} 300 1300000\n"
+        "optipod_pushed_age_seconds{node=\"b\"} 290 1300000\n");
 }
 
 TEST_CASE("web: an update that is none is refused with what is wrong") {

@@ -13,8 +13,8 @@ from optipod_e2e import Prometheus, free_port, samples, samples_at, wait_until
 RULES = pathlib.Path(__file__).resolve().parents[2] / "deploy/prometheus/rules.yml"
 NODES = 6
 VIEW = '{__name__=~"optipod:.+"}'
-# From some minutes of data (rate() counts what it has not seen as nothing), or of a memory controller that the recorded
-# machine lacks; `promtool test rules` has them.
+# From some minutes of data (rates wait until their window is full), or of a memory controller that the recorded machine
+# lacks; `promtool test rules` has them.
 LATER = ("forecast_15m", "mean_5m", "pod_memory_bytes:last")
 # Prometheus records these from means over 15 s, the aggregator from sample to sample: README.md beside the rules.
 OTHER_BASE = ("stddev_15m", "stddev_1h", "stddev_24h", "max_15m", "max_1h", "max_24h", "covered_15m", "covered_1h",
@@ -93,10 +93,10 @@ def test_the_same_view_and_the_same_decisions(stack, three):
                 wrong.append((*key, *pair))
         return wrong
     try:
-        # The first evaluations of rate() over 15 s are too low (README.md there). A mean over a quarter of an hour has
-        # them until others outweigh them: up to 1/3 and 1/6 of a value lost in n evaluations is 8 % at n = 7, and of
-        # those windows' rules, run every 30 s, the next may be the first that has so many.
-        wait_until(lambda: not differences(), "both views are equal", 180, every=1)
+        # Of nodes scraped each second the first rate over 15 s may lack the first quarter of its window. A mean over a
+        # quarter of an hour has it until others outweigh it: 1/4 of a value lost in n evaluations is 8 % at n = 4, and
+        # of those windows' rules, run every 30 s, the next may be the first that has so many.
+        wait_until(lambda: not differences(), "both views are equal", 120, every=1)
     except AssertionError:
         assert differences() == []
 

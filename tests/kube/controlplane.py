@@ -29,7 +29,8 @@ from optipod_e2e import Process, free_port, wait_until        # noqa: E402
 
 # What the tests use of the controllers.
 CONTROLLERS = ["deployment-controller", "replicaset-controller", "serviceaccount-controller",
-               "namespace-controller", "garbage-collector-controller", "disruption-controller"]
+               "namespace-controller", "garbage-collector-controller", "disruption-controller",
+               "endpointslice-controller"]
 
 
 def memory_directory(prefix):
@@ -105,13 +106,25 @@ class ControlPlane(Cluster):
         self.authority = authority.certificate
         port = free_port()
         self.server = f"https://127.0.0.1:{port}"
-        self._api_server(programs["kube-apiserver"], etcd, authority, port)
+        self._api_server = self._api_server_command(programs["kube-apiserver"], etcd, authority, port)
+        self._api_server_process = self.run(*self._api_server)
         admin = authority.sign("admin", "optipod-e2e", "system:masters")
         self.kubeconfig = certificates.write_kubeconfig(self.directory / "kubeconfig", self.server,
                                                         self.authority, *admin)
         self.api = Api.with_certificate(port, self.authority, *admin)
-        self.wait(self.api.ready, f"kube-apiserver: {self.server}/readyz")
+        self._wait_for_api_server()
         self._controllers(programs["kube-controller-manager"], authority)
+
+    def _wait_for_api_server(self):
+        self.wait(self.api.ready, f"kube-apiserver: {self.server}/readyz")
+
+    def kill_api_server(self):
+        self.stop(self._api_server_process)
+
+    def start_api_server(self):
+        """After kill_api_server(): the same once more, with what etcd has kept."""
+        self._api_server_process = self.run(*self._api_server)
+        self._wait_for_api_server()
 
     def _etcd(self, program):
         client, peer = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
@@ -121,23 +134,24 @@ class ControlPlane(Cluster):
                  f"--initial-cluster=e2e={peer}", "--snapshot-count=100000000", "--log-level=warn")
         return client
 
-    def _api_server(self, program, etcd, authority, port):
+    @staticmethod
+    def _api_server_command(program, etcd, authority, port):
         certificate, key = authority.sign("apiserver", "kube-apiserver",
                                           addresses=["IP:127.0.0.1", "DNS:localhost", "DNS:kubernetes"])
         signing, checking = authority.key_pair("tokens")
-        self.run(program, f"--etcd-servers={etcd}", f"--secure-port={port}", "--bind-address=127.0.0.1",
-                 "--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none",
-                 f"--tls-cert-file={certificate}", f"--tls-private-key-file={key}",
-                 f"--client-ca-file={authority.certificate}", "--authorization-mode=RBAC",
-                 "--service-account-issuer=https://kubernetes.default.svc",
-                 f"--service-account-signing-key-file={signing}", f"--service-account-key-file={checking}",
-                 "--service-cluster-ip-range=10.96.0.0/24", "--cert-dir=/nonexistent",
-                 # Many writers at once are the test, not a misuse.
-                 "--enable-priority-and-fairness=false", "--max-requests-inflight=0",
-                 "--max-mutating-requests-inflight=0",
-                 # Nodes come ready: nobody here would take the taint off again.
-                 "--disable-admission-plugins=TaintNodesByCondition",
-                 "--shutdown-delay-duration=0s", "--profiling=false")
+        return [program, f"--etcd-servers={etcd}", f"--secure-port={port}", "--bind-address=127.0.0.1",
+                "--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none",
+                f"--tls-cert-file={certificate}", f"--tls-private-key-file={key}",
+                f"--client-ca-file={authority.certificate}", "--authorization-mode=RBAC",
+                "--service-account-issuer=https://kubernetes.default.svc",
+                f"--service-account-signing-key-file={signing}", f"--service-account-key-file={checking}",
+                "--service-cluster-ip-range=10.96.0.0/24", "--cert-dir=/nonexistent",
+                # Many writers at once are the test, not a misuse.
+                "--enable-priority-and-fairness=false", "--max-requests-inflight=0",
+                "--max-mutating-requests-inflight=0",
+                # Nodes come ready: nobody here would take the taint off again.
+                "--disable-admission-plugins=TaintNodesByCondition",
+                "--shutdown-delay-duration=0s", "--profiling=false"]
 
     def _controllers(self, program, authority):
         user = authority.sign("controllers", "system:kube-controller-manager")
