@@ -164,7 +164,7 @@ using Answer = tl::expected<const http::ClientResponse*, Failure>;
 
 /// Moments are multiples of this, or of the interval's hundredth: to wake for each target alone
 /// costs more than to ask it.
-constexpr std::chrono::nanoseconds kMostTick = std::chrono::milliseconds(20);
+constexpr std::chrono::nanoseconds kMostTick = std::chrono::milliseconds(50);
 
 }  // namespace
 
