@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Asks every target once an interval, each at its own moment of it, and publishes what came.
+// Asks every target once an interval, each at its own moment of it, those due within the same
+// hundredth of it together, and publishes what came.
 #pragma once
 
 #include <atomic>
