@@ -164,7 +164,7 @@ using Answer = tl::expected<const http::ClientResponse*, Failure>;
 
 /// Moments are multiples of this, or of the interval's hundredth: to wake for each target alone
 /// costs more than to ask it.
-constexpr std::chrono::nanoseconds kMostTick = std::chrono::milliseconds(20);
+constexpr std::chrono::nanoseconds kMostTick = std::chrono::milliseconds(50);
 
 }  // namespace
 
@@ -259,7 +259,7 @@ class Scraper::Work {
     {
       const std::lock_guard lock(publish_);
       latest_ = view;
-      if (!gone_) store.publish(std::move(view));
+      if (!gone_) store.publish(std::move(view), place_);
     }
     self.scraped(outcome, duration, outcome == Outcome::kOk ? samples_ : 0);
     done_once_ = true;
@@ -387,6 +387,7 @@ class Scraper::Work {
 
   std::mutex publish_;
   bool gone_ = false;
+  Store::Place place_;
 };
 
 Scraper::Scraper(ScrapeOptions options, Store& store, Self& self)
@@ -407,15 +408,6 @@ Scraper::~Scraper() {
   fetcher_.reset();  // every answer has been taken when this returns
 }
 
-namespace {
-struct Later {
-  template <typename Due>
-  bool operator()(const Due& a, const Due& b) const {
-    return a.at > b.at;
-  }
-};
-}  // namespace
-
 void Scraper::set_targets(const std::vector<Target>& targets) {
   std::map<std::string, std::shared_ptr<Work>> works;
   {
@@ -434,8 +426,7 @@ void Scraper::set_targets(const std::vector<Target>& targets) {
     too_many_ = options_.target_limit > 0 && works_.size() > options_.target_limit;
     due_.clear();
     const auto now = Clock::now();
-    for (const auto& [node, work] : works_) due_.push_back({work->next(now), work});
-    std::make_heap(due_.begin(), due_.end(), Later{});
+    for (const auto& [node, work] : works_) due_[work->next(now)].push_back(work);
   }
   changed_.notify_all();
 }
@@ -454,11 +445,11 @@ void Scraper::run() {
       continue;
     }
     const auto now = Clock::now();
-    if (due_.front().at > now) {
-      changed_.wait_until(lock, due_.front().at);
+    if (due_.begin()->first > now) {
+      changed_.wait_until(lock, due_.begin()->first);
       continue;
     }
-    const std::vector<std::shared_ptr<Work>> works = take_due(now);
+    const Works works = take_due(now);
     lock.unlock();
     look_at_config(now);
     std::vector<http::Fetcher::Ask> asks;
@@ -470,17 +461,17 @@ void Scraper::run() {
 }
 
 /// Under mutex_.
-std::vector<std::shared_ptr<Scraper::Work>> Scraper::take_due(Clock::time_point now) {
-  std::vector<std::shared_ptr<Work>> works;
-  while (due_.front().at <= now) {
-    std::pop_heap(due_.begin(), due_.end(), Later{});
-    Due& due = due_.back();
-    works.push_back(due.work);
-    // From now rather than from the moment that was due: after a pause nothing is made up for.
-    due.at = due.work->next(std::max(now, due.at));
-    std::push_heap(due_.begin(), due_.end(), Later{});
+Scraper::Works Scraper::take_due(Clock::time_point now) {
+  Works taken;
+  while (due_.begin()->first <= now) {
+    const auto at = due_.extract(due_.begin());
+    for (auto& work : at.mapped()) {
+      // From now rather than from the moment that was due: after a pause nothing is made up for.
+      due_[work->next(std::max(now, at.key()))].push_back(work);
+      taken.push_back(std::move(work));
+    }
   }
-  return works;
+  return taken;
 }
 
 void Scraper::look_at_config(Clock::time_point now) {

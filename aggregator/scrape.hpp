@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Asks every target once an interval, each at its own moment of it, and publishes what came.
+// Asks every target once an interval, each at its own moment of it, those due within the same
+// hundredth of it together, and publishes what came.
 #pragma once
 
 #include <atomic>
@@ -61,12 +62,9 @@ class Scraper {
  private:
   class Work;
   using Clock = std::chrono::steady_clock;
-  struct Due {
-    Clock::time_point at;
-    std::shared_ptr<Work> work;
-  };
+  using Works = std::vector<std::shared_ptr<Work>>;
   void run();
-  std::vector<std::shared_ptr<Work>> take_due(Clock::time_point now);
+  Works take_due(Clock::time_point now);
   void start(const std::shared_ptr<Work>& work, std::vector<http::Fetcher::Ask>& asks);
   void look_at_config(Clock::time_point now);
 
@@ -80,8 +78,8 @@ class Scraper {
   std::condition_variable changed_;
   bool stopping_ = false;
   std::map<std::string, std::shared_ptr<Work>> works_;  // by node
-  std::vector<Due> due_;                                // heap, soonest first
-  std::atomic<bool> too_many_ = false;                  ///< targets, for target_limit
+  std::map<Clock::time_point, Works> due_;
+  std::atomic<bool> too_many_ = false;  ///< targets, for target_limit
   // The thread's only:
   Clock::time_point looked_at_{};
   std::unique_ptr<http::Fetcher> fetcher_;

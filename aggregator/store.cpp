@@ -6,9 +6,14 @@
 namespace optipod::aggregator {
 
 void Store::publish(std::shared_ptr<const TargetView> view) {
+  Place place;
+  publish(std::move(view), place);
+}
+
+void Store::publish(std::shared_ptr<const TargetView> view, Place& place) {
   const std::lock_guard lock(mutex_);
-  auto& slot = views_[view->target->node];
-  slot.swap(view);
+  if (place.slot_ == nullptr) place.slot_ = &views_[view->target->node];
+  place.slot_->swap(view);
 }  // the old view goes when `view` does, behind the lock
 
 void Store::remove(const std::string& node) {
