@@ -183,8 +183,11 @@ SeriesSet DerivedSeries::make(const Derived& derived, bool up, std::int64_t meas
   }
   set.values.push_back(up ? 1 : 0);
   set.max_age_ms.push_back(std::numeric_limits<std::int64_t>::max());
-  set.own_ms.assign(set.values.size(), kNoTime);
-  if (!up) set.own_ms.back() = scraped_ms;
+  if (!up) {
+    set.own_ms.assign(set.values.size(), kNoTime);
+    set.own_ms.back() = scraped_ms;
+  }
+  set.texts = std::make_shared<const ValueTexts>(set.values);
   return set;
 }
 

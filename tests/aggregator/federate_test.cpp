@@ -200,6 +200,48 @@ TEST_CASE("federate: values keep every digit") {
   CHECK(served({"a"}, "a -Inf\n").find("} -Inf ") != std::string::npos);
 }
 
+TEST_CASE("federate: values whose text was made before are written the same") {
+  SeriesSet set = set_of("a 0.30000000000000004\nb NaN\nc -Inf\nd 1e6\ne 7\n", kFresh);
+  set.values[4] = stale();
+  const std::vector<Selector> all{*Selector::parse("{__name__=~\".+\"}")};
+  const auto text = [&] {
+    const SeriesSet* sets[] = {&set};
+    std::string out;
+    CHECK(federate(sets, all, kNow, {}, out) == 4);
+    return out;
+  };
+  const std::string without = text();
+  CHECK(without.find("a{instance=\"\"} 0.30000000000000004 5990000\n") != std::string::npos);
+  set.texts = std::make_shared<const ValueTexts>(set.values);
+  CHECK(text() == without);
+}
+
+TEST_CASE("federate: a long body comes in pieces, of one moment") {
+  std::vector<SeriesSet> held;
+  std::vector<const SeriesSet*> sets;
+  const std::string long_value(200, 'v');
+  for (int n = 0; n < 3'000; ++n) {
+    held.push_back(set_of("one 1\ntwo{long=\"" + long_value + "\"} 2\n", kFresh,
+                          {{"node", std::to_string(n)}}));
+  }
+  for (const SeriesSet& set : held) sets.push_back(&set);
+  const std::vector<Selector> all{*Selector::parse("{__name__=~\".+\"}")};
+  std::string whole;
+  CHECK(federate(sets, all, kNow, {}, whole) == 6'000);
+  std::string joined;
+  int pieces = 0;
+  FederateBody body(sets, all, kNow, {});
+  for (bool more = true; more; ++pieces) {
+    std::string piece;
+    more = body.next(piece);
+    CHECK(piece.size() < 2 * FederateBody::kPiece);
+    joined += piece;
+  }
+  CHECK(pieces > 2);
+  CHECK(body.written() == 6'000);
+  CHECK(joined == whole);
+}
+
 TEST_CASE("store: views by node, swapped whole, removed whole") {
   Store store;
   const auto view = [](const char* node, bool up) {
