@@ -189,6 +189,7 @@ SeriesSet DerivedSeries::make(const Derived& derived, bool up, std::int64_t meas
     set.values.push_back(value && std::isfinite(*value) ? *value : stale());
   }
   set.values.push_back(up ? 1 : 0);
+  set.texts = std::make_shared<const ValueTexts>(set.values);
   return up ? set : down(std::move(set), scraped_ms);
 }
 
@@ -197,6 +198,7 @@ SeriesSet DerivedSeries::down(SeriesSet last, std::int64_t scraped_ms) {
   last.values.back() = 0;
   last.own_ms.assign(last.values.size(), kNoTime);
   last.own_ms.back() = scraped_ms;
+  last.texts = std::make_shared<const ValueTexts>(last.values);
   return last;
 }
 

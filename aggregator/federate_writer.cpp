@@ -3,46 +3,146 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstring>
+#include <limits>
+#include <optional>
 
 #include "common/text/protobuf.hpp"
 
 namespace optipod::aggregator {
 namespace {
 
-class TextWriter final : public FederateWriter {
+/// Of a source, line by line.
+class Times {
  public:
-  TextWriter(Window window, std::string& out) : FederateWriter(window), out_(out) {}
+  Times(const FederateWindow& window, const FederatedSet& source)
+      : window_(window), source_(source) {}
 
-  void begin(std::string_view name) override { name_ = name; }
-  void end() override {}
-
- private:
-  void line(const Selection& selection, const Selection::Line& line, const FederatedSet& source,
-            double value, const TimeText& time) override {
-    if (!name_.empty()) {
-      out_.append("# TYPE ").append(name_).append(" untyped\n");
-      name_ = {};
+  /// Null when the line is not served. Valid until the next call.
+  const TimeText* of(const Selection::Line& line) {
+    const TimeText* time = line.measured != 0 ? &source_.measured : &source_.scraped;
+    if (source_.plain) {
+      return (line.measured != 0 ? source_.measured_alive : source_.scraped_alive) ? time : nullptr;
     }
-    for (const Selection::Piece& piece : selection.pieces(line)) {
-      out_.append(selection.text(piece));
-      if (piece.to == piece.from) continue;
-      const bool all = std::size_t{piece.to} - piece.from == source.labels->labels().size();
-      out_.append(all ? source.label_text : source.labels->text(piece.from, piece.to));
-    }
-    text::append_number(out_, value);
-    out_.push_back(' ');
-    out_.append(time.text());
+    const SeriesSet& set = *source_.set;
+    if (!set.own_ms.empty() && set.own_ms[line.series] != kNoTime)
+      time = &own_.emplace(set.own_ms[line.series]);
+    const std::int64_t age = set.max_age_ms.empty() ? std::numeric_limits<std::int64_t>::max()
+                                                    : set.max_age_ms[line.series];
+    return window_.holds(time->ms(), age) ? time : nullptr;
   }
 
-  std::string& out_;
+ private:
+  const FederateWindow& window_;
+  const FederatedSet& source_;
+  std::optional<TimeText> own_;
+};
+
+/// Writes past the end of the text, up to kCopySlack bytes, and reads as many: a call of memcpy
+/// takes longer than most texts.
+char* put(char* to, std::string_view text) {
+  for (std::size_t i = 0; i < text.size(); i += kCopySlack)
+    std::memcpy(to + i, text.data() + i, kCopySlack);
+  return to + text.size();
+}
+
+/// Bytes on their way into a string, which cannot be written behind its end.
+class Block {
+ public:
+  /// Room for `size` bytes; what was written to it begins there and ends where ended() is told.
+  char* room(std::size_t size, std::string& out) {
+    if (size > size_ - used_) make_room(size, out);
+    return bytes_.get() + used_;
+  }
+  void ended(const char* end) { used_ = static_cast<std::size_t>(end - bytes_.get()); }
+  void flush(std::string& out) {
+    out.append(bytes_.get(), used_);
+    used_ = 0;
+  }
+
+ private:
+  void make_room(std::size_t size, std::string& out) {
+    flush(out);
+    if (size <= size_) return;
+    size_ = std::max(size, std::size_t{16} * 1024);  // it stays in the CPU's nearest cache
+    bytes_ = std::make_unique_for_overwrite<char[]>(size_);
+  }
+
+  std::unique_ptr<char[]> bytes_;
+  std::size_t size_ = 0, used_ = 0;
+};
+
+std::span<const Selection::Line> lines_of(const FederatedGroup& group, const Selection::Run& run) {
+  return group.selection().lines().subspan(run.begin, run.end - run.begin);
+}
+
+class TextWriter final : public FederateWriter {
+ public:
+  void begin(std::string_view name) override { name_ = name; }
+  void end(std::string& out) override { block_.flush(out); }
+
+  void write(const FederatedGroup& group, const Selection::Run& run, std::size_t i, std::size_t to,
+             std::string& out) override {
+    const auto& sources = group.sources();
+    const auto lines = lines_of(group, run);
+    constexpr std::size_t kAhead = 16;  // sources: memory takes as long as writing these
+    if (i + kAhead < to) prefetch(sources[i + kAhead], lines.front());
+    write_lines(group, lines, sources[i], out);
+  }
+
+ private:
+  static void prefetch(const FederatedSet& source, const Selection::Line& line) {
+    if (source.texts != nullptr) {
+      __builtin_prefetch(&source.texts[line.series]);
+    } else {
+      __builtin_prefetch(&source.values[line.series]);
+    }
+  }
+
+  void write_lines(const FederatedGroup& group, std::span<const Selection::Line> lines,
+                   const FederatedSet& source, std::string& out) {
+    const Selection& selection = group.selection();
+    const std::size_t longest = selection.longest_line() + group.longest_labels() + kCopySlack +
+                                text::kNumberRoom + TimeText::kRoom;
+    Times times(group.window(), source);
+    for (const Selection::Line& line : lines) {
+      const ValueTexts::Text* text = source.texts == nullptr ? nullptr : &source.texts[line.series];
+      const double value = text == nullptr ? source.values[line.series] : 0;
+      if (text == nullptr ? is_stale(value) : text->size == 0) continue;
+      const TimeText* time = times.of(line);
+      if (time == nullptr) continue;
+      if (!name_.empty()) write_head(out);
+      char* at = block_.room(longest, out);
+      for (const Selection::Piece& piece : selection.pieces(line)) {
+        at = put(at, selection.text(piece));
+        if (piece.cut != Selection::kNoCut) at = put(at, group.cut(source, piece.cut));
+      }
+      at = text != nullptr ? put_value(at, *text) : text::write_number(at, value);
+      block_.ended(time->put(at));
+      ++written_;
+    }
+  }
+
+  static char* put_value(char* to, const ValueTexts::Text& text) {
+    static_assert(ValueTexts::kMost <= text::kNumberRoom);
+    std::memcpy(to, text.bytes, ValueTexts::kMost);
+    return to + text.size;
+  }
+
+  void write_head(std::string& out) {
+    block_.flush(out);
+    out.append("# TYPE ").append(name_).append(" untyped\n");
+    name_ = {};
+  }
+
+  Block block_;
   std::string_view name_;  ///< of a family whose head is not written
 };
 
 /// Delimited io.prometheus.client.MetricFamily, labels in the order of the text.
 class ProtobufWriter final : public FederateWriter {
  public:
-  ProtobufWriter(Window window, const LabelPairs& gaps, std::string& out)
-      : FederateWriter(window), gaps_(gaps), out_(out) {}
+  explicit ProtobufWriter(const LabelPairs& gaps) : gaps_(gaps) {}
 
   void begin(std::string_view name) override {
     family_.clear();
@@ -51,24 +151,33 @@ class ProtobufWriter final : public FederateWriter {
                                 text::protobuf::kUntypedType);
     head_ = family_.size();
   }
-  void end() override {
+  void end(std::string& out) override {
     if (family_.size() == head_) return;
-    text::protobuf::append_varint(out_, family_.size());
-    out_.append(family_);
+    text::protobuf::append_varint(out, family_.size());
+    out.append(family_);
+  }
+
+  void write(const FederatedGroup& group, const Selection::Run& run, std::size_t i, std::size_t,
+             std::string&) override {
+    const FederatedSet& source = group.sources()[i];
+    Times times(group.window(), source);
+    for (const Selection::Line& line : lines_of(group, run)) {
+      if (is_stale(source.values[line.series])) continue;
+      if (const TimeText* time = times.of(line)) write_line(*source.set, line.series, time->ms());
+    }
   }
 
  private:
-  void line(const Selection&, const Selection::Line& line, const FederatedSet& source, double value,
-            const TimeText& time) override {
+  void write_line(const SeriesSet& set, std::size_t series, std::int64_t time_ms) {
     namespace field = text::protobuf::metric_field;
     metric_.clear();
-    labels(source.set->schema->label_set(line.series), *source.labels);
+    labels(set.schema->label_set(series), set.labels ? *set.labels : LabelSet::none());
     inner_.clear();
-    text::protobuf::add_double(inner_, text::protobuf::kValue, value);
+    text::protobuf::add_double(inner_, text::protobuf::kValue, set.values[series]);
     text::protobuf::add_bytes(metric_, field::kUntyped, inner_);
-    text::protobuf::add_integer(metric_, field::kTimestampMs,
-                                static_cast<std::uint64_t>(time.ms()));
+    text::protobuf::add_integer(metric_, field::kTimestampMs, static_cast<std::uint64_t>(time_ms));
     text::protobuf::add_bytes(family_, text::protobuf::family_field::kMetric, metric_);
+    ++written_;
   }
 
   void labels(const LabelSet& own, const LabelSet& target) {
@@ -90,7 +199,6 @@ class ProtobufWriter final : public FederateWriter {
   }
 
   const LabelPairs& gaps_;
-  std::string& out_;
   std::string family_, metric_, inner_;
   std::size_t head_ = 0;
 };
@@ -98,37 +206,53 @@ class ProtobufWriter final : public FederateWriter {
 }  // namespace
 
 TimeText::TimeText(std::int64_t ms) : ms_(ms) {
-  char* end = std::to_chars(text_, text_ + sizeof text_ - 1, ms).ptr;
+  text_[0] = ' ';
+  char* end = std::to_chars(text_ + 1, text_ + sizeof text_ - 1, ms).ptr;
   *end++ = '\n';
   size_ = static_cast<std::uint8_t>(end - text_);
 }
 
-std::unique_ptr<FederateWriter> FederateWriter::make(text::Format format, Window window,
-                                                     const LabelPairs& gaps, std::string& out) {
-  if (format == text::Format::kProtobuf) {
-    return std::make_unique<ProtobufWriter>(window, gaps, out);
-  }
-  return std::make_unique<TextWriter>(window, out);
+char* TimeText::put(char* to) const {
+  std::memcpy(to, text_, sizeof text_);
+  return to + size_;
 }
 
-void FederateWriter::write(const Selection& selection, const Selection::Run& run,
-                           const FederatedSet& source) {
-  const SeriesSet& set = *source.set;
-  for (const auto& at : selection.lines().subspan(run.begin, run.end - run.begin)) {
-    const double value = source.values[at.series];
-    if (is_stale(value)) continue;
-    const TimeText* time = set.schema->measured(at.series) ? &source.measured : &source.scraped;
-    if (!set.own_ms.empty() && set.own_ms[at.series] != kNoTime) {
-      own_ = TimeText(set.own_ms[at.series]);
-      time = &own_;
-    }
-    std::int64_t age = window_.lookback_ms;
-    if (!set.max_age_ms.empty()) age = std::min(age, set.max_age_ms[at.series]);
-    // A clock that was set back makes times that lie ahead.
-    if (time->ms() < window_.now_ms - age || time->ms() > window_.now_ms) continue;
-    line(selection, at, source, value, *time);
-    ++written_;
+bool FederatedGroup::is_plain(const SeriesSet& set) const {
+  if (!set.own_ms.empty()) return false;
+  if (set.max_age_ms.empty()) return true;
+  constexpr std::size_t kWorthLooking = 8;  // with fewer lines their own ages are looked at sooner
+  if (selection_.lines().size() < kWorthLooking) return false;
+  const std::int64_t least = *std::min_element(set.max_age_ms.begin(), set.max_age_ms.end());
+  return window_.holds(set.scraped_ms, least) && window_.holds(set.measured_ms, least);
+}
+
+void FederatedGroup::add(const SeriesSet& set, const LabelSet& labels, std::uint32_t place) {
+  constexpr std::int64_t kAnyAge = std::numeric_limits<std::int64_t>::max();
+  sources_.push_back({.set = &set,
+                      .values = set.values.data(),
+                      .texts = set.texts ? set.texts->texts() : nullptr,
+                      .scraped = TimeText(set.scraped_ms),
+                      .measured = TimeText(set.measured_ms),
+                      .plain = is_plain(set),
+                      .scraped_alive = window_.holds(set.scraped_ms, kAnyAge),
+                      .measured_alive = window_.holds(set.measured_ms, kAnyAge),
+                      .cuts = static_cast<std::uint32_t>(cuts_.size()),
+                      .at = place});
+  text_.resize(text_.size() - kCopySlack);
+  const auto begin = static_cast<std::uint32_t>(text_.size());
+  text_.append(labels.text());
+  for (const Selection::Cut& cut : selection_.cuts()) {
+    const std::string_view text = labels.text(cut.from, cut.to);
+    cuts_.push_back({begin + static_cast<std::uint32_t>(text.data() - labels.text().data()),
+                     static_cast<std::uint32_t>(text.size())});
   }
+  text_.append(kCopySlack, '\0');
+  longest_ = std::max(longest_, labels.text().size());
+}
+
+std::unique_ptr<FederateWriter> FederateWriter::make(text::Format format, const LabelPairs& gaps) {
+  if (format == text::Format::kProtobuf) return std::make_unique<ProtobufWriter>(gaps);
+  return std::make_unique<TextWriter>();
 }
 
 }  // namespace optipod::aggregator

@@ -27,20 +27,30 @@ Selection::Selection(const Schema& schema, const LabelSet& target,
     const auto end = static_cast<std::uint32_t>(lines_.size());
     if (end != begin) runs_.push_back({run.name, begin, end});
   }
+  text_.append(kCopySlack, '\0');
 }
 
-void Selection::end_piece(std::size_t from, std::size_t to) {
+std::uint32_t Selection::cut_index(Cut cut) {
+  const auto at = std::find(cuts_.begin(), cuts_.end(), cut);
+  const auto index = static_cast<std::uint32_t>(at - cuts_.begin());
+  if (at == cuts_.end()) cuts_.push_back(cut);
+  return index;
+}
+
+void Selection::end_piece(std::uint32_t cut) {
   pieces_.push_back({.at = static_cast<std::uint32_t>(piece_at_),
                      .size = static_cast<std::uint32_t>(text_.size() - piece_at_),
-                     .from = static_cast<std::uint16_t>(from),
-                     .to = static_cast<std::uint16_t>(to)});
+                     .cut = cut});
   piece_at_ = text_.size();
 }
 
 void Selection::add_line(const Schema& schema, std::uint32_t series, const LabelSet& target,
                          const LabelPairs& gaps) {
-  Line line{
-      .series = series, .first_piece = static_cast<std::uint32_t>(pieces_.size()), .pieces = 0};
+  Line line{.series = series,
+            .first_piece = static_cast<std::uint32_t>(pieces_.size()),
+            .pieces = 0,
+            .measured = schema.measured(series) ? 1U : 0U};
+  const std::size_t line_at = text_.size();
   const LabelSet& own = schema.label_set(series);
   const auto ours = target.labels();
   text_.append(schema.at(series).name).push_back('{');
@@ -49,7 +59,7 @@ void Selection::add_line(const Schema& schema, std::uint32_t series, const Label
   const auto take_ours = [&](std::size_t to) {
     if (to == k) return;
     text_.append(comma);
-    end_piece(k, to);
+    end_piece(cut_index({static_cast<std::uint16_t>(k), static_cast<std::uint16_t>(to)}));
     k = to;
     comma = ",";
   };
@@ -70,8 +80,10 @@ void Selection::add_line(const Schema& schema, std::uint32_t series, const Label
     comma = ",";
   }
   text_.append("} ");
-  end_piece(0, 0);
-  line.pieces = static_cast<std::uint32_t>(pieces_.size()) - line.first_piece;
+  end_piece(kNoCut);
+  const std::size_t pieces = pieces_.size() - line.first_piece;
+  line.pieces = static_cast<std::uint32_t>(pieces) & 0x7fffffffU;
+  longest_line_ = std::max(longest_line_, text_.size() - line_at);
   lines_.push_back(line);
 }
 

@@ -16,18 +16,26 @@
 
 namespace optipod::aggregator {
 
+/// Texts are copied in blocks of this size: so many bytes behind each can be read.
+inline constexpr std::size_t kCopySlack = 16;
+
 /// Views into the schema and the names given; lives as long as they do.
 class Selection {
  public:
-  /// What is written between the target's labels: a piece of text, then labels [from, to) of the
-  /// target with a comma between them.
+  /// Labels [from, to) of the target, with a comma between them.
+  struct Cut {
+    std::uint16_t from, to;
+    friend bool operator==(const Cut&, const Cut&) = default;
+  };
+  static constexpr std::uint32_t kNoCut = 0xffffffff;
+  /// A piece of text, then a cut of the target's labels: which of cuts(), or kNoCut.
   struct Piece {
     std::uint32_t at, size;
-    std::uint16_t from, to;
+    std::uint32_t cut;
   };
   struct Line {
     std::uint32_t series;  ///< position in the schema
-    std::uint32_t first_piece, pieces;
+    std::uint32_t first_piece, pieces : 31, measured : 1;
   };
   struct Run {
     std::string_view name;
@@ -45,25 +53,26 @@ class Selection {
   [[nodiscard]] std::span<const Piece> pieces(const Line& line) const {
     return std::span(pieces_).subspan(line.first_piece, line.pieces);
   }
+  /// With kCopySlack readable bytes behind it.
   [[nodiscard]] std::string_view text(const Piece& piece) const {
-    return std::string_view(text_).substr(piece.at, piece.size);
+    return {text_.data() + piece.at, piece.size};
   }
-  /// Bytes of all lines of a target whose labels' text has that size, without value and time; at
-  /// most.
-  [[nodiscard]] std::size_t bytes(std::size_t target_text) const {
-    return text_.size() + lines_.size() * target_text;
-  }
+  [[nodiscard]] std::span<const Cut> cuts() const { return cuts_; }
+  /// The longest line without the target's labels, value and time.
+  [[nodiscard]] std::size_t longest_line() const { return longest_line_; }
 
  private:
   void add_line(const Schema& schema, std::uint32_t series, const LabelSet& target,
                 const LabelPairs& gaps);
-  void end_piece(std::size_t from, std::size_t to);
+  void end_piece(std::uint32_t cut);
+  std::uint32_t cut_index(Cut cut);
 
   std::vector<Run> runs_;
   std::vector<Line> lines_;
   std::vector<Piece> pieces_;
-  std::string text_;
-  std::size_t piece_at_ = 0;
+  std::vector<Cut> cuts_;  ///< the few different ones
+  std::string text_;       ///< with the slack behind it
+  std::size_t piece_at_ = 0, longest_line_ = 0;
 };
 
 }  // namespace optipod::aggregator

@@ -64,6 +64,11 @@ std::shared_ptr<const LabelSet> LabelSet::of(const LabelPairs& sorted) {
   return std::make_shared<const LabelSet>(labels);
 }
 
+const LabelSet& LabelSet::none() {
+  static const LabelSet kNone(std::span<const text::Label>{});
+  return kNone;
+}
+
 std::string_view LabelSet::text(std::size_t from, std::size_t to) const {
   const auto begin_of = [this](std::size_t i) {
     return static_cast<std::size_t>(labels_[i].name.data() - arena_.data());
@@ -229,8 +234,7 @@ tl::expected<std::shared_ptr<const Schema>, std::string> SchemaBuilder::finish()
 }
 
 void SeriesSet::append_labels(std::size_t i, std::string& out) const {
-  static const LabelSet kNone(std::span<const text::Label>{});
-  append_merged(schema->label_set(i), labels ? *labels : kNone, out);
+  append_merged(schema->label_set(i), labels ? *labels : LabelSet::none(), out);
 }
 
 }  // namespace optipod::aggregator

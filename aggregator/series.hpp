@@ -20,6 +20,7 @@
 #include <tl/expected.hpp>
 
 #include "aggregator/intern.hpp"
+#include "aggregator/value_texts.hpp"
 #include "common/text/parse.hpp"
 
 namespace optipod::aggregator {
@@ -44,6 +45,7 @@ class LabelSet {
   /// Copies. `labels` are sorted by name, none twice; those with empty values are left out.
   explicit LabelSet(std::span<const text::Label> labels);
   static std::shared_ptr<const LabelSet> of(const LabelPairs& sorted);
+  static const LabelSet& none();
   LabelSet(const LabelSet&) = delete;
   LabelSet& operator=(const LabelSet&) = delete;
 
@@ -213,6 +215,7 @@ struct SeriesSet {
   std::span<const std::int64_t> max_age_ms;
   /// On every series, beside the schema's; no series has a label of the same name. Null: none.
   std::shared_ptr<const LabelSet> labels = {};
+  std::shared_ptr<const ValueTexts> texts = {};  ///< null, or those of `values`
 
   [[nodiscard]] std::int64_t time_ms(std::size_t i) const {
     if (!own_ms.empty() && own_ms[i] != kNoTime) return own_ms[i];

@@ -79,9 +79,16 @@ void serve_federate(const http::Request& request, http::Response& response, cons
   response.headers.emplace_back("Vary", "Accept");
   response.gzip = true;
   const std::int64_t now = unix_ms();
-  const std::vector<SeriesSet> pushed = served.pushed.series(now);
-  served.self.federated(
-      federate(served.store.views(), selectors, now, options, response.body, pushed));
+  const auto body = std::make_shared<FederateBody>(served.store.views(), served.pushed.series(now),
+                                                   selectors, now, options);
+  const auto more = [body, &self = served.self](std::string& piece) {
+    piece.clear();
+    const std::size_t before = body->written();
+    const bool goes_on = body->next(piece);
+    self.federated(body->written() - before);
+    return goes_on;
+  };
+  if (more(response.body)) response.more = more;
 }
 
 /// Of what finds no place among the slow requests.

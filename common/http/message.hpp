@@ -38,6 +38,11 @@ struct Response {
   bool gzip = false;
   /// The body is gzip already, and the request's Accept-Encoding takes it.
   bool gzipped = false;
+  /// Makes the rest of a long body, piece by piece, each when the one before has been sent:
+  /// replaces `piece` and says whether there is more behind it. Runs on the server's threads, so a
+  /// piece should be small and must not block; outlives the request. An exception ends the
+  /// connection in the middle of the body.
+  std::function<bool(std::string& piece)> more;
 };
 
 /// Runs on a server thread; must not block, unless its route is slow. Handlers run at the same time

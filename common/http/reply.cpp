@@ -102,15 +102,29 @@ void append_header(std::string& out, std::string_view name, std::string_view val
 }  // namespace
 
 void Reply::render(const Response& response, const Terms& terms) {
-  const bool compress = response.gzip && !response.gzipped && response.body.size() >= kWorthGzip &&
-                        accepts_gzip(terms.accept_encoding) && gzip_compress(response.body, gzip_);
+  const bool in_pieces = static_cast<bool>(response.more);
+  bool compress = response.gzip && !response.gzipped && response.body.size() >= kWorthGzip &&
+                  accepts_gzip(terms.accept_encoding);
+  pieces_.reset();
+  if (compress && in_pieces) {
+    gzip_.clear();
+    pieces_.emplace(gzip_);
+  } else if (compress) {
+    compress = gzip_compress(response.body, gzip_);
+  }
+  tail_ = {};
   body_ = compress ? std::string_view(gzip_) : std::string_view(response.body);
   head_.clear();
   head_.append("HTTP/1.1 ");
   append_decimal(head_, response.status);
   head_.append(" ").append(reason(response.status)).append("\r\nDate: ").append(http_date());
-  head_.append("\r\nContent-Length: ");
-  append_decimal(head_, body_.size());
+  chunked_ = in_pieces && terms.version == 11;
+  if (chunked_) {
+    head_.append("\r\nTransfer-Encoding: chunked");
+  } else if (!in_pieces) {
+    head_.append("\r\nContent-Length: ");
+    append_decimal(head_, body_.size());
+  }
   head_.append("\r\n");
   // Also of an empty page: a scraper refuses one without a type. Our own errors are bare.
   if (response.status < 400 || !body_.empty()) {
@@ -125,11 +139,42 @@ void Reply::render(const Response& response, const Terms& terms) {
     head_.append("Connection: keep-alive\r\n");
   }
   head_.append("\r\n");
-  if (terms.head_only) body_ = {};
+  if (terms.head_only) {
+    body_ = {};
+  } else if (in_pieces) {
+    add_piece(response);
+  }
+}
+
+bool Reply::render_piece(const Response& response) {
+  head_.clear();
+  if (pieces_) gzip_.clear();
+  return add_piece(response);
+}
+
+bool Reply::add_piece(const Response& response) {
+  const bool last = !response.more;
+  body_ = response.body;
+  if (pieces_) {
+    if (!pieces_->add(response.body)) return false;
+    if (last) pieces_->finish();
+    body_ = gzip_;
+  }
+  tail_ = {};
+  if (!chunked_) return true;
+  if (!body_.empty()) {
+    std::array<char, 20> size{};
+    const auto end = std::to_chars(size.data(), size.data() + size.size(), body_.size(), 16).ptr;
+    head_.append(size.data(), end).append("\r\n");
+  }
+  constexpr std::string_view kEnd = "\r\n0\r\n\r\n";
+  tail_ = last ? kEnd : kEnd.substr(0, 2);
+  if (body_.empty()) tail_ = last ? kEnd.substr(2) : std::string_view{};
+  return true;
 }
 
 void Reply::release_memory(std::size_t most) {
-  body_ = {};
+  body_ = tail_ = {};
   if (gzip_.capacity() > most) std::string().swap(gzip_);
 }
 

@@ -48,8 +48,9 @@ struct ServerStats {
 
 /// HTTP/1.1 server on Boost.Beast. Idle connections cost a file descriptor, never a thread. Answers
 /// by itself: 404, 405 (with Allow), 400 malformed, 408 slow, 413 too large, 431 long head, 503
-/// full; HEAD for every GET route. Every reply has a Content-Length and is written in one piece;
-/// non-200 replies it makes itself have an empty body.
+/// full; HEAD for every GET route. A reply has a Content-Length and is written in one piece, unless
+/// its handler makes the body in pieces; write_timeout is for all of it. Non-200 replies it makes
+/// itself have an empty body.
 ///
 /// A handler runs on the thread that read its request, when there is a place for it. While all
 /// `threads` are in handlers, spare ones keep sockets read and other answers given; with them there

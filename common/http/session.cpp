@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/http/session.hpp"
 
+#include <algorithm>
 #include <array>
+#include <exception>
 #include <utility>
 
 #include <spdlog/spdlog.h>
@@ -203,10 +205,10 @@ void Session::fail(unsigned status) {
 }
 
 void Session::write_reply() {
-  const std::array<asio::const_buffer, 2> both{asio::buffer(reply_.head()),
-                                               asio::buffer(reply_.body())};
+  const std::array<asio::const_buffer, 3> all{
+      asio::buffer(reply_.head()), asio::buffer(reply_.body()), asio::buffer(reply_.tail())};
   ErrorCode error;
-  const std::size_t n = transport_.write_some(both, error);
+  const std::size_t n = transport_.write_some(all, error);
   if (error && error != asio::error::would_block && error != asio::error::try_again) {
     return close();
   }
@@ -215,10 +217,18 @@ void Session::write_reply() {
 }
 
 void Session::write_rest(std::size_t written) {
-  set_state(State::kWriting, shared_.limits.write_timeout);
-  const std::size_t of_head = std::min(written, reply_.head().size());
-  const std::array<asio::const_buffer, 2> rest{asio::buffer(reply_.head()) + of_head,
-                                               asio::buffer(reply_.body()) + (written - of_head)};
+  if (response_.more || write_until_ != SteadyTime{}) {
+    set_state(State::kWriting, write_until_);
+  } else {
+    set_state(State::kWriting, shared_.limits.write_timeout);
+  }
+  std::array<asio::const_buffer, 3> rest{asio::buffer(reply_.head()), asio::buffer(reply_.body()),
+                                         asio::buffer(reply_.tail())};
+  for (asio::const_buffer& part : rest) {
+    const std::size_t n = std::min(written, part.size());
+    part += n;
+    written -= n;
+  }
   transport_.async_write(rest, [self = shared_from_this()](const ErrorCode& error, std::size_t) {
     if (self->state() == State::kClosed) return;
     if (error) return self->close();
@@ -226,7 +236,29 @@ void Session::write_rest(std::size_t written) {
   });
 }
 
+/// Behind what else waits on the strand's threads: other connections have their turn first.
+void Session::write_next_piece() {
+  asio::post(transport_.executor(), [self = shared_from_this()] {
+    if (self->state() == State::kClosed) return;
+    self->make_next_piece() ? self->write_reply() : self->close();
+  });
+}
+
+bool Session::make_next_piece() {
+  try {
+    if (!response_.more(response_.body)) response_.more = nullptr;  // and all that it holds
+    if (reply_.render_piece(response_)) return true;
+    spdlog::error("{}: the reply cannot be compressed", route_->path);
+  } catch (const std::exception& error) {
+    spdlog::error("{}, in the middle of the reply: {}", route_->path, error.what());
+  } catch (...) {
+    spdlog::error("{}, in the middle of the reply: unknown exception", route_->path);
+  }
+  return false;
+}
+
 void Session::on_written() {
+  if (response_.more) return write_next_piece();
   if (shared_.observer) {
     const std::string_view route = route_ == nullptr ? std::string_view() : route_->path;
     try {

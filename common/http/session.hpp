@@ -107,6 +107,8 @@ class Session : public std::enable_shared_from_this<Session> {
   void fail(unsigned status);
   void write_reply();
   void write_rest(std::size_t written);
+  void write_next_piece();
+  bool make_next_piece();
   void on_written();
   void release_reply(std::size_t most);
   void drain();
@@ -130,6 +132,7 @@ class Session : public std::enable_shared_from_this<Session> {
   Response response_;
   Reply reply_;
   bool keep_alive_ = false, linger_ = false;
+  SteadyTime write_until_{};  ///< of a reply in pieces: the deadline of all
   std::size_t drained_ = 0;
 };
 

@@ -33,6 +33,8 @@ void Session::reset_response(unsigned status) {
   response_.body.clear();
   response_.headers.clear();
   response_.gzip = response_.gzipped = false;
+  response_.more = nullptr;
+  write_until_ = {};
 }
 
 /// The request is whole. Until its reply is written no operation is pending on the strand, and what
@@ -137,11 +139,16 @@ void Session::render() {
     response_.headers.insert(response_.headers.end(), config_->headers.begin(),
                              config_->headers.end());
   }
-  keep_alive_ = head.keep_alive && !shared_.stopping.load(std::memory_order_relaxed);
+  const bool ends_with_connection = response_.more && head.version == 10;
+  keep_alive_ =
+      head.keep_alive && !ends_with_connection && !shared_.stopping.load(std::memory_order_relaxed);
+  if (response_.more)
+    write_until_ = std::chrono::steady_clock::now() + shared_.limits.write_timeout;
   reply_.render(response_, {.version = head.version,
                             .keep_alive = keep_alive_,
                             .head_only = head.method == "HEAD",
                             .accept_encoding = head.field("Accept-Encoding")});
+  if (head.method == "HEAD") response_.more = nullptr;
   reader_.finish();
 }
 

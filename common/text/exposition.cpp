@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/text/exposition.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 
@@ -78,15 +79,15 @@ void append_label(std::string& labels, std::string_view name, std::string_view v
 }
 
 void append_number(std::string& out, double value) {
-  if (std::isnan(value)) {
-    out.append("NaN");
-  } else if (std::isinf(value)) {
-    out.append(value > 0 ? "+Inf" : "-Inf");
-  } else {
-    char text[40];
-    const auto end = std::to_chars(text, text + sizeof text, value, std::chars_format::general).ptr;
-    out.append(text, end);
-  }
+  char text[kNumberRoom];
+  out.append(text, write_number(text, value));
+}
+
+char* write_number(char* to, double value) {
+  const auto put = [to](std::string_view text) { return std::copy(text.begin(), text.end(), to); };
+  if (std::isnan(value)) return put("NaN");
+  if (std::isinf(value)) return put(value > 0 ? "+Inf" : "-Inf");
+  return std::to_chars(to, to + kNumberRoom, value, std::chars_format::general).ptr;
 }
 
 void append_number(std::string& out, std::uint64_t value) {

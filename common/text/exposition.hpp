@@ -4,6 +4,7 @@
 // OpenMetrics 1.0. Numbers are shortest round trip, spelled as Go spells them.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -29,6 +30,9 @@ std::string_view to_string(MetricType type);
 void append_label(std::string& labels, std::string_view name, std::string_view value);
 void append_number(std::string& out, double value);  ///< as strconv.FormatFloat(v, 'g', -1, 64)
 void append_number(std::string& out, std::uint64_t value);
+/// As append_number(), to room for kNumberRoom bytes; returns the end.
+char* write_number(char* to, double value);
+inline constexpr std::size_t kNumberRoom = 40;
 
 /// Appends to a caller-owned buffer. Families must not be interleaved; the writer does not check.
 class ExpositionWriter {

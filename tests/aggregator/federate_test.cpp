@@ -39,41 +39,63 @@ const std::string kBody =
 
 }  // namespace
 
-TEST_CASE("federate: no selector gives nothing") {
-  CHECK(served({}, kBody).empty());
-}
-
-TEST_CASE("federate: a selector that matches nothing gives nothing") {
-  CHECK(served({"absent"}, kBody).empty());
-}
-
-TEST_CASE("federate: a series without instance gets an empty one") {
-  CHECK(served({"plain"}, kBody) == "# TYPE plain untyped\nplain{instance=\"\"} 7 5990000\n");
-}
-
-TEST_CASE("federate: one family, labels by name, times in ms") {
-  CHECK(served({"power_watts"}, kBody) ==
-        "# TYPE power_watts untyped\n"
-        "power_watts{instance=\"i1\",rack=\"r1\"} 10 5990000\n"
-        "power_watts{instance=\"i1\",rack=\"r2\"} 11 5990000\n");
-}
-
-TEST_CASE("federate: two selectors, families by name") {
-  CHECK(served({"power_watts{rack=\"r2\"}", "fan_rpm"}, kBody) ==
-        "# TYPE fan_rpm untyped\n"
-        "fan_rpm{instance=\"i2\",rack=\"r1\"} 900 5990000\n"
-        "# TYPE power_watts untyped\n"
-        "power_watts{instance=\"i1\",rack=\"r2\"} 11 5990000\n");
+TEST_CASE("federate: each case that Prometheus' own test of it has") {
+  struct Case {
+    const char* about;
+    std::vector<std::string> matches;
+    std::string answer;
+    LabelPairs external = {};
+  };
+  const std::string fan =
+      "# TYPE fan_rpm untyped\nfan_rpm{instance=\"i2\",rack=\"r1\"} 900 5990000\n";
+  const std::string plain = "# TYPE plain untyped\nplain{instance=\"\"} 7 5990000\n";
+  const std::string r1 = "power_watts{instance=\"i1\",rack=\"r1\"} 10 5990000\n";
+  const std::string r2 = "power_watts{instance=\"i1\",rack=\"r2\"} 11 5990000\n";
+  const std::string power = "# TYPE power_watts untyped\n";
+  const std::vector<Case> cases{
+      {"no selector", {}, ""},
+      {"nothing matches", {"absent"}, ""},
+      {"a metric of two series", {"power_watts"}, power + r1 + r2},
+      {"a metric of one series", {"fan_rpm"}, fan},
+      {"a metric without labels", {"plain"}, plain},
+      {"a label alone", {"{rack='r1'}"}, fan + power + r1},
+      {"two selectors", {"power_watts", "fan_rpm"}, fan + power + r1 + r2},
+      {"two that overlap", {"{rack='r1'}", "power_watts"}, fan + power + r1 + r2},
+      {"everything", {"{__name__=~'.+'}"}, fan + plain + power + r1 + r2},
+      {"an empty value: what lacks the label", {"{rack='',__name__=~'.+'}"}, plain},
+      {"an empty value of a label that nobody has",
+       {"{nobody_has='',__name__=~'.+'}"},
+       fan + plain + power + r1 + r2},
+      {"external labels fill gaps",
+       {"{__name__=~'[fp][al].+'}"},
+       "# TYPE fan_rpm untyped\nfan_rpm{instance=\"i2\",rack=\"r1\",zone=\"z\"} 900 5990000\n"
+       "# TYPE plain untyped\nplain{instance=\"\",rack=\"x\",zone=\"z\"} 7 5990000\n",
+       {{"rack", "x"}, {"zone", "z"}}},
+      {"instance as an external label",
+       {"{__name__=~'[fp][al].+'}"},
+       fan + "# TYPE plain untyped\nplain{instance=\"me\"} 7 5990000\n",
+       {{"instance", "me"}}},
+  };
+  for (const Case& c : cases) {
+    INFO(c.about);
+    CHECK(served(c.matches, kBody, kFresh, c.external) == c.answer);
+  }
+  // A stale one, and an old one that is not too old.
+  SeriesSet set = set_of("gone 1\nold 2 5710000\n", kFresh);
+  set.values[0] = stale();
+  const SeriesSet* sets[] = {&set};
+  std::string out;
+  CHECK(federate(sets, std::vector{*Selector::parse("gone"), *Selector::parse("old")}, kNow, {},
+                 out) == 1);
+  CHECK(out == "# TYPE old untyped\nold{instance=\"\"} 2 5710000\n");
+  // Bad at the beginning, and in the middle.
+  CHECK(Selector::parse("-no_metric").error().starts_with("1:1: parse error: unexpected"));
+  CHECK(Selector::parse("no-metric").error().starts_with("1:3: parse error: unexpected"));
 }
 
 TEST_CASE("federate: what two selectors match is there once") {
   CHECK(served({"{__name__=~\"power.*\"}", "power_watts{rack!=\"r2\"}", "{instance=\"i1\"}"},
                kBody) == served({"power_watts"}, kBody));
-}
-
-TEST_CASE("federate: an empty value matches what lacks the label") {
-  CHECK(served({"{rack=\"\",__name__=~\".+\"}"}, kBody) ==
-        "# TYPE plain untyped\nplain{instance=\"\"} 7 5990000\n");
 }
 
 TEST_CASE("federate: a series' own empty label is not written") {
@@ -88,11 +110,6 @@ TEST_CASE("federate: external labels fill gaps at the end and never override") {
         "fan_rpm{instance=\"i2\",rack=\"r1\",cluster=\"berlin\"} 900 5990000\n"
         "# TYPE plain untyped\n"
         "plain{cluster=\"berlin\",instance=\"\",rack=\"outside\"} 7 5990000\n");
-}
-
-TEST_CASE("federate: instance may be an external label") {
-  CHECK(served({"plain"}, kBody, kFresh, {{"instance", "me"}}) ==
-        "# TYPE plain untyped\nplain{instance=\"me\"} 7 5990000\n");
 }
 
 TEST_CASE("federate: the lookback is five minutes") {
@@ -199,6 +216,48 @@ TEST_CASE("federate: values keep every digit") {
         std::string::npos);
   CHECK(served({"a"}, "a NaN\n").find("} NaN ") != std::string::npos);
   CHECK(served({"a"}, "a -Inf\n").find("} -Inf ") != std::string::npos);
+}
+
+TEST_CASE("federate: values whose text was made before are written the same") {
+  SeriesSet set = set_of("a 0.30000000000000004\nb NaN\nc -Inf\nd 1e6\ne 7\n", kFresh);
+  set.values[4] = stale();
+  const std::vector<Selector> all{*Selector::parse("{__name__=~\".+\"}")};
+  const auto text = [&] {
+    const SeriesSet* sets[] = {&set};
+    std::string out;
+    CHECK(federate(sets, all, kNow, {}, out) == 4);
+    return out;
+  };
+  const std::string without = text();
+  CHECK(without.find("a{instance=\"\"} 0.30000000000000004 5990000\n") != std::string::npos);
+  set.texts = std::make_shared<const ValueTexts>(set.values);
+  CHECK(text() == without);
+}
+
+TEST_CASE("federate: a long body comes in pieces, of one moment") {
+  std::vector<SeriesSet> held;
+  std::vector<const SeriesSet*> sets;
+  const std::string long_value(200, 'v');
+  for (int n = 0; n < 3'000; ++n) {
+    held.push_back(set_of("one 1\ntwo{long=\"" + long_value + "\"} 2\n", kFresh,
+                          {{"node", std::to_string(n)}}));
+  }
+  for (const SeriesSet& set : held) sets.push_back(&set);
+  const std::vector<Selector> all{*Selector::parse("{__name__=~\".+\"}")};
+  std::string whole;
+  CHECK(federate(sets, all, kNow, {}, whole) == 6'000);
+  std::string joined;
+  int pieces = 0;
+  FederateBody body(sets, all, kNow, {});
+  for (bool more = true; more; ++pieces) {
+    std::string piece;
+    more = body.next(piece);
+    CHECK(piece.size() < 2 * FederateBody::kPiece);
+    joined += piece;
+  }
+  CHECK(pieces > 2);
+  CHECK(body.written() == 6'000);
+  CHECK(joined == whole);
 }
 
 TEST_CASE("store: views by node, swapped whole, removed whole") {

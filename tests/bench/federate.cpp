@@ -113,6 +113,7 @@ class Site {
         view->derived.values[i] = some_value(n, i);
       }
       view->derived.max_age_ms = {};
+      view->derived.texts = std::make_shared<const ValueTexts>(view->derived.values);
       store_.publish(std::move(view));
     }
   }
@@ -123,8 +124,9 @@ class Site {
     double best = std::numeric_limits<double>::infinity();
     for (int i = 0; i < 7; ++i) {
       const double begin = thread_seconds();
-      std::string out;
-      federate(store_.views(), selectors, unix_ms(), options_, out);
+      FederateBody body(store_.views(), {}, selectors, unix_ms(), options_);
+      std::string piece;
+      while (body.next(piece)) piece.clear();
       best = std::min(best, (thread_seconds() - begin) * 1e3);
     }
     return best;

@@ -8,6 +8,8 @@
 #include <thread>
 #include <vector>
 
+#include "common/http/client.hpp"
+#include "common/http/gzip.hpp"
 #include "tests/common/overload_fixture.hpp"
 
 namespace optipod::http {
@@ -211,6 +213,139 @@ TEST_CASE("a server that is destroyed while requests wait") {
     f.slow_gate.open();
     if (i % 2 == 0) clients.clear();
   }
+}
+
+/// Answers `pieces` pieces of 100,000 bytes, a letter each; with /broken the third one throws.
+struct PiecesServer {
+  static constexpr std::size_t kPiece = 100'000;
+  Server server;
+  std::shared_ptr<int> held = std::make_shared<int>();  ///< by each body under way
+
+  explicit PiecesServer(ServerLimits limits = {}) : server(limits, 1) {
+    const auto add = [this](const char* path, int pieces, bool breaks) {
+      server.route("GET", path,
+                   [held = held, pieces, breaks](const Request&, Response& r) {
+                     r.gzip = true;
+                     r.body.assign(kPiece, 'a');
+                     r.more = [held, pieces, breaks, n = 1](std::string& piece) mutable {
+                       if (breaks && n == 2) throw std::runtime_error("as it should");
+                       piece.assign(kPiece, static_cast<char>('a' + n % 26));
+                       return ++n < pieces;
+                     };
+                   },
+                   {.slow = true});
+    };
+    add("/pieces", 3, false);
+    add("/broken", 4, true);
+    add("/endless", 1'000'000, false);
+    REQUIRE(server.listen("127.0.0.1:0").has_value());
+  }
+  static std::string whole() {
+    return std::string(kPiece, 'a') + std::string(kPiece, 'b') + std::string(kPiece, 'c');
+  }
+  [[nodiscard]] std::string url(const std::string& path) const {
+    return "http://127.0.0.1:" + std::to_string(server.port()) + path;
+  }
+  void await_none_held() const {
+    await([this] { return held.use_count() == 4; });  // ours, and the three routes'
+  }
+};
+
+std::string joined_chunks(std::string_view chunked) {
+  std::string out;
+  while (!chunked.empty()) {
+    const std::size_t line = chunked.find("\r\n");
+    REQUIRE(line != std::string_view::npos);
+    const std::size_t size = std::stoul(std::string(chunked.substr(0, line)), nullptr, 16);
+    out += chunked.substr(line + 2, size);
+    chunked.remove_prefix(line + 2 + size + 2);
+  }
+  return out;
+}
+
+TEST_CASE("a body in pieces is chunked, compressed as one, and the connection goes on") {
+  const PiecesServer f;
+  const auto reply = http::get(f.url("/pieces"));
+  REQUIRE(reply.has_value());
+  CHECK(reply->body == PiecesServer::whole());
+  const Raw gzip = Raw::connect(f.server.port());
+  gzip.send(
+      "GET /pieces HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n");
+  const std::string compressed = gzip.receive_all();
+  CHECK(compressed.find("Content-Encoding: gzip\r\n") != std::string::npos);
+  const auto plain = gzip_decompress(joined_chunks(body_of(compressed)), 1'000'000);
+  REQUIRE(plain.has_value());
+  CHECK(*plain == PiecesServer::whole());
+  const Raw raw = Raw::connect(f.server.port());
+  raw.send(get("/pieces") + get("/pieces"));
+  std::string both;
+  const std::string end = "\r\n0\r\n\r\n";
+  const auto ends = [&] {
+    const std::size_t first = both.find(end);
+    return first != std::string::npos && both.find(end, first + 1) != std::string::npos;
+  };
+  while (!ends()) {
+    const std::string block = raw.receive();
+    REQUIRE_FALSE(block.empty());
+    both += block;
+  }
+  CHECK(both.find("Transfer-Encoding: chunked\r\n") < both.find("\r\n\r\n"));
+  CHECK(both.find("Content-Length") == std::string::npos);
+  CHECK(both.find("\r\n\r\n186a0\r\naaa") != std::string::npos);
+  f.await_none_held();
+}
+
+TEST_CASE("a body in pieces ends with the connection of HTTP/1.0, and HEAD has none of it") {
+  const PiecesServer f;
+  const Raw old = Raw::connect(f.server.port());
+  old.send("GET /pieces HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+  const std::string all = old.receive_all();
+  CHECK(all.find("chunked") == std::string::npos);
+  CHECK(body_of(all) == PiecesServer::whole());
+  Raw head = Raw::connect(f.server.port());
+  head.send("HEAD /pieces HTTP/1.1\r\nHost: x\r\n\r\n");
+  CHECK(body_of(head.reply(true)).empty());
+  head.send("GET /none HTTP/1.1\r\nHost: x\r\n\r\n");
+  CHECK(status_of(head.reply()) == 404);
+  f.await_none_held();
+}
+
+TEST_CASE("a body that breaks off ends the connection, so that nobody takes it for whole") {
+  const PiecesServer f;
+  const Raw raw = Raw::connect(f.server.port());
+  raw.send(get("/broken"));
+  const std::string all = raw.receive_all();
+  CHECK(status_of(all) == 200);
+  CHECK(all.find('b') != std::string::npos);
+  CHECK(all.find("\r\n0\r\n\r\n") == std::string::npos);
+  CHECK_FALSE(http::get(f.url("/broken")).has_value());
+  f.await_none_held();
+}
+
+std::vector<Raw> ask_for_endless(const PiecesServer& f, int clients) {
+  std::vector<Raw> all;
+  for (int i = 0; i < clients; ++i) {
+    all.push_back(Raw::connect(f.server.port()));
+    all.back().send(get("/endless"));
+    REQUIRE_FALSE(all.back().receive().empty());
+  }
+  return all;
+}
+
+TEST_CASE("who does not read a body in pieces holds no thread, and goes with its connection") {
+  const PiecesServer f({.slow_threads = 1});
+  std::vector<Raw> lazy = ask_for_endless(f, 3);
+  const auto reply = http::get(f.url("/pieces"));  // meanwhile
+  REQUIRE(reply.has_value());
+  CHECK(reply->body == PiecesServer::whole());
+  for (Raw& raw : lazy) raw.reset();
+  f.await_none_held();
+}
+
+TEST_CASE("a body in pieces has one deadline as a whole") {
+  const PiecesServer f({.write_timeout = milliseconds(100)});
+  const std::vector<Raw> lazy = ask_for_endless(f, 1);
+  f.await_none_held();
 }
 
 }  // namespace
