@@ -206,19 +206,25 @@ def python_program():
 
 
 def test_a_python_programs_page_gives_what_the_server_makes_of_it(stack):
-    changing = ("process_", "scrape_")
+    def kept(found):
+        """What does not change, once the page has been scraped."""
+        return "work_total" in {name for name, _ in found} and \
+            {key: value for key, value in found.items() if not key[0].startswith(("process_", "scrape_"))}
+
     with python_program() as (address, types):
         aggregator = stack.serve("aggregator", "--target", f"n={address}")
-        ours = {(name, labels - {("node", "n")}): value for (name, labels), (value, _) in
-                federated(aggregator, '{node="n",__name__!~"optipod:.*"}').items() if not name.startswith(changing)}
-        assert types and all(kind.startswith("application/openmetrics-text") for kind in types), types
         prometheus = Prometheus(stack, [{"job_name": "optipod", "static_configs": [{"targets": [address]}]}])
-        wait_until(lambda: prometheus.query('up{job="optipod"} == 1'), "Prometheus has scraped it", 60)
-        theirs = {}
-        for labels, _, value in prometheus.query('{job="optipod"}'):
-            name = labels.pop("__name__")
-            if not name.startswith(changing):
-                theirs[name, frozenset(labels.items())] = value
+
+        def of_aggregator():
+            found = federated(aggregator, '{node="n",__name__!~"optipod:.*"}')
+            return kept({(name, labels - {("node", "n")}): value for (name, labels), (value, _) in found.items()})
+
+        def of_prometheus():
+            return kept({(labels.pop("__name__"), frozenset(labels.items())): value
+                         for labels, _, value in prometheus.query('{job="optipod"}')})
+        ours = wait_until(of_aggregator, "the aggregator has scraped it", 60)
+        theirs = wait_until(of_prometheus, "Prometheus has scraped it", 60)
+    assert types and all(kind.startswith("application/openmetrics-text") for kind in types), types
     assert {"work_total", "work_created", "wait_seconds_bucket", "build_info", "state"} <= {name for name, _ in ours}
     assert ours.keys() == theirs.keys()
     assert all(math.isclose(value, theirs[key]) or math.isnan(value) and math.isnan(theirs[key])
