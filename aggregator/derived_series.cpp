@@ -162,6 +162,7 @@ std::shared_ptr<const Schema> make_schema() {
 
 std::vector<std::int64_t> make_ages() {
   std::vector<std::int64_t> ages;
+  ages.reserve(kQuantities.size() + 1);
   for (const Quantity& quantity : kQuantities) ages.push_back(quantity.max_age_ms);
   ages.push_back(std::numeric_limits<std::int64_t>::max());
   return ages;

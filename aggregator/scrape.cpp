@@ -313,7 +313,7 @@ class Scraper::Work {
     history_.add(std::move(sample));
     const Derived derived = history_.derive();
     view.measured_ms = view.scraped.measured_ms;
-    view.figures = derived;
+    view.figures = static_cast<const Figures&>(derived);
     view.derived = derived_.make(derived, true, view.measured_ms, scraped_ms_);
     view.pods = pods_.series(view.measured_ms, scraped_ms_);
     self.derived(Clock::now() - begin);

@@ -74,7 +74,7 @@ class Transport {
 
   StrandSocket socket_;
   std::shared_ptr<TlsContext> tls_;  ///< before the stream, which is made of it
-  std::unique_ptr<Stream> stream_;  ///< on its own: it is large, and most have none
+  std::unique_ptr<Stream> stream_;   ///< on its own: it is large, and most have none
 };
 
 }  // namespace optipod::http

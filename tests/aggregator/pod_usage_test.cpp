@@ -29,7 +29,8 @@ std::string container(std::string_view ns, std::string_view pod, std::string_vie
 /// A node whose pages a test writes.
 class Node {
  public:
-  explicit Node(LabelPairs labels = {}) : labels_(std::move(labels)), usage_(LabelSet::of({{"node", "n1"}}), labels_) {}
+  explicit Node(LabelPairs labels = {})
+      : labels_(std::move(labels)), usage_(LabelSet::of({{"node", "n1"}}), labels_) {}
 
   void page(double seconds, const std::string& body) {
     const auto ms = std::llround(seconds * 1e3);

@@ -355,6 +355,75 @@ TEST_CASE("a kept connection that died is replaced without anybody noticing, onc
   CHECK(worse.connections() == 2);
 }
 
+TEST_CASE("replies of every kind over a connection that stands") {
+  const std::string gzipped = [] {
+    std::string out;
+    REQUIRE(gzip_compress("unpacked", out));
+    return out;
+  }();
+  const std::string large(600'000, 'l');  // more than is received at once
+  const std::vector<std::pair<std::vector<std::string>, std::string>> replies{
+      {{ok("whole")}, "whole"},
+      {{"HTTP/1.1 200 OK\r\nContent-Len", "gth: 9\r\n\r\nin pi", "eces"}, "in pieces"},
+      {{"HTTP/1.1 100 Continue\r\n\r\n" + ok("in the end")}, "in the end"},
+      {{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n7\r\nchunked\r\n0\r\n\r\n"},
+       "chunked"},
+      {{ok(gzipped, "Content-Encoding: gzip\r\n")}, "unpacked"},
+      {{"HTTP/1.1 204 No Content\r\n\r\n"}, ""},
+      {{ok("")}, ""},
+      {{ok(large)}, large},
+      {{"HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\ngone"}, "gone"},
+      {{ok("whole again")}, "whole again"}};
+  const RawServer server([&](Raw& raw, int) {
+    for (std::size_t i = 0;; i = (i + 1) % replies.size()) {
+      if (RawServer::read_head(raw).empty()) return;
+      for (const std::string& piece : replies[i].first) {
+        if (!raw.send(piece)) return;
+        std::this_thread::sleep_for(milliseconds(replies[i].first.size() > 1 ? 20 : 0));
+      }
+    }
+  });
+  Waiting waiting;
+  for (int round = 0; round < 2; ++round) {
+    for (const auto& [pieces, body] : replies) {
+      const Result reply = waiting.get(server.url());
+      INFO(pieces[0].substr(0, 200));
+      REQUIRE(reply.has_value());
+      CHECK((reply->body == body));
+    }
+  }
+  CHECK(server.connections() == 1);
+}
+
+TEST_CASE("a connection that stands is no reason to wait or to take more") {
+  // After one good reply: nothing, then a body that is too large, then no HTTP.
+  const auto after_one = [](std::string bytes) {
+    return [bytes = std::move(bytes)](Raw& raw, int) {
+      RawServer::read_head(raw);
+      raw.send(ok("first"));
+      RawServer::read_head(raw);
+      raw.send(bytes);
+      hold(raw);
+    };
+  };
+  const std::vector<std::pair<std::string, ClientError::Kind>> bad{
+      {"", ClientError::Kind::kTimeout},
+      {ok(std::string(101, 'x')), ClientError::Kind::kTooLarge},
+      {"HTTP/1.1 200 OK\r\nContent-Length: 1x\r\n\r\n", ClientError::Kind::kConnection}};
+  for (const auto& [bytes, kind] : bad) {
+    INFO(bytes);
+    const RawServer server(after_one(bytes));
+    Waiting waiting;
+    REQUIRE(waiting.get(server.url(), within(seconds(20), 100)).has_value());
+    const Result reply = waiting.get(
+        server.url(), within(bytes.empty() ? milliseconds(200) : milliseconds(20'000), 100));
+    REQUIRE_FALSE(reply.has_value());
+    CHECK(reply.error().kind == kind);
+    CHECK(contains(reply.error().what, server.url()));
+    CHECK(waiting.begun == waiting.ended);
+  }
+}
+
 TEST_CASE("a header that would break the request is refused") {
   Waiting waiting;
   const RawServer server(always(ok("")));
