@@ -3,15 +3,21 @@
 """./dev bench aggregate: 5,000 nodes' scheduling metrics every 5 s into optipod-aggregator, and then, in the same run,
 into Debian's Prometheus. The nodes are tests/sim's fake_nodes, which share the machine with what is measured.
 
+Then OptiPod's scheduling view is asked for once a second meanwhile, as extenders do: no scrape may be late for that.
+
 CPU time is the kernel's own, of all the program's threads; memory is what is resident at the end. A scrape that was
 left out or failed makes the bench fail.
 """
 
 import argparse
+import copy
 import json
 import pathlib
+import statistics
 import sys
+import threading
 import time
+import urllib.parse
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "deploy/local"))
 import stack   # noqa: E402
@@ -66,6 +72,34 @@ class Aggregator(Scraper):
                 every - ok + found["optipod_aggregator_scrapes_skipped_total"], found["optipod_aggregator_series"])
 
 
+class Asking:
+    """Asks for the whole scheduling view once a second, until it ends."""
+
+    def __init__(self, port):
+        query = urllib.parse.urlencode({"match[]": '{__name__=~"optipod:.+"}'})
+        self.url, self.seconds, self.failed, self.bytes = f"http://127.0.0.1:{port}/federate?{query}", [], 0, 0
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self):
+        while not self._ended.wait(1):
+            begun = time.monotonic()
+            body = stack.fetch(self.url, timeout=30)
+            if body:
+                self.seconds.append(time.monotonic() - begun)
+                self.bytes = len(body)
+            else:
+                self.failed += 1
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._ended.set()
+        self._thread.join()
+
+
 class Prometheus(Scraper):
     def __init__(self, programs, targets, interval):
         port = stack.free_port()
@@ -99,6 +133,10 @@ def one(build, kind, nodes, interval, seconds, series):
         used = cpu_seconds(sim.pid)
         scraper.measure(seconds)
         scraper.sim_cores = (cpu_seconds(sim.pid) - used) / scraper.seconds
+        if kind is Aggregator:
+            scraper.asked = copy.copy(scraper)
+            with Asking(scraper.port) as scraper.asking:
+                scraper.asked.measure(seconds)
         programs.check()
         return scraper
 
@@ -148,10 +186,21 @@ def main():
            False)
     report(args.json, "scrapes lost", "", ours.lost)
     report(args.json, "the simulator meanwhile", "cores", ours.sim_cores, of("sim_cores"))
+    asked, asking = ours.asked, ours.asking
+    report(args.json, "asked meanwhile, scrapes in time", "1/s", asked.scrapes / asked.seconds)
+    report(args.json, "asked meanwhile, scrapes lost", "", asked.lost)
+    report(args.json, "asked meanwhile, CPU used", "cores", asked.cores)
+    if asking.seconds:
+        report(args.json, "the view, median", "ms", statistics.median(asking.seconds) * 1e3)
+        report(args.json, "the view", "MB", asking.bytes / 1e6)
     due = args.nodes / args.interval * ours.seconds
+    due_asked = args.nodes / args.interval * asked.seconds
     failed = [text for bad, text in (
         (ours.lost > 0 or ours.scrapes < due * 0.98, f"scrapes were missed: {ours.scrapes:.0f} of {due:.0f}, "
          f"{ours.lost:.0f} lost"),
+        (asked.lost > 0 or asked.scrapes < due_asked * 0.98, f"scrapes were missed while the view was asked for: "
+         f"{asked.scrapes:.0f} of {due_asked:.0f}, {asked.lost:.0f} lost"),
+        (asking.failed or not asking.seconds, f"the view was not served: {asking.failed} requests failed"),
         (peer and ours.samples_per_cpu_second < GOAL_RATIO * peer.samples_per_cpu_second, "below 20 times the samples per "
          "CPU second"),
         (ours.bytes_per_series > GOAL_BYTES, "over 64 B a series")) if bad]
