@@ -237,6 +237,8 @@ TEST_CASE("federate: values whose text was made before are written the same") {
 TEST_CASE("federate: a long body comes in pieces, of one moment") {
   std::vector<SeriesSet> held;
   std::vector<const SeriesSet*> sets;
+  held.reserve(3'000);
+  sets.reserve(3'000);
   const std::string long_value(200, 'v');
   for (int n = 0; n < 3'000; ++n) {
     held.push_back(set_of("one 1\ntwo{long=\"" + long_value + "\"} 2\n", kFresh,
