@@ -359,7 +359,7 @@ TEST_CASE("addresses") {
     const std::string port = std::to_string(any.port());
     for (const std::string host : {"127.0.0.1", "localhost", "[::1]"}) {
       const auto reply = get("http://" + host + ":" + port + "/hello");
-      INFO((reply ? reply->body : reply.error()));
+      INFO((reply ? reply->body : reply.error().what));
       CHECK((reply && reply->body == "hello"));
     }
     CHECK_FALSE(any.listen(":0").has_value());
