@@ -92,8 +92,8 @@ TEST_CASE("events of protobuf: type, object and version; others are refused") {
     CHECK(inside(event->object, bytes));
     CHECK(event->resource_version == "12");
   }
-  const std::string why = pb::status(410, "Expired", "too old");
-  const auto error = read_protobuf_event(pb::bare_event("ERROR", why));
+  const std::string gone = pb::bare_event("ERROR", pb::status(410, "Expired", "too old"));
+  const auto error = read_protobuf_event(gone);
   REQUIRE(error.has_value());
   CHECK(error->type == Type::kError);
   ApiStatus status;
