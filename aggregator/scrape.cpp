@@ -446,7 +446,9 @@ void Scraper::run() {
     }
     const auto now = Clock::now();
     if (due_.begin()->first > now) {
-      changed_.wait_until(lock, due_.begin()->first);
+      // A copy: who changes the targets meanwhile may take this moment out.
+      const Clock::time_point next = due_.begin()->first;
+      changed_.wait_until(lock, next);
       continue;
     }
     const Works works = take_due(now);

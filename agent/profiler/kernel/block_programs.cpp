@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <bit>
+#include <utility>
 
 #include "agent/profiler/kernel/mapping.hpp"
 #include "agent/profiler/kernel/object.hpp"
@@ -48,6 +49,27 @@ struct BlockPrograms::State {
   }
 };
 
+namespace {
+
+/// What ends a request before what begins one: a request that was seen to begin and not to end
+/// would be remembered, and the next at its address be taken for it. False with errno.
+bool attach(block_bpf* object) {
+  const std::pair<bpf_program*, bpf_link**> beginning[] = {
+      {object->progs.io_start, &object->links.io_start},
+      {object->progs.rq_insert, &object->links.rq_insert},
+      {object->progs.rq_issue, &object->links.rq_issue}};
+  for (const auto& [program, link] : beginning) bpf_program__set_autoattach(program, false);
+  if (block_bpf__attach(object) != 0) return false;
+  for (const auto& [program, link] : beginning) {
+    if (!bpf_program__autoload(program)) continue;
+    *link = bpf_program__attach(program);
+    if (*link == nullptr) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
 tl::expected<BlockPrograms, std::string> BlockPrograms::load(const Plan& plan,
                                                              const Layout& layout) {
   auto state = std::make_unique<State>();
@@ -78,7 +100,7 @@ tl::expected<BlockPrograms, std::string> BlockPrograms::load(const Plan& plan,
   auto slots = Mapping<bpf::BlockSlot>::open(bpf_map__fd(object->maps.block_slots), count, true);
   if (!slots) return tl::unexpected(slots.error());
   state->slots = std::move(*slots);
-  if (block_bpf__attach(object) != 0) return tl::unexpected(error("attaching block.bpf.o"));
+  if (!attach(object)) return tl::unexpected(error("attaching block.bpf.o"));
   return BlockPrograms(std::move(state));
 }
 
