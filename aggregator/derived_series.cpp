@@ -190,8 +190,9 @@ SeriesSet DerivedSeries::make(const Derived& derived, bool up, std::int64_t meas
     set.values.push_back(value && std::isfinite(*value) ? *value : stale());
   }
   set.values.push_back(up ? 1 : 0);
+  if (!up) return down(std::move(set), scraped_ms);
   set.texts = std::make_shared<const ValueTexts>(set.values);
-  return up ? set : down(std::move(set), scraped_ms);
+  return set;
 }
 
 SeriesSet DerivedSeries::down(SeriesSet last, std::int64_t scraped_ms) {

@@ -5,14 +5,15 @@
 #include <atomic>
 #include <cctype>
 #include <optional>
-#include <random>
 #include <utility>
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "aggregator/backoff.hpp"
 #include "aggregator/derived_series.hpp"
 #include "aggregator/pod_usage.hpp"
+#include "aggregator/scrape_report.hpp"
 
 namespace optipod::aggregator {
 namespace {
@@ -77,88 +78,6 @@ Failure failure_of(http::ClientError error) {
   return {outcome_of(error.kind), std::move(error.what)};
 }
 
-/// up and its companions, as Prometheus makes them.
-class Report {
- public:
-  Report(std::shared_ptr<const LabelSet> labels, const ScrapeOptions& options,
-         std::chrono::milliseconds timeout)
-      : labels_(std::move(labels)) {
-    if (!options.extra_metrics) return;
-    extra_ = {std::chrono::duration<double>(timeout).count(),
-              static_cast<double>(options.limits.max_samples)};
-  }
-
-  /// `body`: bytes of it, uncompressed; -1 when they were too many.
-  [[nodiscard]] SeriesSet make(const TargetView& view, std::size_t added, double body) const {
-    static const std::shared_ptr<const Schema> kPlain = make_schema(false);
-    static const std::shared_ptr<const Schema> kWithExtra = make_schema(true);
-    const auto samples = static_cast<double>(view.samples);
-    SeriesSet set{.schema = extra_.empty() ? kPlain : kWithExtra,
-                  .values = {view.up ? 1.0 : 0.0, view.duration_seconds, samples, samples,
-                             static_cast<double>(added)},
-                  .scraped_ms = view.scraped_ms,
-                  .measured_ms = 0,
-                  .own_ms = {},
-                  .max_age_ms = {},
-                  .labels = labels_};
-    if (!extra_.empty()) {
-      set.values.insert(set.values.end(), extra_.begin(), extra_.end());
-      set.values.push_back(body);
-    }
-    return set;
-  }
-
- private:
-  static std::shared_ptr<const Schema> make_schema(bool extra) {
-    SchemaBuilder builder;
-    for (const char* name : {"up", "scrape_duration_seconds", "scrape_samples_scraped",
-                             "scrape_samples_post_metric_relabeling", "scrape_series_added"}) {
-      builder.add(name, {});
-    }
-    if (extra) {
-      for (const char* name :
-           {"scrape_timeout_seconds", "scrape_sample_limit", "scrape_body_size_bytes"}) {
-        builder.add(name, {});
-      }
-    }
-    return builder.finish().value_or(nullptr);  // cannot fail: names differ
-  }
-
-  std::vector<double> extra_;  ///< those that never change
-  std::shared_ptr<const LabelSet> labels_;
-};
-
-/// How many intervals a failing target is left alone: none after the first few failures, as an
-/// exporter that restarts fails them, then twice as many each time, shortened at random by up to a
-/// half so that many do not come back at once.
-class Backoff {
- public:
-  /// `most`: intervals; below 1: none are left out.
-  Backoff(std::uint64_t seed, std::int64_t most)
-      : most_(std::max<std::int64_t>(most, 0)),
-        random_(static_cast<std::minstd_rand::result_type>(seed)) {}
-  void succeeded() {
-    failures_ = 0;
-    left_ = 0;
-  }
-  void failed() {
-    constexpr int kFree = 3;
-    constexpr int kDoublings = 20;
-    if (++failures_ <= kFree) return;
-    const std::int64_t doubled = std::int64_t{1} << std::min(failures_ - kFree - 1, kDoublings);
-    const std::int64_t whole = std::min(doubled, most_);
-    left_ = std::uniform_int_distribution<std::int64_t>((whole + 1) / 2, whole)(random_);
-  }
-  /// Of an interval that begins: whether it is one of them.
-  bool leave_out() { return left_ > 0 && left_-- > 0; }
-
- private:
-  const std::int64_t most_;
-  std::minstd_rand random_;
-  int failures_ = 0;
-  std::int64_t left_ = 0;
-};
-
 /// The reply is whose it was.
 using Answer = tl::expected<const http::ClientResponse*, Failure>;
 
@@ -180,7 +99,7 @@ class Scraper::Work {
             std::min(target.timeout.count() > 0 ? target.timeout : options.timeout, interval_)),
         backoff_(hash(url_), options.max_backoff / interval_ - 1),
         parser_(target.labels, options.limits, std::move(pages)),
-        report_(parser_.labels(), options, timeout_),
+        report_(parser_.labels(), timeout_, options.limits.max_samples, options.extra_metrics),
         derived_(target.node),
         pods_(derived_.labels(), target.labels),
         plans_(std::move(plans)) {
@@ -373,7 +292,7 @@ class Scraper::Work {
   std::int64_t scraped_ms_ = 0;
   Clock::time_point started_;
   BodyParser parser_;
-  Report report_;
+  ScrapeReport report_;
   DerivedSeries derived_;
   PodUsage pods_;
   std::shared_ptr<const Schema> shown_, plan_schema_;
