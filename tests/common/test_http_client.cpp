@@ -1,64 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The clients against servers that behave, and against servers that do not.
-#include <atomic>
 #include <chrono>
-#include <condition_variable>
-#include <future>
-#include <memory>
+#include <functional>
 #include <mutex>
-#include <optional>
 #include <string>
 #include <thread>
-#include <utility>
 #include <vector>
 
 #include "common/http/client.hpp"
 #include "common/http/gzip.hpp"
 #include "common/http/server.hpp"
+#include "tests/common/client_fixture.hpp"
 #include "tests/common/raw_socket.hpp"
 #include "tests/support/catch.hpp"
 
 namespace optipod::http {
 namespace {
 
-using std::chrono::milliseconds;
-using std::chrono::seconds;
-using test::Raw;
-using test::RawServer;
-using Result = ClientResult;
-using Kind = ClientError::Kind;
-
-constexpr std::size_t kMiB = 1024 * 1024;
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
-ClientOptions within(milliseconds timeout, std::size_t max_body = 64 * kMiB) {
-  ClientOptions options;
-  options.timeout = timeout;
-  options.max_body_bytes = max_body;
-  return options;
-}
-
-/// A Fetcher's get() as a call that returns. Also counts calls of `done`: there must be one each.
-class Waiting {
- public:
-  Result get(const std::string& url, const ClientOptions& options = {}) {
-    auto promise = std::make_shared<std::promise<Result>>();
-    auto future = promise->get_future();
-    fetcher.get(url, options, [this, promise](Result result) {
-      ++ended;
-      promise->set_value(std::move(result));
-    });
-    ++begun;
-    REQUIRE(future.wait_for(seconds(30)) == std::future_status::ready);
-    return future.get();
-  }
-  std::atomic<int> begun{0}, ended{0};
-  Fetcher fetcher{1};
-};
+using namespace optipod::http::test;
 
 /// Both clients in turn, so that each case below holds for both.
 struct Client {
@@ -69,27 +29,6 @@ std::vector<Client> both(Waiting& waiting) {
   return {
       {"get", [](const std::string& u, const ClientOptions& o) { return get(u, o); }},
       {"Fetcher", [&](const std::string& u, const ClientOptions& o) { return waiting.get(u, o); }}};
-}
-
-std::string ok(const std::string& body, const std::string& lines = "") {
-  return "HTTP/1.1 200 OK\r\nContent-Type: text/x\r\n" + lines +
-         "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
-}
-
-/// A server that answers every request with the same bytes, then closes if told.
-RawServer::Serve always(std::string bytes, bool close = true) {
-  return [bytes = std::move(bytes), close](Raw& raw, int) {
-    while (!RawServer::read_head(raw).empty()) {
-      raw.send(bytes);
-      if (close) return;
-    }
-  };
-}
-
-/// Listens and says nothing until the peer goes.
-void hold(const Raw& raw) {
-  while (!raw.receive(seconds(20)).empty()) {
-  }
 }
 
 TEST_CASE("what is asked, and what is given back") {
@@ -313,117 +252,6 @@ TEST_CASE("peers who are silent, slow, endless, broken or gone cost a bounded ti
   CHECK(test::resident_bytes() < before + 128 * kMiB);
 }
 
-TEST_CASE("a Fetcher keeps connections, one for one after the other") {
-  const RawServer server(always(ok("kept"), false));
-  {
-    Waiting waiting;
-    for (int i = 0; i < 20; ++i) CHECK(waiting.get(server.url())->body == "kept");
-    CHECK(server.connections() == 1);
-  }
-  const RawServer closing(always(ok("closed", "Connection: close\r\n")));
-  Waiting waiting;
-  for (int i = 0; i < 3; ++i) CHECK(waiting.get(closing.url())->body == "closed");
-  CHECK(closing.connections() == 3);
-  // Something unasked behind the reply: that connection is not used again.
-  const RawServer chatty(always(ok("reply") + "HTTP/1.1 200 OK\r\n\r\n", false));
-  for (int i = 0; i < 3; ++i) CHECK(waiting.get(chatty.url())->body == "reply");
-  CHECK(chatty.connections() == 3);
-}
-
-TEST_CASE("a kept connection that died is replaced without anybody noticing, once") {
-  // Serves one request a connection, promises to go on, and goes.
-  const RawServer liar([](Raw& raw, int) {
-    RawServer::read_head(raw);
-    raw.send(ok("again"));
-  });
-  Waiting waiting;
-  for (int i = 0; i < 10; ++i) {
-    const auto reply = waiting.get(liar.url());
-    INFO((reply ? "" : reply.error().what));
-    REQUIRE(reply.has_value());
-    CHECK(reply->body == "again");
-  }
-  // Here the new connection fails too: that is an error, not a loop.
-  const RawServer worse([](Raw& raw, int number) {
-    if (number > 0) return;
-    RawServer::read_head(raw);
-    raw.send(ok("first"));
-    RawServer::read_head(raw);
-  });
-  CHECK(waiting.get(worse.url()).has_value());
-  CHECK_FALSE(waiting.get(worse.url()).has_value());
-  CHECK(worse.connections() == 2);
-}
-
-TEST_CASE("replies of every kind over a connection that stands") {
-  const std::string gzipped = [] {
-    std::string out;
-    REQUIRE(gzip_compress("unpacked", out));
-    return out;
-  }();
-  const std::string large(600'000, 'l');  // more than is received at once
-  const std::vector<std::pair<std::vector<std::string>, std::string>> replies{
-      {{ok("whole")}, "whole"},
-      {{"HTTP/1.1 200 OK\r\nContent-Len", "gth: 9\r\n\r\nin pi", "eces"}, "in pieces"},
-      {{"HTTP/1.1 100 Continue\r\n\r\n" + ok("in the end")}, "in the end"},
-      {{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n7\r\nchunked\r\n0\r\n\r\n"},
-       "chunked"},
-      {{ok(gzipped, "Content-Encoding: gzip\r\n")}, "unpacked"},
-      {{"HTTP/1.1 204 No Content\r\n\r\n"}, ""},
-      {{ok("")}, ""},
-      {{ok(large)}, large},
-      {{"HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\ngone"}, "gone"},
-      {{ok("whole again")}, "whole again"}};
-  const RawServer server([&](Raw& raw, int) {
-    for (std::size_t i = 0;; i = (i + 1) % replies.size()) {
-      if (RawServer::read_head(raw).empty()) return;
-      for (const std::string& piece : replies[i].first) {
-        if (!raw.send(piece)) return;
-        std::this_thread::sleep_for(milliseconds(replies[i].first.size() > 1 ? 20 : 0));
-      }
-    }
-  });
-  Waiting waiting;
-  for (int round = 0; round < 2; ++round) {
-    for (const auto& [pieces, body] : replies) {
-      const Result reply = waiting.get(server.url());
-      INFO(pieces[0].substr(0, 200));
-      REQUIRE(reply.has_value());
-      CHECK((reply->body == body));
-    }
-  }
-  CHECK(server.connections() == 1);
-}
-
-TEST_CASE("a connection that stands is no reason to wait or to take more") {
-  // After one good reply: nothing, then a body that is too large, then no HTTP.
-  const auto after_one = [](std::string bytes) {
-    return [bytes = std::move(bytes)](Raw& raw, int) {
-      RawServer::read_head(raw);
-      raw.send(ok("first"));
-      RawServer::read_head(raw);
-      raw.send(bytes);
-      hold(raw);
-    };
-  };
-  const std::vector<std::pair<std::string, ClientError::Kind>> bad{
-      {"", ClientError::Kind::kTimeout},
-      {ok(std::string(101, 'x')), ClientError::Kind::kTooLarge},
-      {"HTTP/1.1 200 OK\r\nContent-Length: 1x\r\n\r\n", ClientError::Kind::kConnection}};
-  for (const auto& [bytes, kind] : bad) {
-    INFO(bytes);
-    const RawServer server(after_one(bytes));
-    Waiting waiting;
-    REQUIRE(waiting.get(server.url(), within(seconds(20), 100)).has_value());
-    const Result reply = waiting.get(
-        server.url(), within(bytes.empty() ? milliseconds(200) : milliseconds(20'000), 100));
-    REQUIRE_FALSE(reply.has_value());
-    CHECK(reply.error().kind == kind);
-    CHECK(contains(reply.error().what, server.url()));
-    CHECK(waiting.begun == waiting.ended);
-  }
-}
-
 TEST_CASE("a header that would break the request is refused") {
   Waiting waiting;
   const RawServer server(always(ok("")));
@@ -433,83 +261,6 @@ TEST_CASE("a header that would break the request is refused") {
     INFO(client.name);
     CHECK_FALSE(client.get(server.url(), options).has_value());
   }
-}
-
-/// Waits for many callbacks.
-struct Count {
-  void one(bool is_good) {
-    const std::lock_guard lock(mutex);
-    ++ended;
-    good += is_good ? 1 : 0;
-    changed.notify_all();
-  }
-  bool wait_for(int wanted) {
-    std::unique_lock lock(mutex);
-    return changed.wait_for(lock, seconds(30), [&] { return ended >= wanted; });
-  }
-  std::mutex mutex;
-  std::condition_variable changed;
-  int ended = 0, good = 0;
-};
-
-TEST_CASE("hundreds at once, good and bad, on several threads: each ends exactly once") {
-  ServerLimits limits;
-  limits.max_connections = 2'000;
-  Server server(limits, 2);
-  server.route("GET", "/metrics", [](const Request&, Response& r) { r.body.assign(5'000, 'm'); });
-  REQUIRE(server.listen("127.0.0.1:0").has_value());
-  const std::string good_url = "http://127.0.0.1:" + std::to_string(server.port()) + "/metrics";
-  const RawServer silent([](Raw& raw, int) { hold(raw); });
-  Fetcher fetcher(3);
-  Count count;
-  for (int round = 0; round < 2; ++round) {
-    for (int i = 0; i < 300; ++i) {
-      fetcher.get(good_url, within(seconds(20)), [&](Result r) {
-        count.one(r.has_value() && r->status == 200 && r->body.size() == 5'000);
-      });
-    }
-    for (int i = 0; i < 20; ++i) {
-      fetcher.get(silent.url(), within(milliseconds(200)), [&](Result r) { count.one(!r); });
-    }
-    REQUIRE(count.wait_for((round + 1) * 320));
-  }
-  const std::lock_guard lock(count.mutex);
-  CHECK(count.ended == 640);
-  CHECK(count.good == 640);
-}
-
-TEST_CASE("destroying a Fetcher ends what is under way") {
-  const RawServer silent([](Raw& raw, int) { hold(raw); });
-  Count count;
-  {
-    Fetcher fetcher(2);
-    for (int i = 0; i < 20; ++i) {
-      fetcher.get(silent.url(), within(seconds(60)), [&](Result r) {
-        const bool cancelled = !r.has_value() && contains(r.error().what, "cancelled");
-        count.one(cancelled);
-      });
-    }
-    std::this_thread::sleep_for(milliseconds(20));
-  }
-  CHECK(count.ended == 20);
-  CHECK(count.good == 20);
-}
-
-TEST_CASE("a callback may ask again, and may throw") {
-  const RawServer server(always(ok("x"), false));
-  Fetcher fetcher(1);
-  Count count;
-  std::function<void(int)> chain = [&](int left) {
-    fetcher.get(server.url(), {}, [&, left](Result r) {
-      count.one(r.has_value());
-      if (left > 0) chain(left - 1);
-      throw std::runtime_error("from a callback");
-    });
-  };
-  chain(9);
-  REQUIRE(count.wait_for(10));
-  CHECK(count.good == 10);
-  CHECK(server.connections() <= 2);
 }
 
 }  // namespace
