@@ -73,22 +73,6 @@ static __always_inline __u32 charged_slot(struct request* rq) {
   return cgroup ? charged_to(cgroup) : slot_of_task((void*)bpf_get_current_task());
 }
 
-static __always_inline void begin(struct request* rq) {
-  const __u64 key = (__u64)rq;
-  const __u32 operation = operation_of(BPF_CORE_READ(rq, cmd_flags) & 0xff);
-  if (operation >= kOperationCount) return;
-  struct Inflight request = {.start_ns = bpf_ktime_get_ns(),
-                             .slot = charged_slot(rq),
-                             .device = device_of(rq),
-                             .operation = operation};
-  // Seen before means inserted before it was issued, or issued again: it began then.
-  if (bpf_map_update_elem(&inflight, &key, &request, BPF_NOEXIST)) return;
-  struct BlockSlot* slot = shard_of(request.slot);
-  if (slot) __sync_fetch_and_add(&slot->started[operation], 1);
-  struct BlockSlot* device = device_shard(&request);
-  if (device) __sync_fetch_and_add(&device->started[operation], 1);
-}
-
 static __always_inline void count_end(struct BlockSlot* counters, __u32 operation, __u64 took,
                                       bool timed) {
   if (!counters) return;
@@ -112,9 +96,30 @@ static __always_inline void end(struct request* rq, bool timed) {
   count_end(device_shard(&request), operation, took, timed);
 }
 
+/// `once`: a request begins here but once, so that one still known at its address ended unseen.
+static __always_inline void begin(struct request* rq, bool once) {
+  const __u64 key = (__u64)rq;
+  const __u32 operation = operation_of(BPF_CORE_READ(rq, cmd_flags) & 0xff);
+  if (operation >= kOperationCount) return;
+  struct Inflight request = {.start_ns = bpf_ktime_get_ns(),
+                             .slot = charged_slot(rq),
+                             .device = device_of(rq),
+                             .operation = operation};
+  if (bpf_map_update_elem(&inflight, &key, &request, BPF_NOEXIST)) {
+    // Seen before means inserted before it was issued, or issued again: it began then.
+    if (!once) return;
+    end(rq, false);
+    if (bpf_map_update_elem(&inflight, &key, &request, BPF_NOEXIST)) return;
+  }
+  struct BlockSlot* slot = shard_of(request.slot);
+  if (slot) __sync_fetch_and_add(&slot->started[operation], 1);
+  struct BlockSlot* device = device_shard(&request);
+  if (device) __sync_fetch_and_add(&device->started[operation], 1);
+}
+
 SEC("raw_tp/block_io_start")
 int io_start(__u64* ctx) {
-  begin((void*)ctx[0]);
+  begin((void*)ctx[0], true);
   return 0;
 }
 
@@ -126,13 +131,13 @@ int io_done(__u64* ctx) {
 
 SEC("raw_tp/block_rq_insert")
 int rq_insert(__u64* ctx) {
-  begin((void*)(queue_argument ? ctx[1] : ctx[0]));
+  begin((void*)(queue_argument ? ctx[1] : ctx[0]), false);
   return 0;
 }
 
 SEC("raw_tp/block_rq_issue")
 int rq_issue(__u64* ctx) {
-  begin((void*)(queue_argument ? ctx[1] : ctx[0]));
+  begin((void*)(queue_argument ? ctx[1] : ctx[0]), false);
   return 0;
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Interrupts and reclaim whose beginning or end was missed. The programs are loaded but not
-// attached: the test makes the events, and the times are those of its own clock.
+// Interrupts, reclaim and requests whose beginning or end was missed. The programs are loaded but
+// not attached: the test makes the events, and the times are those of its own clock.
+#include <block.skel.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <irq.skel.h>
@@ -9,6 +10,7 @@
 #include <sched.h>
 #include <sys/stat.h>
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <numeric>
@@ -32,12 +34,12 @@ struct Event {
   std::uint64_t before, after;
 };
 
-Event make(const bpf_program* program, std::uint64_t argument = 0) {
+Event make(const bpf_program* program, std::array<std::uint64_t, 3> arguments = {}) {
   Event event{now_ns(), 0};
   bpf_test_run_opts options{};
   options.sz = sizeof options;
-  options.ctx_in = &argument;
-  options.ctx_size_in = sizeof argument;
+  options.ctx_in = arguments.data();
+  options.ctx_size_in = sizeof arguments;
   REQUIRE(bpf_prog_test_run_opts(bpf_program__fd(program), &options) == 0);
   event.after = now_ns();
   return event;
@@ -99,10 +101,10 @@ class Interrupts {
     REQUIRE(bpf_map_update_elem(bpf_map__fd(object_->maps.slot_table), &at, &entry, BPF_ANY) == 0);
   }
   [[nodiscard]] Event softirq_begins(std::uint64_t vector) const {
-    return make(object_->progs.softirq_entry_raw, vector);
+    return make(object_->progs.softirq_entry_raw, {vector});
   }
   [[nodiscard]] Event softirq_ends(std::uint64_t vector) const {
-    return make(object_->progs.softirq_exit_raw, vector);
+    return make(object_->progs.softirq_exit_raw, {vector});
   }
   [[nodiscard]] Event hardirq_begins() const { return make(object_->progs.hardirq_entry_raw); }
   [[nodiscard]] Event hardirq_ends() const { return make(object_->progs.hardirq_exit_raw); }
@@ -158,10 +160,36 @@ class Reclaims {
   kernel::Object<memory_bpf, memory_bpf__destroy> object_;
 };
 
-std::uint64_t stalls(const bpf::HistogramWords& histogram) {
+std::uint64_t samples(const bpf::HistogramWords& histogram) {
   return std::accumulate(std::begin(histogram.bucket), std::end(histogram.bucket),
                          std::uint64_t{0});
 }
+
+/// The block programs of Linux 6.5 and newer; every request is a read of no disk.
+class Requests {
+ public:
+  Requests() : object_(block_bpf__open()) {
+    REQUIRE(object_);
+    object_->rodata->end_at_done = true;
+    bpf_map__set_max_entries(object_->maps.block_slots, 2 + bpf::kMaxDevices);
+    REQUIRE(block_bpf__load(object_.get()) == 0);
+  }
+  // Nothing can be read at an address of no kernel's: all members are 0.
+  [[nodiscard]] Event begins(std::uint64_t at) const { return make(object_->progs.io_start, {at}); }
+  [[nodiscard]] Event completes(std::uint64_t at, std::uint64_t bytes) const {
+    return make(object_->progs.rq_complete, {at, 0, bytes});
+  }
+  [[nodiscard]] Event ends(std::uint64_t at) const { return make(object_->progs.io_done, {at}); }
+  [[nodiscard]] bpf::BlockSlot counted() const {
+    bpf::BlockSlot value{};
+    const std::uint32_t slot = kNodeOther;
+    REQUIRE(bpf_map_lookup_elem(bpf_map__fd(object_->maps.block_slots), &slot, &value) == 0);
+    return value;
+  }
+
+ private:
+  kernel::Object<block_bpf, block_bpf__destroy> object_;
+};
 
 }  // namespace
 
@@ -253,9 +281,9 @@ TEST_CASE("a stall lasts from its own beginning to its end") {
     const bpf::HistogramWords counted = reclaims.counted(kind);
     CHECK(counted.sum_ns >= least(begin, end));
     CHECK(counted.sum_ns <= most(begin, end));
-    CHECK(stalls(counted) == 1);
+    CHECK(samples(counted) == 1);
     CHECK(counted.bucket[bpf::bucket_of(counted.sum_ns)] == 1);
-    CHECK(stalls(reclaims.counted(kind == shm::kDirect ? shm::kMemcg : shm::kDirect)) == 0);
+    CHECK(samples(reclaims.counted(kind == shm::kDirect ? shm::kMemcg : shm::kDirect)) == 0);
   }
 }
 
@@ -263,7 +291,7 @@ TEST_CASE("a stall whose beginning was missed is not timed") {
   const Reclaims reclaims;
   const auto nothing = [&reclaims] {
     for (const shm::ReclaimKind kind : {shm::kDirect, shm::kMemcg})
-      if (stalls(reclaims.counted(kind)) != 0 || reclaims.counted(kind).sum_ns != 0) return false;
+      if (samples(reclaims.counted(kind)) != 0 || reclaims.counted(kind).sum_ns != 0) return false;
     return true;
   };
   (void)reclaims.ends(shm::kMemcg);
@@ -284,8 +312,37 @@ TEST_CASE("a stall whose beginning was missed is not timed") {
   const Event end = reclaims.ends(shm::kMemcg);
   (void)reclaims.ends(shm::kMemcg);
   const bpf::HistogramWords counted = reclaims.counted(shm::kMemcg);
-  CHECK(stalls(counted) == 1);
+  CHECK(samples(counted) == 1);
   CHECK(counted.sum_ns >= least(begin, end));
   CHECK(counted.sum_ns <= most(begin, end));
-  CHECK(stalls(reclaims.counted(shm::kDirect)) == 0);
+  CHECK(samples(reclaims.counted(shm::kDirect)) == 0);
+}
+
+TEST_CASE("a request whose end was missed does not stay, nor lend its time to the next one there") {
+  const Requests requests;
+  constexpr std::uint64_t kHere = 0x1000, kThere = 0x2000, kBytes = 4096;
+  (void)requests.begins(kHere);
+  (void)requests.begins(kThere);
+  pass();
+  const Event begin = requests.begins(kHere);
+  pass();
+  (void)requests.completes(kHere, kBytes);
+  const Event end = requests.ends(kHere);
+  const bpf::BlockSlot counted = requests.counted();
+  CHECK(counted.started[shm::kRead] == 3);
+  CHECK(counted.finished[shm::kRead] == 2);  // the one there is on its way
+  CHECK(counted.bytes[shm::kRead] == kBytes);
+  CHECK(samples(counted.latency[shm::kRead]) == 1);
+  CHECK(counted.latency[shm::kRead].sum_ns >= least(begin, end));
+  CHECK(counted.latency[shm::kRead].sum_ns <= most(begin, end));
+}
+
+TEST_CASE("what ends without having been seen to begin counts nothing") {
+  const Requests requests;
+  (void)requests.completes(0x1000, 4096);
+  (void)requests.ends(0x1000);
+  const bpf::BlockSlot counted = requests.counted();
+  CHECK(counted.started[shm::kRead] + counted.finished[shm::kRead] == 0);
+  CHECK(counted.bytes[shm::kRead] == 0);
+  CHECK(samples(counted.latency[shm::kRead]) == 0);
 }

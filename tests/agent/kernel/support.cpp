@@ -212,14 +212,20 @@ SchedStat schedstat(pid_t pid) {
   const std::string tasks = "/proc/" + std::to_string(pid) + "/task";
   for (const auto& task : std::filesystem::directory_iterator(tasks)) {
     std::istringstream file(read_file(task.path().string() + "/schedstat"));
-    std::uint64_t ran = 0;
     SchedStat one;
-    if (file >> ran >> one.run_delay_ns >> one.timeslices) {
+    if (file >> one.run_ns >> one.run_delay_ns >> one.timeslices) {
+      sum.run_ns += one.run_ns;
       sum.run_delay_ns += one.run_delay_ns;
       sum.timeslices += one.timeslices;
     }
   }
   return sum;
+}
+
+bool InitWatch::ran() const {
+  sleep_for(std::chrono::milliseconds(20));  // two ticks at 100 Hz
+  const SchedStat now = schedstat(1);
+  return now.run_ns != before_.run_ns || now.timeslices != before_.timeslices;
 }
 
 bool kernel_at_least(int major, int minor) {

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -93,10 +94,34 @@ void burn(std::chrono::nanoseconds time);  ///< runs that long, and returns
 void pulse(std::chrono::microseconds run, std::chrono::microseconds rest);  ///< for ever
 
 struct SchedStat {
-  std::uint64_t run_delay_ns = 0, timeslices = 0;
+  std::uint64_t run_ns = 0, run_delay_ns = 0, timeslices = 0;
 };
 /// Sum over the threads of a process, from /proc/<pid>/task/*/schedstat.
 SchedStat schedstat(pid_t pid);
+
+/// Tells times in which pid 1 ran. A virtual machine's kernel may run no eBPF program while its
+/// supervisor is on the CPU, not for interrupts either: softirqs in its context are in the kernel's
+/// own trace and never reach a program (seen on 6.18). What is counted then cannot agree.
+class InitWatch {
+ public:
+  InitWatch() : before_(schedstat(1)) {}
+  /// Whether it ran since the construction. Waits until a tick has accounted what runs now.
+  [[nodiscard]] bool ran() const;
+
+ private:
+  SchedStat before_;
+};
+/// What `measure` returns, which is called until pid 1 has not run meanwhile. Throws
+/// std::runtime_error when that does not come about.
+template <typename Measure>
+auto undisturbed(const Measure& measure) {
+  for (int tries = 0; tries < 60; ++tries) {
+    const InitWatch init;
+    auto result = measure();
+    if (!init.ran()) return result;
+  }
+  throw std::runtime_error("pid 1 never rested");
+}
 
 /// Whether this is Linux major.minor or newer; for what nothing but its version tells.
 bool kernel_at_least(int major, int minor);
