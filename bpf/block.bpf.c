@@ -14,7 +14,7 @@ const volatile __u32 shard_mask = 0;
 const volatile bool charge_bio = false;   // to the bio's cgroup, else to the task that submits
 const volatile bool end_at_done = false;  // block_io_done is attached
 const volatile __u32 queue_argument =
-    0;  // block_rq_issue and _insert pass the queue first (< 5.11)
+    0;  // block_rq_issue, _insert and _requeue pass the queue first (< 5.11)
 const volatile bool whole_machine = true;  // disks count what is charged to kSlotOutside, too
 
 __u64 device_keys[kMaxDevices];
@@ -96,19 +96,25 @@ static __always_inline void end(struct request* rq, bool timed) {
   count_end(device_shard(&request), operation, took, timed);
 }
 
-/// `once`: a request begins here but once, so that one still known at its address ended unseen.
-static __always_inline void begin(struct request* rq, bool once) {
+/// `issued`: what is begun is with the device, or as good as: it begins but once.
+static __always_inline void begin(struct request* rq, bool issued) {
   const __u64 key = (__u64)rq;
   const __u32 operation = operation_of(BPF_CORE_READ(rq, cmd_flags) & 0xff);
   if (operation >= kOperationCount) return;
   struct Inflight request = {.start_ns = bpf_ktime_get_ns(),
                              .slot = charged_slot(rq),
                              .device = device_of(rq),
-                             .operation = operation};
+                             .operation = operation,
+                             .issued = issued};
   if (bpf_map_update_elem(&inflight, &key, &request, BPF_NOEXIST)) {
-    // Seen before means inserted before it was issued, or issued again: it began then.
-    if (!once) return;
-    end(rq, false);
+    struct Inflight* seen = bpf_map_lookup_elem(&inflight, &key);
+    if (!seen) return;  // no room
+    if (!seen->issued) {
+      // Inserted before it is issued, or given back by the device: it began then.
+      seen->issued = issued;
+      return;
+    }
+    end(rq, false);  // another one's, whose end went unseen
     if (bpf_map_update_elem(&inflight, &key, &request, BPF_NOEXIST)) return;
   }
   struct BlockSlot* slot = shard_of(request.slot);
@@ -137,7 +143,15 @@ int rq_insert(__u64* ctx) {
 
 SEC("raw_tp/block_rq_issue")
 int rq_issue(__u64* ctx) {
-  begin((void*)(queue_argument ? ctx[1] : ctx[0]), false);
+  begin((void*)(queue_argument ? ctx[1] : ctx[0]), true);
+  return 0;
+}
+
+SEC("raw_tp/block_rq_requeue")
+int rq_requeue(__u64* ctx) {
+  const __u64 key = queue_argument ? ctx[1] : ctx[0];
+  struct Inflight* request = bpf_map_lookup_elem(&inflight, &key);
+  if (request) request->issued = false;
   return 0;
 }
 

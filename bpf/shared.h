@@ -14,6 +14,7 @@
 namespace optipod::bpf {
 using U64 = std::uint64_t;
 using U32 = std::uint32_t;
+using U8 = std::uint8_t;
 using U16 = std::uint16_t;
 #else
 #define OPTIPOD_ASSERT _Static_assert
@@ -21,6 +22,7 @@ using U16 = std::uint16_t;
 #define OPTIPOD_FN static inline __attribute__((always_inline))
 typedef __u64 U64;
 typedef __u32 U32;
+typedef __u8 U8;
 typedef __u16 U16;
 #endif
 
@@ -142,7 +144,8 @@ struct Inflight {
   U64 start_ns;
   U32 slot;
   U16 device;
-  U16 operation;
+  U8 operation;
+  U8 issued;  // the device has it: it cannot begin again
 };
 
 /// A disk that had I/O: 0, or kDeviceKnown | dev_t of the kernel (major << 20 | minor).

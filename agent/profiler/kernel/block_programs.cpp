@@ -90,6 +90,7 @@ tl::expected<BlockPrograms, std::string> BlockPrograms::load(const Plan& plan,
   bpf_program__set_autoload(object->progs.io_done, by_start);
   bpf_program__set_autoload(object->progs.rq_insert, plan.block == Plan::BlockStart::kInsert);
   bpf_program__set_autoload(object->progs.rq_issue, !by_start);
+  bpf_program__set_autoload(object->progs.rq_requeue, !by_start);
   bpf_program__set_autoload(object->progs.rq_merge, plan.block_merge);
   const std::uint32_t count = (layout.slots + bpf::kMaxDevices) * state->shards;
   bpf_map__set_max_entries(object->maps.block_slots, count);

@@ -37,7 +37,7 @@ struct Probes {
   bool irq_handler = false;        ///< irq_handler_entry and _exit
   bool atomics = false;            ///< eBPF compare-and-swap (5.12)
   bool block_io_start = false;     ///< and block_io_done (6.5)
-  bool block_rq = false;           ///< block_rq_issue, block_rq_insert and block_rq_complete
+  bool block_rq = false;           ///< block_rq_issue, _insert, _requeue and _complete
   bool block_rq_merge = false;     ///< 5.14
   unsigned block_rq_queue_first = 0;  ///< 1: block_rq_issue passes the queue before the request
   bool bio_cgroup = false;            ///< bios carry a cgroup (CONFIG_BLK_CGROUP)

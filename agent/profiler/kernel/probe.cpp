@@ -242,6 +242,7 @@ void probe_types(const KernelTypes& types, Probes& p) {
   p.block_io_start =
       types.tracepoint("block_io_start") > 0 && types.tracepoint("block_io_done") > 0;
   p.block_rq = types.tracepoint("block_rq_issue") > 0 && types.tracepoint("block_rq_insert") > 0 &&
+               types.tracepoint("block_rq_requeue") > 0 &&
                types.tracepoint("block_rq_complete") > 0;
   p.block_rq_merge = types.first_argument("block_rq_merge") == "request";
   p.block_rq_queue_first = types.first_argument("block_rq_issue") == "request_queue" ? 1 : 0;

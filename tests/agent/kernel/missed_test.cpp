@@ -133,6 +133,7 @@ std::uint64_t all_softirqs(const bpf::IrqCpu& counted) {
                          std::uint64_t{0});
 }
 
+constexpr std::uint64_t kHere = 0x1000, kThere = 0x2000, kBytes = 4096;
 constexpr std::size_t kTimer = 1, kNetRx = 3;
 
 /// The reclaim programs; whatever runs is charged to one slot.
@@ -165,17 +166,25 @@ std::uint64_t samples(const bpf::HistogramWords& histogram) {
                          std::uint64_t{0});
 }
 
-/// The block programs of Linux 6.5 and newer; every request is a read of no disk.
+/// The block programs of Linux 6.5 and newer, or of what is older; every request is a read of no
+/// disk.
 class Requests {
  public:
-  Requests() : object_(block_bpf__open()) {
+  explicit Requests(bool started) : object_(block_bpf__open()) {
     REQUIRE(object_);
-    object_->rodata->end_at_done = true;
+    object_->rodata->end_at_done = started;
     bpf_map__set_max_entries(object_->maps.block_slots, 2 + bpf::kMaxDevices);
     REQUIRE(block_bpf__load(object_.get()) == 0);
   }
   // Nothing can be read at an address of no kernel's: all members are 0.
-  [[nodiscard]] Event begins(std::uint64_t at) const { return make(object_->progs.io_start, {at}); }
+  [[nodiscard]] Event starts(std::uint64_t at) const { return make(object_->progs.io_start, {at}); }
+  [[nodiscard]] Event inserts(std::uint64_t at) const {
+    return make(object_->progs.rq_insert, {at});
+  }
+  [[nodiscard]] Event issues(std::uint64_t at) const { return make(object_->progs.rq_issue, {at}); }
+  [[nodiscard]] Event requeues(std::uint64_t at) const {
+    return make(object_->progs.rq_requeue, {at});
+  }
   [[nodiscard]] Event completes(std::uint64_t at, std::uint64_t bytes) const {
     return make(object_->progs.rq_complete, {at, 0, bytes});
   }
@@ -319,12 +328,11 @@ TEST_CASE("a stall whose beginning was missed is not timed") {
 }
 
 TEST_CASE("a request whose end was missed does not stay, nor lend its time to the next one there") {
-  const Requests requests;
-  constexpr std::uint64_t kHere = 0x1000, kThere = 0x2000, kBytes = 4096;
-  (void)requests.begins(kHere);
-  (void)requests.begins(kThere);
+  const Requests requests(true);
+  (void)requests.starts(kHere);
+  (void)requests.starts(kThere);
   pass();
-  const Event begin = requests.begins(kHere);
+  const Event begin = requests.starts(kHere);
   pass();
   (void)requests.completes(kHere, kBytes);
   const Event end = requests.ends(kHere);
@@ -338,11 +346,46 @@ TEST_CASE("a request whose end was missed does not stay, nor lend its time to th
 }
 
 TEST_CASE("what ends without having been seen to begin counts nothing") {
-  const Requests requests;
-  (void)requests.completes(0x1000, 4096);
-  (void)requests.ends(0x1000);
+  const Requests requests(true);
+  (void)requests.completes(kHere, kBytes);
+  (void)requests.ends(kHere);
   const bpf::BlockSlot counted = requests.counted();
   CHECK(counted.started[shm::kRead] + counted.finished[shm::kRead] == 0);
   CHECK(counted.bytes[shm::kRead] == 0);
   CHECK(samples(counted.latency[shm::kRead]) == 0);
+}
+
+TEST_CASE("a request is one from its first event to its end, however often the device has it") {
+  const Requests requests(false);
+  const Event begin = requests.inserts(kHere);
+  (void)requests.issues(kHere);
+  pass();
+  (void)requests.requeues(kHere);
+  (void)requests.inserts(kHere);
+  (void)requests.issues(kHere);
+  const Event end = requests.completes(kHere, kBytes);
+  const bpf::BlockSlot counted = requests.counted();
+  CHECK(counted.started[shm::kRead] == 1);
+  CHECK(counted.finished[shm::kRead] == 1);
+  CHECK(samples(counted.latency[shm::kRead]) == 1);
+  CHECK(counted.latency[shm::kRead].sum_ns >= least(begin, end));
+  CHECK(counted.latency[shm::kRead].sum_ns <= most(begin, end));
+}
+
+TEST_CASE("without the event of its start, too, a request whose end was missed does not stay") {
+  for (const bool inserted : {true, false}) {
+    const Requests requests(false);
+    (void)requests.issues(kHere);
+    pass();
+    const Event begin = inserted ? requests.inserts(kHere) : requests.issues(kHere);
+    pass();
+    const Event end = requests.completes(kHere, kBytes);
+    const bpf::BlockSlot counted = requests.counted();
+    CHECK(counted.started[shm::kRead] == 2);
+    CHECK(counted.finished[shm::kRead] == 2);
+    CHECK(counted.bytes[shm::kRead] == kBytes);
+    CHECK(samples(counted.latency[shm::kRead]) == 1);
+    CHECK(counted.latency[shm::kRead].sum_ns >= least(begin, end));
+    CHECK(counted.latency[shm::kRead].sum_ns <= most(begin, end));
+  }
 }

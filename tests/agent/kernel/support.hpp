@@ -111,15 +111,12 @@ class InitWatch {
  private:
   SchedStat before_;
 };
-/// What `measure` returns, which is called until pid 1 has not run meanwhile. Throws
-/// std::runtime_error when that does not come about.
+/// What `measure` returns, which is called until that is a value: nullopt says that pid 1 ran.
+/// Throws std::runtime_error when it always does.
 template <typename Measure>
 auto undisturbed(const Measure& measure) {
-  for (int tries = 0; tries < 60; ++tries) {
-    const InitWatch init;
-    auto result = measure();
-    if (!init.ran()) return result;
-  }
+  for (int tries = 0; tries < 100; ++tries)
+    if (auto result = measure()) return *std::move(result);
   throw std::runtime_error("pid 1 never rested");
 }
 
