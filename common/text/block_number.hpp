@@ -56,6 +56,12 @@ const char* take_broken(const char* p, std::size_t digits, double& value);
 /// Reads the number at `p`, up to a blank or control character. Null when it is none, or of a form
 /// that is left to take_number().
 inline const char* take_block_number(const char* p, double& value) {
+  // Zero and the like: many, and the same ones in each scrape, so that the next line need not wait.
+  const unsigned digit = static_cast<unsigned char>(p[0]) - unsigned{'0'};
+  if (static_cast<unsigned char>(p[1]) <= ' ' && digit <= 9) {
+    value = static_cast<double>(digit);
+    return p + 1;
+  }
   std::size_t digits = 0;
   std::int64_t whole = 0;
   const char* const end = take_whole(p, digits, whole);
