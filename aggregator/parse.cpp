@@ -32,6 +32,16 @@ std::string_view plain_name(std::string_view name, bool colon, std::deque<std::s
   return out;
 }
 
+/// Where the first series of that name is.
+std::optional<std::uint32_t> position_of(const Schema& schema, std::string_view name) {
+  const auto runs = schema.runs();
+  const auto run = std::lower_bound(
+      runs.begin(), runs.end(), name,
+      [](const Schema::Run& r, std::string_view wanted) { return r.name < wanted; });
+  if (run == runs.end() || run->name != name) return std::nullopt;
+  return schema.order()[run->begin];
+}
+
 }  // namespace
 
 bool is_measured(std::string_view name) {
@@ -41,30 +51,9 @@ bool is_measured(std::string_view name) {
 
 double value_of(const SeriesSet& set, std::string_view name) {
   if (!set.schema) return stale();
-  const auto runs = set.schema->runs();
-  const auto run = std::lower_bound(
-      runs.begin(), runs.end(), name,
-      [](const Schema::Run& r, std::string_view wanted) { return r.name < wanted; });
-  if (run == runs.end() || run->name != name) return stale();
-  return set.values[set.schema->order()[run->begin]];
+  const auto position = position_of(*set.schema, name);
+  return position ? set.values[*position] : stale();
 }
-
-/// A part of a page.
-struct SharedPages::Piece {
-  std::shared_ptr<const text::Skeleton> skeleton;
-  std::shared_ptr<std::atomic<std::size_t>> total;  ///< bytes of all skeletons
-
-  Piece(std::shared_ptr<const text::Skeleton> of, std::shared_ptr<std::atomic<std::size_t>> bytes)
-      : skeleton(std::move(of)), total(std::move(bytes)) {
-    *total += skeleton->bytes();
-  }
-  ~Piece() { *total -= skeleton->bytes(); }
-  Piece(const Piece&) = delete;
-  Piece& operator=(const Piece&) = delete;
-
-  [[nodiscard]] std::uint64_t hash() const { return skeleton->hash(); }
-  friend bool operator==(const Piece& a, const Piece& b) { return *a.skeleton == *b.skeleton; }
-};
 
 SharedPages::Stats SharedPages::stats() const {
   return {.schemas = schemas_.size(),
@@ -78,9 +67,10 @@ SharedPages::Pieces SharedPages::keep(const text::Skeleton& skeleton) {
   constexpr std::size_t kPieceBytes = 256;
   Pieces kept;
   bool fresh = false;
-  for (auto& piece : skeleton.pieces(kPieceBytes)) {
-    kept.push_back(
-        pieces_.intern(std::make_shared<const Piece>(std::move(piece), skeleton_bytes_)));
+  for (const auto& piece : skeleton.pieces(kPieceBytes)) {
+    *skeleton_bytes_ += piece->bytes();
+    kept.push_back(pieces_.intern(
+        {piece.get(), [piece, all = skeleton_bytes_](const auto*) { *all -= piece->bytes(); }}));
     fresh = fresh || kept.back().use_count() == 1;
   }
   // Others may be ahead meanwhile; then one page more is left out, which is no harm.
@@ -201,6 +191,8 @@ tl::expected<void, BodyError> BodyParser::learn(std::string_view body, text::For
   auto schema = sink.finish();
   if (!schema) return tl::unexpected(std::move(schema.error()));
   schema_ = shared_->schemas_.intern(std::move(*schema));
+  sample_time_ = position_of(*schema_, "optipod_sample_timestamp_seconds");
+  agent_up_ = position_of(*schema_, "optipod_agent_up");
   pieces_ = {};  // makes their place
   if (!skeleton) return {};
   pieces_ = shared_->keep(*skeleton);
@@ -217,8 +209,8 @@ bool BodyParser::replay(std::string_view body) {
   const char* const end = at + body.size();
   std::size_t from = 0;
   for (const auto& piece : pieces_) {
-    const std::size_t samples = piece->skeleton->samples();
-    at = piece->skeleton->replay_part(
+    const std::size_t samples = piece->samples();
+    at = piece->replay_part(
         at, end, std::span(values_).subspan(from, samples),
         has_timestamps_ ? std::span(own_ms_).subspan(from, samples) : std::span<std::int64_t>());
     if (at == nullptr) return false;
@@ -246,10 +238,11 @@ tl::expected<SeriesSet, BodyError> BodyParser::parse(std::string_view body, std:
                 .max_age_ms = {},
                 .labels = labels_};
   set.values.shrink_to_fit();
-  const double measured = value_of(set, "optipod_sample_timestamp_seconds") * 1e3;
-  if (value_of(set, "optipod_agent_up") != 0 && measured >= 0 &&
-      measured <= static_cast<double>(received_ms)) {
-    set.measured_ms = std::llround(measured);
+  if (sample_time_ && !(agent_up_ && set.values[*agent_up_] == 0)) {
+    const double measured = set.values[*sample_time_] * 1e3;
+    if (measured >= 0 && measured <= static_cast<double>(received_ms)) {
+      set.measured_ms = std::llround(measured);
+    }
   }
   return set;
 }

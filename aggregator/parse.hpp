@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -45,8 +46,8 @@ class SharedPages {
 
  private:
   friend class BodyParser;
-  struct Piece;
-  using Pieces = std::vector<std::shared_ptr<const Piece>>;
+  /// In the page's order. Each counts in skeleton_bytes_ while it is there.
+  using Pieces = std::vector<std::shared_ptr<const text::Skeleton>>;
   /// Empty when there is no place.
   Pieces keep(const text::Skeleton& skeleton);
 
@@ -55,7 +56,7 @@ class SharedPages {
       std::make_shared<std::atomic<std::size_t>>(0);
   SchemaParts parts_;
   SchemaPool schemas_;
-  InternPool<Piece> pieces_;
+  InternPool<text::Skeleton> pieces_;
 };
 
 struct BodyError {
@@ -105,6 +106,7 @@ class BodyParser {
   SharedPages::Pieces pieces_;   ///< empty of OpenMetrics, or without a place
   bool has_timestamps_ = false;  ///< any sample
   std::shared_ptr<const Schema> schema_;
+  std::optional<std::uint32_t> sample_time_, agent_up_;  ///< the first series of that name
   // What is being read:
   std::vector<double> values_;
   std::vector<std::int64_t> own_ms_;

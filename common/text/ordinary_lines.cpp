@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/text/ordinary_lines.hpp"
 
+#include <algorithm>
+
 #include "common/text/scan.hpp"
-#include "common/text/short_number.hpp"
 #include "common/text/utf8.hpp"
 
 namespace optipod::text {
@@ -10,12 +11,40 @@ namespace optipod::text {
 #if OPTIPOD_SCAN
 namespace {
 
-constexpr std::size_t kMargin = 64;     ///< a block, and the few characters looked at behind it
-constexpr std::size_t kMaxLabels = 16;  ///< uniqueness is checked pair by pair
+constexpr std::size_t kMargin = 64;  ///< a block, and the few characters looked at behind it
 
 bool is_digit(char c) {
   return c >= '0' && c <= '9';
 }
+
+/// As load_eight() reads them; what is missing is 0.
+constexpr std::uint64_t eight(std::string_view characters) {
+  std::uint64_t all = 0;
+  for (std::size_t i = 0; i < characters.size(); ++i) {
+    all |= std::uint64_t{static_cast<unsigned char>(characters[i])} << (8 * i);
+  }
+  return all;
+}
+
+/// The word behind the name in a TYPE line, and the newline.
+struct TypeLine {
+  std::uint64_t first, mask;
+  char last;  ///< when there are nine
+  std::size_t size;
+  MetricType type;
+};
+constexpr TypeLine type_line(std::string_view word, MetricType type) {
+  const std::size_t in_first = std::min<std::size_t>(word.size(), 8);
+  return {.first = eight(word.substr(0, in_first)),
+          .mask = ~std::uint64_t{0} >> (64 - 8 * in_first),
+          .last = word.back(),
+          .size = word.size(),
+          .type = type};
+}
+constexpr std::array<TypeLine, 5> kTypeLines = {
+    type_line("gauge", MetricType::kGauge), type_line("counter", MetricType::kCounter),
+    type_line("histogram", MetricType::kHistogram), type_line("summary", MetricType::kSummary),
+    type_line("untyped", MetricType::kUntyped)};
 
 std::string_view view(const char* from, const char* to) {
   return {from, static_cast<std::size_t>(to - from)};
@@ -26,49 +55,101 @@ std::string_view view(const char* from, const char* to) {
 OrdinaryLines::OrdinaryLines(std::string_view body, ParseSink& sink)
     : end_(body.data() + body.size()),
       last_block_(body.size() < kMargin ? nullptr : end_ - kMargin),
+      numbers_(body.data(), end_),
       sink_(sink) {
   labels_.reserve(kMaxLabels);
 }
 
-const char* OrdinaryLines::line_at(const char* p) {
-  if (last_block_ == nullptr || p > last_block_) return nullptr;
-  if (*p == '#') return metadata(p);
-  if (*p == '\n') return p + 1;
-  return sample(p);
+const char* OrdinaryLines::lines_at(const char* p) {
+  if (last_block_ == nullptr) return p;
+  while (p <= last_block_) {
+    const char* next = *p == '#' ? metadata(p) : *p == '\n' ? p + 1 : sample(p);
+    if (next == nullptr) break;
+    p = next;
+  }
+  return p;
 }
 
-const char* OrdinaryLines::sample(const char* p) {
-  const char* q = name_end(p);
-  if (q == nullptr) return nullptr;
-  Sample sample{.name = view(p, q), .labels = &no_labels_};
-  if (*q == '{') {
-    q = labels(q + 1);
-    if (q == nullptr) return nullptr;
-    sample.labels = &labels_;
+inline bool OrdinaryLines::begins_with(const char* p, const char* known, std::size_t size) const {
+  return static_cast<std::ptrdiff_t>(size) < last_block_ - p && same_bytes(p, known, size);
+}
+
+inline const char* OrdinaryLines::sample(const char* p) {
+  const char* q = known_form(p);
+  if (q == nullptr) q = new_form(p);
+  return q == nullptr ? nullptr : value(q);
+}
+
+/// A line of the form that the sample before had; returns where its value begins.
+inline const char* OrdinaryLines::known_form(const char* p) {
+  if (form_size_ == 0 || !begins_with(p, form_[0].begin, form_[0].size)) return nullptr;
+  p += form_[0].size;
+  for (std::size_t i = 1; i < form_size_; ++i) {
+    const char* const value_end = string_end(p);
+    if (value_end == nullptr) return nullptr;
+    labels_[i - 1].value = view(p, value_end);
+    p = value_end;
+    if (!begins_with(p, form_[i].begin, form_[i].size)) return nullptr;
+    p += form_[i].size;
   }
-  if (*q != ' ') return nullptr;
-  const char* value = q + 1;
-  q = take_number(value, end_, sample.value);
+  return p;
+}
+
+const char* OrdinaryLines::new_form(const char* p) {
+  form_size_ = 0;
+  const char* from = p;
+  p = name_end(p);
+  if (p == nullptr) return nullptr;
+  sample_.name = view(from, p);
+  sample_.labels = &no_labels_;
+  std::size_t count = 0;
+  if (*p == '{') {
+    do {
+      p = label_name(p + 1, count);
+      if (p == nullptr) return nullptr;
+      form_[count] = {from, static_cast<std::size_t>(p - from)};
+      from = string_end(p);
+      if (from == nullptr) return nullptr;
+      labels_[count++].value = view(p, from);
+      p = from + 1;
+      if (p > last_block_) return nullptr;
+    } while (*p == ',');
+    if (*p != '}') return nullptr;
+    ++p;
+    labels_.resize(count);
+    sample_.labels = &labels_;
+  }
+  if (*p != ' ') return nullptr;
+  ++p;
+  form_[count] = {from, static_cast<std::size_t>(p - from)};
+  form_size_ = count + 1;
+  return p;
+}
+
+/// The number at `p` and the rest of the line.
+inline const char* OrdinaryLines::value(const char* p) {
+  const char* q = numbers_.value(p, sample_.value);
   if (q == nullptr || q == end_) return nullptr;
-  sample.value_text = view(value, q);
+  sample_.value_text = view(p, q);
+  sample_.timestamp_ms.reset();
+  sample_.timestamp_text = {};
   if (*q == ' ') {
-    const char* timestamp = q + 1;
-    std::int64_t timestamp_ms = 0;
-    q = take_timestamp(timestamp, end_, timestamp_ms);
+    const char* const begin = q + 1;
+    std::int64_t ms = 0;
+    q = numbers_.timestamp(begin, ms);
     if (q == nullptr || q == end_) return nullptr;
-    sample.timestamp_ms = timestamp_ms;
-    sample.timestamp_text = view(timestamp, q);
+    sample_.timestamp_ms = ms;
+    sample_.timestamp_text = view(begin, q);
   }
   if (*q != '\n') return nullptr;
   ++samples_;
-  sink_.sample(sample);
+  sink_.sample(sample_);
   return q + 1;
 }
 
 /// The end of the metric's name at `p`, which '{' or a blank follows.
 const char* OrdinaryLines::name_end(const char* p) {
-  const auto room = static_cast<std::size_t>(last_block_ - p);
-  if (!name_.empty() && name_.size() < room && same_bytes(p, name_.data(), name_.size())) {
+  if (!name_.empty() && begins_with(p, name_.data(), name_.size())) {
     const char* q = p + name_.size();
     if (*q == '{' || *q == ' ') return q;
   }
@@ -84,29 +165,11 @@ const char* OrdinaryLines::name_end(const char* p) {
   return nullptr;
 }
 
-/// Labels behind '{' into labels_; returns what is behind '}'.
-const char* OrdinaryLines::labels(const char* p) {
-  for (std::size_t count = 0;; ++p) {
-    if (p > last_block_) return nullptr;
-    p = label_name(p, count);
-    if (p == nullptr) return nullptr;
-    const char* value_end = string_end(p);
-    if (value_end == nullptr) return nullptr;
-    labels_[count++].value = view(p, value_end);
-    p = value_end + 1;
-    if (*p == ',') continue;
-    if (*p != '}') return nullptr;
-    labels_.resize(count);
-    return p + 1;
-  }
-}
-
 /// Reads a label's name and `="` into labels_[index]; returns where the value begins.
 const char* OrdinaryLines::label_name(const char* p, std::size_t index) {
-  const auto room = static_cast<std::size_t>(last_block_ - p);
   if (index < labels_.size()) {
     const std::string_view known = labels_[index].name;
-    if (known.size() < room && same_bytes(p, known.data(), known.size())) {
+    if (begins_with(p, known.data(), known.size())) {
       const char* q = p + known.size();
       if (q[0] == '=' && q[1] == '"') return q + 2;
     }
@@ -128,7 +191,7 @@ const char* OrdinaryLines::label_name(const char* p, std::size_t index) {
 }
 
 /// The closing quote of the string that begins at `p`.
-const char* OrdinaryLines::string_end(const char* p) const {
+inline const char* OrdinaryLines::string_end(const char* p) const {
   unsigned not_ascii = 0;
   for (const char* q = p; q <= last_block_; q += Block::kSize) {
     const Block block(q);
@@ -143,10 +206,13 @@ const char* OrdinaryLines::string_end(const char* p) const {
 }
 
 const char* OrdinaryLines::metadata(const char* p) {
-  const std::string_view keyword(p, 7);
-  const bool is_help = keyword == "# HELP ";
-  if (!is_help && keyword != "# TYPE ") return nullptr;
-  const char* name = p + keyword.size();
+  constexpr std::size_t kKeyword = 7;
+  constexpr std::uint64_t kHelp = eight("# HELP "), kType = eight("# TYPE ");
+  constexpr std::uint64_t kMask = (std::uint64_t{1} << (8 * kKeyword)) - 1;
+  const std::uint64_t keyword = load_eight(p) & kMask;
+  const bool is_help = keyword == kHelp;
+  if (!is_help && keyword != kType) return nullptr;
+  const char* name = p + kKeyword;
   const char* q = name_end(name);
   if (q == nullptr || *q != ' ') return nullptr;
   return is_help ? help(q + 1, view(name, q)) : type(q + 1, view(name, q));
@@ -168,23 +234,21 @@ const char* OrdinaryLines::help(const char* p, std::string_view family) {
 }
 
 const char* OrdinaryLines::type(const char* p, std::string_view family) {
-  const std::string_view rest = view(p, end_);
-  for (const MetricType type : {MetricType::kGauge, MetricType::kCounter, MetricType::kUntyped,
-                                MetricType::kHistogram, MetricType::kSummary}) {
-    const std::string_view name = to_string(type);
-    if (!rest.starts_with(name) || rest.size() == name.size() || rest[name.size()] != '\n')
-      continue;
-    sink_.type(family, type);
-    return p + name.size() + 1;
+  if (p > last_block_) return nullptr;
+  for (const TypeLine& line : kTypeLines) {
+    if (((load_eight(p) ^ line.first) & line.mask) != 0 || p[line.size] != '\n') continue;
+    if (line.size > 8 && p[8] != line.last) continue;
+    sink_.type(family, line.type);
+    return p + line.size + 1;
   }
   return nullptr;
 }
 #else
 OrdinaryLines::OrdinaryLines(std::string_view, ParseSink& sink)
-    : end_(nullptr), last_block_(nullptr), sink_(sink) {}
+    : end_(nullptr), last_block_(nullptr), numbers_(nullptr, nullptr), sink_(sink) {}
 
-const char* OrdinaryLines::line_at(const char*) {
-  return nullptr;
+const char* OrdinaryLines::lines_at(const char* p) {
+  return p;
 }
 #endif
 

@@ -19,11 +19,9 @@ tl::expected<std::size_t, ParseError> parse(std::string_view body, ParseSink& si
   OrdinaryLines ordinary(body, sink);
   PlainParser plain(body, sink);
   const char* const end = body.data() + body.size();
-  for (const char* p = body.data(); p != end;) {
-    const char* next = ordinary.line_at(p);
-    if (next == nullptr) next = plain.line_at(p);
-    if (next == nullptr) return tl::unexpected(plain.error());
-    p = next;
+  for (const char* p = ordinary.lines_at(body.data()); p != end; p = ordinary.lines_at(p)) {
+    p = plain.line_at(p);
+    if (p == nullptr) return tl::unexpected(plain.error());
   }
   return ordinary.samples() + plain.samples();
 }

@@ -24,6 +24,10 @@ class Block {
     return mask(_mm_cmpeq_epi8(bytes_, _mm_set1_epi8(c)));
   }
   [[nodiscard]] unsigned not_ascii() const { return mask(bytes_); }
+  [[nodiscard]] unsigned digits() const { return mask(between(bytes_, '0', '9')); }
+  /// Blanks and control characters.
+  [[nodiscard]] unsigned up_to_blank() const { return mask(between(bytes_, 0, ' ')); }
+  [[nodiscard]] __m128i bytes() const { return bytes_; }
   [[nodiscard]] unsigned differs(const Block& other) const {
     return ~mask(_mm_cmpeq_epi8(bytes_, other.bytes_)) & 0xFFFFU;
   }

@@ -10,7 +10,7 @@
 
 #include <fmt/format.h>
 
-#include "common/text/short_number.hpp"
+#include "common/text/block_number.hpp"
 
 namespace optipod::text {
 namespace {
@@ -151,14 +151,15 @@ const char* Skeleton::replay_part(const char* p, const char* end, std::span<doub
   const auto same = [&](std::size_t length) {
     return static_cast<std::size_t>(end - p) >= length && std::memcmp(p, expected, length) == 0;
   };
+  const NumberReader numbers(p, end);
   std::size_t next = 0;  // sample
   for (const Gap* gap = gaps(); gap != gaps() + tokens_; ++gap) {
     const std::size_t length = *gap & ~kTimestamp;
     if (!same(length)) return nullptr;
     p += length;
     expected += length;
-    p = (*gap & kTimestamp) != 0 ? take_timestamp(p, end, timestamps_ms[next - 1])
-                                 : take_number(p, end, values[next++]);
+    p = (*gap & kTimestamp) != 0 ? numbers.timestamp(p, timestamps_ms[next - 1])
+                                 : numbers.value(p, values[next++]);
     if (p == nullptr) return nullptr;
   }
   const auto left = static_cast<std::size_t>(expected_end - expected);

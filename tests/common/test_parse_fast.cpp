@@ -63,6 +63,28 @@ TEST_CASE("a page as it is, and cut anywhere") {
   for (std::size_t size = 0; size <= kPage.size(); ++size) check_same(kPage.substr(0, size));
 }
 
+TEST_CASE("long names and values, cut anywhere") {
+  const std::string name(150, 'n'), label(150, 'l'), value(150, 'v');
+  const std::string sample = name + "{" + label + "=\"" + value + "\",x=\"y\"} 12.5\n";
+  const std::string page = "# HELP " + name + " Help.\n# TYPE " + name + " gauge\n" + sample +
+                           sample + "# HELP " + name + " Help.\n" + sample + name + " 7\n";
+  for (std::size_t size = 0; size <= page.size(); ++size) check_same(page.substr(0, size));
+}
+
+TEST_CASE("TYPE lines of all types") {
+  const std::string rest(100, '\n');
+  for (const std::string type : {"gauge", "counter", "histogram", "summary", "untyped"}) {
+    for (const std::string behind : {"", "\n", " ", " \n", "s\n", "\r\n", "\t\n"}) {
+      check_same("# TYPE a " + type + behind + rest);
+      check_same("# TYPE a " + type.substr(0, type.size() - 1) + behind + rest);
+      check_same("# TYPE a  " + type + behind + rest);
+    }
+  }
+  check_same("# TYPE a unknown\n" + rest);
+  check_same("# TYPE a histogrammm\n" + rest);
+  check_same("# TYPE a histogran\n" + rest);
+}
+
 TEST_CASE("any byte changed, left out or doubled") {
   const std::string others = "\n\t\r \"\\{}=,#:_-+.eE09azN\0\x7F\x80\xC3\xFF"s;
   for (std::size_t at = 0; at < kPage.size(); ++at) {
@@ -78,16 +100,36 @@ TEST_CASE("any byte changed, left out or doubled") {
 
 TEST_CASE("names remembered from the line before") {
   const std::string rest(100, '\n');
+  const std::string name(200, 'n');
   for (const std::string lines :
-       {"abc 1\nabcd 1\nab 1\nabc{d=\"e\"} 1\nabc{de=\"f\"} 1\nabc{d=\"e\",d=\"f\"} 1\n",
+       {"a{b=\"1\",c=\"2\"} 1\na{b=\"3\",c=\"4\",d=\"5\"} 1\na{b=\"6\",c=\"7\"} 1\n",
+        "a{b=\"1\"} 1\na{b=\"2\"}  1\na{b=\"3\"}\t1\na{b=\"4\"}1\na{b=\"5\",} 1\na{b=\"6\"} 1\n",
+        "a{b=\"1\",c=\"2\"} 1\na{b=\"1\\\",c=\"2\"} 1\na{b=\"\",c=\"\"} 1\n",
+        "a{b=\"1\",c=\"2\"} 1 5\na{b=\"1\",c=\"2\"} 1\na{b=\"1\",c=\"2\"} 1 6\n",
+        "a{b=\"1\"} 1\na{b=\"\xC3\xA4\"} 1\na{b=\"\xC3\"} 1\n",
+        "a{b=\"1\"} 1\na{b=\"2\"} x\n",
+        "a{b=\"1\"} 1\na{b=\"2\"} 1\r\n",
+        "a{b=\"1\"} 1\na{b=\"2\"} 1\x01\n",
+        "a{b=\"1\"} 1\n{b=\"2\"} 1\n",
+        "ab 1\nab 2\nab{} 3\nab 4\nab{b=\"1\"} 5\nab 6\nabc 7\n",
+        "abc 1\nabcd 1\nab 1\nabc{d=\"e\"} 1\nabc{de=\"f\"} 1\nabc{d=\"e\",d=\"f\"} 1\n",
         "a{b=\"1\",c=\"2\"} 1\na{c=\"1\",b=\"2\"} 1\na{b=\"1\"} 1\na{b=\"1\",b=\"2\"} 1\n",
         "a{b=\"1\",c=\"2\"} 1\na{b=\"1\",x=\"2\",c=\"3\"} 1\na{b=\"1\",x=\"2\",b=\"3\"} 1\n",
         "a{b=\"1\",c=\"2\"} 1\na{b=\"1\",c=\"2\",__name__=\"3\"} 1\n",
-        "a{b=\"1\",c=\"2\"} 1\na{b=\"1\",c=\"2\",d:e=\"3\"} 1\n", "a{b=\"1\"} 1\na{1b=\"1\"} 1\n",
-        "1a 1\n", ":a 1\n", "a{b=\"1\"}\n", "a{b=\"1\"} {\n", "a 1 99999999999999999999\n",
-        "# TYPE a gauge\na 1\n# TYPE a gauges\n", "# HELP a \xFFtext\n", "a{b=\"\xC3\"} 1\n"}) {
+        "a{b=\"1\",c=\"2\"} 1\na{b=\"1\",c=\"2\",d:e=\"3\"} 1\n",
+        "a{b=\"1\"} 1\na{1b=\"1\"} 1\n",
+        "1a 1\n",
+        ":a 1\n",
+        "a{b=\"1\"}\n",
+        "a{b=\"1\"} {\n",
+        "a 1 99999999999999999999\n",
+        "# TYPE a gauge\na 1\n# TYPE a gauges\n",
+        "# HELP a \xFFtext\n",
+        "a{b=\"\xC3\"} 1\n"}) {
     check_same(lines + rest);
   }
+  check_same("a{b=\"1\"} 1\n" + name + "{b=\"1\"} 1\n# HELP " + name + " x\n" + name +
+             "{c=\"2\"} 1\n" + rest);
 }
 
 TEST_CASE("a skeleton takes no changed page that the parser refuses, and reads it the same") {
