@@ -12,7 +12,6 @@ const volatile bool read_quotas = false;  // task groups keep what their quotas 
 
 // How the last walk went.
 __u64 walk_count = 0;       // samples written
-__u64 walk_left_out = 0;    // cgroups without a slot of their own that had no room
 __u64 walk_root_level = 0;  // depth of the walk's root, plus 1; 0: not known yet
 
 struct {
@@ -37,6 +36,7 @@ struct {
 } made SEC(".maps");
 
 __u64 made_now[sizeof(struct MadeCgroup) / 8];  // one: the kernel makes one at a time
+__u64 made_dropped = 0;
 
 // Sums up a cgroup's per-CPU counts and its descendants'. Built three times, because the kernel
 // calls that by two names (cgroup_rstat.bpf.c, cgroup_css.bpf.c) or, as here, not at all: with a
@@ -86,22 +86,15 @@ int walk_cgroups(struct bpf_iter__cgroup* ctx) {
   if (!cgroup) return 0;
   if (ctx->meta->seq_num == 0) {  // parents come first: this is the root of the walk
     walk_count = 0;
-    walk_left_out = 0;
     walk_root_level = cgroup->level + 1;
     OPTIPOD_FLUSH(cgroup);
   }
   const __u64 id = cgroup->kn->id;
   __u32 index = walk_count;
   // The second half of the room is kept for cgroups with a slot of their own.
-  if (index >= sample_count / 2 && table_find(id, kSlotNodeOther) <= kSlotNodeOther) {
-    walk_left_out++;
-    return 0;
-  }
+  if (index >= sample_count / 2 && table_find(id, kSlotNodeOther) <= kSlotNodeOther) return 0;
   struct CgroupSample* out = bpf_map_lookup_elem(&samples, &index);
-  if (!out) {
-    walk_left_out++;
-    return 0;
-  }
+  if (!out) return 0;
   out->cgroup_id = id;
   out->valid = 0;
   if (cgroup->level > 0) {  // the kernel keeps none for the hierarchy's root
@@ -129,7 +122,7 @@ int cgroup_made(__u64* ctx) {
   now->id = cgroup->kn->id;
   const long length = bpf_probe_read_kernel_str(now->path, sizeof(now->path), (void*)ctx[1]);
   if (length <= 0 || length > (long)sizeof(now->path)) return 0;
-  bpf_ringbuf_output(&made, now, sizeof(now->id) + length, 0);
+  if (bpf_ringbuf_output(&made, now, sizeof(now->id) + length, 0)) made_dropped++;
   return 0;
 }
 

@@ -15,6 +15,7 @@ const volatile bool use_storage = false;   // slots from cgroup storage, else fr
 const volatile bool measure_wait = false;  // this kernel has sched_info and a reachable run queue
 const volatile bool split_throttled = false;  // quotas can be seen
 const volatile bool state_argument = false;   // sched_switch passes prev_state (Linux 5.18)
+const volatile bool tell_far = false;         // cpu_places are known
 
 struct {
   __uint(type, BPF_MAP_TYPE_CGRP_STORAGE);
@@ -38,6 +39,14 @@ struct {
   __type(key, __u32);
   __type(value, struct CpuState);
 } cpu_states SEC(".maps");
+
+// NUMA node << 16 | last level cache of each CPU, or kNoPlace. Filled before the programs run.
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, 1);  // cpu_count
+  __type(key, __u32);
+  __type(value, __u32);
+} cpu_places SEC(".maps");
 
 struct {
   __uint(type, BPF_MAP_TYPE_ARRAY);
@@ -303,23 +312,44 @@ int switch_raw(__u64* ctx) {
   return on_switch((bool)ctx[0], prev, (void*)ctx[2], runnable, false);
 }
 
+/// Whether the task leaves its last level cache, or even its node, and counts that.
+static __always_inline void count_far(struct CpuSlot* slot, struct task_struct* task, __u32 to,
+                                      bool direct) {
+  __u32 from = 0;
+  if (bpf_core_field_exists(task->thread_info.cpu)) {
+    from = FIELD(direct, task, thread_info.cpu);
+  } else {
+    struct task_struct___cpu* old = (void*)task;
+    from = BPF_CORE_READ(old, cpu);
+  }
+  const __u32* old_place = bpf_map_lookup_elem(&cpu_places, &from);
+  const __u32* new_place = bpf_map_lookup_elem(&cpu_places, &to);
+  if (!old_place || !new_place || *old_place == *new_place) return;
+  if (*old_place == kNoPlace || *new_place == kNoPlace) return;
+  slot->far_migrations[(*old_place ^ *new_place) >> 16 ? 1 : 0]++;
+}
+
 /// Charged to the task that is moved. Whoever runs here is the one that moves it.
-static __always_inline int on_migrate(struct task_struct* task, bool direct) {
+static __always_inline int on_migrate(struct task_struct* task, __u32 to, bool direct) {
   const __u32 cpu = bpf_get_smp_processor_id();
   if (cpu >= cpu_count) return 0;
   struct CpuSlot* slot = counters(slot_of(cgroup_of(task, direct), direct), cpu);
-  if (slot) slot->migrations++;
+  if (!slot) return 0;
+  slot->migrations++;
+  if (tell_far) count_far(slot, task, to, direct);
   return 0;
 }
 
+// ctx: task, the CPU it goes to.
+
 SEC("tp_btf/sched_migrate_task")
 int migrate_btf(__u64* ctx) {
-  return on_migrate((void*)ctx[0], true);
+  return on_migrate((void*)ctx[0], (__u32)ctx[1], true);
 }
 
 SEC("raw_tp/sched_migrate_task")
 int migrate_raw(__u64* ctx) {
-  return on_migrate((void*)ctx[0], false);
+  return on_migrate((void*)ctx[0], (__u32)ctx[1], false);
 }
 
 char LICENSE[] SEC("license") = "GPL";

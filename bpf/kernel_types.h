@@ -37,6 +37,7 @@ enum {
   BPF_SK_STORAGE_GET_F_CREATE = 1u << 0,
   BPF_ANY = 0,
   BPF_NOEXIST = 1,
+  BPF_RB_NO_WAKEUP = 1u << 0,
 };
 
 #define PF_KTHREAD 0x00200000
@@ -160,10 +161,17 @@ struct task_io_accounting {  // CONFIG_TASK_XACCT
   __u64 syscw;
 };
 
+struct thread_info {
+  __u32 cpu;  // 5.16
+};
+
 struct task_struct {
+  struct thread_info thread_info;
   unsigned int __state;  // 5.14
   unsigned int flags;
   int pid;
+  int tgid;
+  char comm[16];
   int prio;  // 100 and up: not of a real-time class
   struct sched_entity se;
   struct sched_info sched_info;
@@ -176,6 +184,10 @@ struct task_struct {
 
 struct task_struct___state {
   volatile long state;  // before 5.14
+};
+
+struct task_struct___cpu {
+  unsigned int cpu;  // before 5.16
 };
 
 struct gendisk {

@@ -2,7 +2,7 @@
 //
 // Memory shortage, charged to whom it hits: how long tasks were held up while they had to free
 // memory themselves, because the machine had none (direct) or their memory controller's limit was
-// reached (memcg); and whom the OOM killer took.
+// reached (memcg); and whom the OOM killer took, counted and one by one.
 //
 // A task in reclaim is remembered in a preallocated hash: here, of all places, nothing may be
 // allocated. The stamp goes at the end, so an end whose beginning was not seen times nothing.
@@ -23,10 +23,19 @@ struct {
   __type(value, struct Reclaim);
 } reclaims SEC(".maps");
 
+// Kills, for those who want to know when and what. Full: they are counted all the same.
+struct {
+  __uint(type, BPF_MAP_TYPE_RINGBUF);
+  __uint(max_entries, 4096);
+} kills SEC(".maps");
+
+__u64 stalls_dropped = 0;
+
 static __always_inline int begin(__u32 kind) {
   const __u64 key = bpf_get_current_task();
   const struct Reclaim reclaim = {.start_ns = bpf_ktime_get_ns(), .kind = kind};
-  bpf_map_update_elem(&reclaims, &key, &reclaim, BPF_ANY);
+  if (bpf_map_update_elem(&reclaims, &key, &reclaim, BPF_ANY))
+    __sync_fetch_and_add(&stalls_dropped, 1);
   return 0;
 }
 
@@ -67,9 +76,13 @@ int memcg_end(void) {
 /// ctx: the victim (Linux 6.9; before it was only its number), user id.
 SEC("raw_tp/mark_victim")
 int oom_victim(__u64* ctx) {
-  const __u32 index = slot_of_task((void*)ctx[0]);
+  struct task_struct* task = (void*)ctx[0];
+  const __u32 index = slot_of_task(task);
   struct MemorySlot* slot = bpf_map_lookup_elem(&memory_slots, &index);
   if (slot) __sync_fetch_and_add(&slot->oom_kills, 1);
+  struct OomKill kill = {.slot = index, .pid = (__u32)BPF_CORE_READ(task, tgid)};
+  BPF_CORE_READ_STR_INTO(&kill.command, task, comm);
+  bpf_ringbuf_output(&kills, &kill, sizeof(kill), BPF_RB_NO_WAKEUP);
   return 0;
 }
 

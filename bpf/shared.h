@@ -48,6 +48,8 @@ enum {
   kPairProbes = 8,         // longest search among them
   kCounters = 3,           // of the CPU: cycles, instructions, cache misses
   kMadePath = 504,         // more of a new cgroup's path is cut
+  kNoPlace = 0xffffffff,   // of a CPU, whose place is not known
+  kChargedPages = 64,      // allocated pages are charged so many at a time
 };
 
 #define OPTIPOD_EMPTY_ID 0ull      // slot table: never used
@@ -67,7 +69,8 @@ struct CpuSlot {
   U64 discarded;
   U64 throttled_wait_ns, throttled_waits, throttled_switches;  // as shm::SchedulerStats; likewise:
   U64 migrations;                                              // made by this CPU, wherever to
-  U64 padding[5];
+  U64 far_migrations[2];  // to another cache, another node: as shm::FarMigration
+  U64 padding[3];
 };
 
 /// Counters of one slot (or disk) on one shard. Completion comes in interrupts, on any CPU, so
@@ -158,10 +161,28 @@ struct MemorySlot {
   U64 oom_kills;
 };
 
+/// News of an OOM kill.
+struct OomKill {
+  U32 slot;  // of the victim
+  U32 pid;   // as the first pid namespace numbers it
+  char command[16];
+};
+
 /// A task in reclaim, keyed by its address.
 struct Reclaim {
   U64 start_ns;
   U64 kind;
+};
+
+/// Pages allocated on one CPU that no slot has been charged for. One cache line.
+struct AllocationCpu {
+  U64 pages;
+  U64 padding[7];
+};
+
+/// What a slot's tasks got from the page allocator.
+struct AllocationSlot {
+  U64 pages;
 };
 
 /// Dropped packets of one CPU.
@@ -326,6 +347,8 @@ OPTIPOD_ASSERT(sizeof(struct Inflight) == 16, "no padding");
 OPTIPOD_ASSERT(sizeof(struct MemorySlot) == 2 * 33 * 8 + 8, "no padding");
 OPTIPOD_ASSERT(sizeof(struct TaskSlot) == 64, "one cache line");
 OPTIPOD_ASSERT(sizeof(struct TcpSlot) == 36 * 8, "no padding");
+OPTIPOD_ASSERT(sizeof(struct OomKill) == 24, "no padding");
+OPTIPOD_ASSERT(sizeof(struct AllocationCpu) == 64, "one cache line");
 OPTIPOD_ASSERT(sizeof(struct CgroupSample) == 112, "no padding");
 
 #ifdef __cplusplus

@@ -25,6 +25,8 @@ struct {
   __type(value, struct TaskSlot);
 } task_slots SEC(".maps");
 
+__u64 tasks_dropped = 0;
+
 /// The counters a task's cgroup is charged to. Not static, so that the verifier goes through its
 /// loop once, and not once per state of the loop over tasks.
 __noinline __u32 slot_at(__u64 cgroup) {
@@ -46,7 +48,10 @@ static __always_inline void take_up(struct task_struct* task) {
     struct TaskSeen base = {};
     if (task->start_time < counting_since) base = now;
     seen = bpf_task_storage_get(&seen_tasks, task, &base, BPF_LOCAL_STORAGE_GET_F_CREATE);
-    if (!seen) return;
+    if (!seen) {
+      __sync_fetch_and_add(&tasks_dropped, 1);
+      return;
+    }
   }
   bool moved = false;
   for (__u32 i = 0; i < kTaskWords; i++) moved |= now.words[i] > seen->words[i];

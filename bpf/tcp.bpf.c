@@ -24,6 +24,8 @@ struct {
   __type(value, struct TcpSlot);
 } tcp_slots SEC(".maps");
 
+__u64 connections_dropped = 0;
+
 enum { kProtocolTcp = 6, kEstablished = 1, kClose = 7 };
 
 static __always_inline struct TcpSlot* slot_of_socket(const struct sock* sk) {
@@ -61,6 +63,7 @@ int state_changed(__u64* ctx) {
   if (sk->sk_protocol != kProtocolTcp || (state != kEstablished && state != kClose)) return 0;
   const __u64 flags = state == kEstablished ? BPF_SK_STORAGE_GET_F_CREATE : 0;
   struct ConnectionSeen* seen = bpf_sk_storage_get(&connections, sk, NULL, flags);
+  if (!seen && flags) __sync_fetch_and_add(&connections_dropped, 1);
   if (seen && state == kClose) take_up(sk, seen);
   return 0;
 }

@@ -247,6 +247,9 @@ struct Dictionary<NodeRecord> {
       OPTIPOD_FIELD(NodeRecord, drop_count),
       OPTIPOD_FIELD(NodeRecord, drops),
       OPTIPOD_FIELD(NodeRecord, hardware),
+      OPTIPOD_FIELD(NodeRecord, refaults_anon),
+      OPTIPOD_FIELD(NodeRecord, refaults_file),
+      OPTIPOD_FIELD(NodeRecord, far_migrations),
   };
 };
 
@@ -278,6 +281,8 @@ struct Dictionary<ContainerRecord> {
       OPTIPOD_FIELD(ContainerRecord, scheduler),
       OPTIPOD_FIELD(ContainerRecord, irq_stolen_ns),
       OPTIPOD_FIELD(ContainerRecord, hardware),
+      OPTIPOD_FIELD(ContainerRecord, far_migrations),
+      OPTIPOD_FIELD(ContainerRecord, memory_allocated_bytes),
   };
 };
 
@@ -337,6 +342,9 @@ struct Dictionary<AgentRecord> {
       OPTIPOD_FIELD(AgentRecord, features),
       OPTIPOD_FIELD(AgentRecord, version),
       OPTIPOD_FIELD(AgentRecord, container_cuts),
+      OPTIPOD_FIELD(AgentRecord, more_programs),
+      OPTIPOD_FIELD(AgentRecord, missed_runs),
+      OPTIPOD_FIELD(AgentRecord, dropped),
   };
 };
 

@@ -57,7 +57,7 @@ enum Valid : std::uint64_t {
   kValidMemoryLimit = 1u << 28,     ///< MemoryUse::limit_bytes; clear where there is no limit
   kValidFiles = 1u << 29,           ///< FileStats
   kValidTcpRetransmits = 1u << 30,  ///< TcpStats::retransmitted_segments
-  kValidRefaults = 1ull << 32,      ///< MemoryUse::refaults_*
+  kValidRefaults = 1ull << 32,      ///< MemoryUse::refaults_*; NodeRecord's since ABI 1.4
   kValidTcp = 1u << 31,             ///< the rest of TcpStats
   // Since ABI 1.3.
   kValidPacketDrops = 1ull << 33,       ///< NodeRecord::drops, drop_count
@@ -66,6 +66,11 @@ enum Valid : std::uint64_t {
   kValidHardwareCounters = 1ull << 37,  ///< HardwareCounters, except:
   kValidCacheMisses = 1ull << 38,       ///< HardwareCounters::cache_misses
   kValidBlockBytes = 1ull << 36,  ///< BlockStats::bytes, inflight; also wherever kValidBlockIo is
+  // Since ABI 1.4.
+  kValidFarMigrations = 1ull << 39,  ///< far_migrations
+  kValidAllocations = 1ull << 40,    ///< ContainerRecord::memory_allocated_bytes
+  kValidDropped = 1ull << 41,        ///< AgentRecord::dropped; of the node, and likewise
+  kValidMissedRuns = 1ull << 42,     ///< AgentRecord::missed_runs
 };
 
 enum PreemptedBy : std::size_t { kBySelf, kByOther, kBySystem, kPreemptedByCount };
@@ -78,6 +83,16 @@ enum Direction : std::size_t { kReceived, kSent, kDirections };
 enum InterfaceKind : std::size_t { kPhysical, kVirtual, kInterfaceKinds };
 /// Why a container has no record: no room for it, or gone before it was looked for.
 enum CutReason : std::size_t { kOverLimit, kShortLived, kCutReasons };
+/// A migration that leaves the CPU's last level cache: within its NUMA node, or to another.
+enum FarMigration : std::size_t { kToOtherCache, kToOtherNode, kFarMigrations };
+/// What the programs in the kernel had no room to count.
+enum DropKind : std::size_t {
+  kDroppedStalls,       ///< reclaim stalls; where kValidReclaimStall
+  kDroppedCgroups,      ///< news of new cgroups; where kValidShortLived
+  kDroppedConnections,  ///< TCP connections; where kValidTcp
+  kDroppedTasks,        ///< tasks' reads, writes and faults, a look at one each; where kValidFiles
+  kDropKinds
+};
 enum CpuMode : std::size_t {
   kUser,
   kNice,
@@ -225,6 +240,9 @@ struct NodeRecord {
   PacketDrops drops[kDropReasonsKept];         ///< in every network namespace; a reason keeps its
                                                ///< place
   HardwareCounters hardware;
+  // Since ABI 1.4.
+  std::uint64_t refaults_anon, refaults_file;    ///< as MemoryUse's; whole-machine nodes only
+  std::uint64_t far_migrations[kFarMigrations];  ///< among scheduler.migrations
 };
 
 /// One per container (or per leaf cgroup outside Kubernetes) per tick. Identity and values are one
@@ -257,6 +275,9 @@ struct ContainerRecord {
   std::uint64_t irq_stolen_ns;  ///< interrupts and softirqs ran while its tasks had the CPU
   // Since ABI 1.3.
   HardwareCounters hardware;
+  // Since ABI 1.4.
+  std::uint64_t far_migrations[kFarMigrations];  ///< among scheduler.migrations
+  std::uint64_t memory_allocated_bytes;          ///< its tasks got from the page allocator
 };
 
 /// Who takes the CPU from whom: one per pair of containers per tick, for each container at most the
@@ -285,7 +306,7 @@ struct DeviceRecord {
 
 /// What the agent costs and what this kernel lacks. One per tick.
 struct AgentRecord {
-  static constexpr std::size_t kMaxPrograms = 24;
+  static constexpr std::size_t kFirstPrograms = 24, kMaxPrograms = 32;
   static constexpr std::size_t kMaxFeatures = 32;
   struct Program {
     char name[32];
@@ -303,12 +324,25 @@ struct AgentRecord {
   std::uint64_t ticks_missed;                  ///< ticks whose time had passed before they began
   std::uint64_t errors;                        ///< reads that failed
   std::uint64_t program_count, feature_count;  ///< gauges
-  Program programs[kMaxPrograms];
+  Program programs[kFirstPrograms];            ///< see program()
   Feature features[kMaxFeatures];
   char version[32];
   // Since ABI 1.3.
   std::uint64_t container_cuts[kCutReasons];  ///< counters: containers and services that came and
                                               ///< got no record; each once
+  // Since ABI 1.4.
+  Program more_programs[kMaxPrograms - kFirstPrograms];
+  std::uint64_t missed_runs[kMaxPrograms];  ///< counters: events that came while the program ran
+                                            ///< on that CPU already
+  std::uint64_t dropped[kDropKinds];        ///< counters
+
+  /// The first program_count of them are there.
+  [[nodiscard]] const Program& program(std::size_t i) const {
+    return i < kFirstPrograms ? programs[i] : more_programs[i - kFirstPrograms];
+  }
+  [[nodiscard]] Program& program(std::size_t i) {
+    return i < kFirstPrograms ? programs[i] : more_programs[i - kFirstPrograms];
+  }
 };
 
 }  // namespace optipod::shm

@@ -43,7 +43,7 @@ inline void sanitize(DeviceRecord& r) {
 inline void sanitize(AgentRecord& r) {
   r.program_count = std::min<std::uint64_t>(r.program_count, AgentRecord::kMaxPrograms);
   r.feature_count = std::min<std::uint64_t>(r.feature_count, AgentRecord::kMaxFeatures);
-  for (auto& p : r.programs) terminate(p.name);
+  for (std::size_t i = 0; i < AgentRecord::kMaxPrograms; ++i) terminate(r.program(i).name);
   for (auto& f : r.features) {
     terminate(f.name);
     terminate(f.source);

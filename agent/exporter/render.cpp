@@ -130,7 +130,7 @@ std::size_t render_devices(Page& page, const View& how, const shm::Tick& tick) {
 
 template <class Record>
 bool comes_first(const Record& a, const Record& b) {
-  return &a < &b;  // both in one array
+  return &a < &b;  // both in one array or vector
 }
 
 std::size_t render_features(Page& page, const View& how, const AgentRecord& agent) {
@@ -147,16 +147,23 @@ std::size_t render_features(Page& page, const View& how, const AgentRecord& agen
   return hidden;
 }
 
-std::size_t render_programs(Page& page, const View& how, const AgentRecord& agent) {
-  std::vector<Row<AgentRecord::Program>> rows;
-  const std::size_t count = std::min<std::size_t>(agent.program_count, agent.kMaxPrograms);
-  for (const auto& program : std::span(agent.programs).first(count)) {
-    if (program.runs == 0) continue;  // the kernel's bpf stats are off
-    text::append_label(rows.emplace_back().labels, "program", view(program.name));
-    rows.back().record = &program;
+std::size_t render_programs(Page& page, const View& how, const shm::Tick& tick) {
+  const AgentRecord& agent = tick.agent;
+  std::vector<ProgramState> programs(
+      std::min<std::size_t>(agent.program_count, agent.kMaxPrograms));
+  std::vector<Row<ProgramState>> rows;
+  for (std::size_t i = 0; i < programs.size(); ++i) {
+    ProgramState& state = programs[i];
+    state.program = agent.program(i);
+    state.missed_runs = agent.missed_runs[i];
+    // Without kernel.bpf_stats_enabled no run is counted.
+    if (state.program.runs != 0) state.valid |= ProgramState::kTimed;
+    if ((tick.node.valid & shm::kValidMissedRuns) != 0) state.valid |= ProgramState::kMissesKnown;
+    text::append_label(rows.emplace_back().labels, "program", view(state.program.name));
+    rows.back().record = &state;
   }
-  const std::size_t hidden = keep_unique(rows, comes_first<AgentRecord::Program>);
-  write<AgentRecord::Program>(page, how, program_families(), rows);
+  const std::size_t hidden = keep_unique(rows, comes_first<ProgramState>);
+  write<ProgramState>(page, how, program_families(), rows);
   return hidden;
 }
 
@@ -210,7 +217,7 @@ std::size_t Renderer::render(const shm::Tick& tick, const View& view, Page& page
   write<ContainerRecord>(page, view, container_families(), containers_);
   hidden += render_neighbours(page, view, tick);
   hidden += render_features(page, view, tick.agent);
-  hidden += render_programs(page, view, tick.agent);
+  hidden += render_programs(page, view, tick);
   write_one(page, view, agent_families(), tick);
   return hidden;
 }

@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <span>
 
 #include "agent/profiler/cgroup_root.hpp"
 #include "agent/profiler/cpu_list.hpp"
@@ -90,7 +91,7 @@ void publish_loop(app::Stop& stop, const Options& options, KernelSource& kernel,
   do {
     const auto began = Clock::now();
     sampler.sample(tick);
-    self.sample(tick.agent);
+    self.sample(tick);
     tick.agent.ticks_missed = missed;
     tick.agent.tick_duration_ns = duration_ns;
     tick.agent.errors = sampler.errors();
@@ -115,8 +116,13 @@ void publish_loop(app::Stop& stop, const Options& options, KernelSource& kernel,
 shm::AgentRecord::Feature filter_syscalls(const Options& options) {
   if (options.no_seccomp) return make_feature("syscall_filter", "switched off", false);
   const auto limited = limit_syscalls(options.hardware_counters);
-  if (!limited) spdlog::warn("no system call filter: {}", limited.error());
   return make_feature("syscall_filter", limited ? "seccomp" : limited.error(), limited.has_value());
+}
+
+void warn_of_missing(const char* where, std::span<const shm::AgentRecord::Feature> features) {
+  for (const auto& feature : features) {
+    if (feature.enabled == 0) spdlog::warn("{}: {}: {}", where, feature.name, feature.source);
+  }
 }
 
 int usage(const std::string& what) {
@@ -130,11 +136,9 @@ int attached(app::Stop& stop, const Options& options, const CgroupRoot& root,
   wanted.max_slots = slots_needed(options.max_containers);
   wanted.force_files = options.no_ebpf;
   wanted.hardware_counters = options.hardware_counters;
+  wanted.page_allocations = options.page_allocations;
   auto opened = Kernel::open(wanted);
-  if (!opened) {
-    spdlog::error("{}", opened.error());
-    return app::kFailure;
-  }
+  if (!opened) return usage(opened.error());
   if (!opened->diagnostics().empty()) spdlog::debug("{}", opened->diagnostics());
   const auto kernel = make_kernel_source(std::move(*opened));
   auto writer = shm::TickWriter::create({.path = options.segment,
@@ -163,11 +167,9 @@ int attached(app::Stop& stop, const Options& options, const CgroupRoot& root,
                    .pods_directory = options.pods_directory,
                    .max_containers = options.max_containers},
                   *kernel);
+  warn_of_missing("not on this kernel", kernel->features());
+  warn_of_missing("not here", features);
   const SelfSampler self(*kernel, std::move(features));
-  for (const auto& feature : kernel->features()) {
-    if (feature.enabled == 0)
-      spdlog::warn("not on this kernel: {}: {}", feature.name, feature.source);
-  }
   spdlog::info("{} published in {} every {} ms; {}", root.directory(), options.segment,
                options.interval.count(), *became);
   publish_loop(stop, options, *kernel, sampler, self, *writer);

@@ -24,6 +24,7 @@ struct Options {
   bool no_ebpf = false;
   bool no_seccomp = false;
   bool hardware_counters = false;
+  bool page_allocations = false;
   bool print_abi = false;
   Unprivileged unprivileged;
 };

@@ -4,8 +4,10 @@
 // read the counters. Nothing here knows about pods.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,8 +36,10 @@ struct KernelOptions {
   std::string cgroup_root = "/";  ///< subtree below it that is this node; "/" is the whole machine
   std::vector<unsigned> cpus;     ///< CPUs that count; empty: all possible
   std::uint32_t max_slots = 514;
-  bool hardware_counters = false;              ///< of the CPUs, where there are some
-  std::vector<CounterEvent> counter_events{};  ///< instead of the hardware's (tests)
+  bool hardware_counters = false;               ///< of the CPUs, where there are some
+  std::vector<CounterEvent> counter_events{};   ///< instead of the hardware's (tests)
+  bool page_allocations = false;                ///< of each slot; a program on every allocation
+  std::string devices = "/sys/devices/system";  ///< where CPUs and nodes are described
   bool force_raw_tp = false;  ///< use the raw_tp twins even where tp_btf works (tests)
   bool force_files = false;   ///< do not use eBPF at all (tests)
 };
@@ -50,6 +54,8 @@ struct SlotValues {
   shm::SchedulerStats scheduler{};
   std::uint64_t irq_stolen_ns = 0;
   shm::HardwareCounters hardware{};
+  std::uint64_t far_migrations[shm::kFarMigrations] = {};
+  std::uint64_t allocated_bytes = 0;
 };
 
 /// Interrupts on the CPUs that count.
@@ -71,7 +77,7 @@ inline constexpr std::uint64_t kSlotValid =
     shm::kValidReclaimStall | shm::kValidOomKills | shm::kValidPageFaults | shm::kValidFiles |
     shm::kValidTcpRetransmits | shm::kValidTcp | shm::kValidThrottledWait | shm::kValidMigrations |
     shm::kValidIrqStolen | shm::kValidBlockBytes | shm::kValidHardwareCounters |
-    shm::kValidCacheMisses;
+    shm::kValidCacheMisses | shm::kValidFarMigrations | shm::kValidAllocations;
 
 /// What a CPU quota did, as in cpu.stat.
 struct CpuThrottling {
@@ -94,10 +100,24 @@ struct DropCount {
 };
 inline constexpr const char* kOtherDropReason = "other";
 
+/// A process the OOM killer took.
+struct OomKill {
+  Slot slot = kOutside;
+  std::uint32_t pid = 0;  ///< in the first pid namespace
+  std::string command;
+};
+
 /// A cgroup that was made below the root.
 struct MadeCgroup {
   std::uint64_t id = 0;
   std::string path;  ///< from the hierarchy's root, not the agent's
+};
+
+/// A program and what the kernel counts of it.
+struct ProgramCounts : shm::AgentRecord::Program {
+  /// Events it did not see, because they came while it ran on that CPU already; unknown: an older
+  /// kernel, or one that does not say without a capability.
+  std::optional<std::uint64_t> missed_runs;
 };
 
 struct Device {
@@ -110,6 +130,7 @@ struct Device {
 /// succeeds with every eBPF feature off and the reason in features().
 class Kernel {
  public:
+  /// The error: `options` name a root or a CPU that is not there.
   static tl::expected<Kernel, std::string> open(const KernelOptions& options);
   Kernel(Kernel&&) noexcept;
   Kernel& operator=(Kernel&&) noexcept;
@@ -121,7 +142,9 @@ class Kernel {
   /// What the loader and the verifier said about parts that failed, for a log; "" when none did.
   [[nodiscard]] const std::string& diagnostics() const;
   /// Programs loaded, with run counts where the kernel keeps them (kernel.bpf_stats_enabled).
-  [[nodiscard]] std::vector<shm::AgentRecord::Program> programs() const;
+  [[nodiscard]] std::vector<ProgramCounts> programs() const;
+  /// What the programs had no room to count, by shm::DropKind.
+  [[nodiscard]] std::array<std::uint64_t, shm::kDropKinds> dropped() const;
 
   /// Charges the cgroup (an open directory fd and its id) to `slot` from now on, and zeroes
   /// nothing: the caller takes the difference to the slot's values at this moment, which
@@ -147,6 +170,10 @@ class Kernel {
   /// at once, some are missing.
   void take_made(std::vector<MadeCgroup>& out);
 
+  /// Replaces `out` with the kills since the last call, before their slots are reset; no system
+  /// call. Of very many at once some are missing here, none in the counts.
+  void take_kills(std::vector<OomKill>& out);
+
   [[nodiscard]] SlotValues slot_values(Slot slot) const;
   /// Sum over all slots that belong to the node: every slot for root "/", all but kOutside else.
   [[nodiscard]] SlotValues node_values() const;
@@ -162,8 +189,11 @@ class Kernel {
   /// Since open(), those that happened at all; of the whole machine.
   [[nodiscard]] std::vector<DropCount> drops() const;
 
-  /// One walk of the cgroup iterator below the root; false when this kernel has none (use files).
+  /// One walk of the cgroup iterator below the root; false when this kernel has none (use files),
+  /// or it could not be run.
   bool read_cgroups(std::vector<CgroupValues>& out);
+  /// Walks that could not be run since the last call: over what, and why.
+  std::vector<std::string> take_failures();
 
  private:
   struct Impl;

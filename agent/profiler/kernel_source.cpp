@@ -11,7 +11,8 @@ class RealKernel final : public KernelSource {
   const std::vector<shm::AgentRecord::Feature>& features() const override {
     return kernel_.features();
   }
-  std::vector<shm::AgentRecord::Program> programs() const override { return kernel_.programs(); }
+  std::vector<ProgramCounts> programs() const override { return kernel_.programs(); }
+  std::array<std::uint64_t, shm::kDropKinds> dropped() const override { return kernel_.dropped(); }
   tl::expected<void, std::string> assign(int cgroup_fd, std::uint64_t id, Slot slot) override {
     return kernel_.assign(cgroup_fd, id, slot);
   }
@@ -27,8 +28,10 @@ class RealKernel final : public KernelSource {
   std::vector<Device> devices() const override { return kernel_.devices(); }
   int made_fd() const override { return kernel_.made_fd(); }
   void take_made(std::vector<MadeCgroup>& out) override { kernel_.take_made(out); }
+  void take_kills(std::vector<OomKill>& out) override { kernel_.take_kills(out); }
   std::vector<DropCount> drops() const override { return kernel_.drops(); }
   bool read_cgroups(std::vector<CgroupValues>& out) override { return kernel_.read_cgroups(out); }
+  std::vector<std::string> take_failures() override { return kernel_.take_failures(); }
 
  private:
   Kernel kernel_;

@@ -18,7 +18,8 @@ class KernelSource {
   virtual ~KernelSource() = default;
   [[nodiscard]] virtual std::uint64_t valid() const = 0;
   [[nodiscard]] virtual const std::vector<shm::AgentRecord::Feature>& features() const = 0;
-  [[nodiscard]] virtual std::vector<shm::AgentRecord::Program> programs() const = 0;
+  [[nodiscard]] virtual std::vector<ProgramCounts> programs() const = 0;
+  [[nodiscard]] virtual std::array<std::uint64_t, shm::kDropKinds> dropped() const { return {}; }
   virtual tl::expected<void, std::string> assign(int cgroup_fd, std::uint64_t id, Slot slot) = 0;
   virtual void forget(std::uint64_t cgroup_id) = 0;
   virtual void reset_slot(Slot slot) = 0;
@@ -33,8 +34,10 @@ class KernelSource {
   /// Without: nobody tells.
   [[nodiscard]] virtual int made_fd() const { return -1; }
   virtual void take_made(std::vector<MadeCgroup>& out) { out.clear(); }
+  virtual void take_kills(std::vector<OomKill>& out) { out.clear(); }
   [[nodiscard]] virtual std::vector<DropCount> drops() const = 0;
   virtual bool read_cgroups(std::vector<CgroupValues>& out) = 0;
+  virtual std::vector<std::string> take_failures() { return {}; }
 };
 
 std::unique_ptr<KernelSource> make_kernel_source(Kernel kernel);

@@ -34,6 +34,11 @@ void MachineCounters::sample(shm::NodeRecord& node) {
           minor_faults_(memory->page_faults - std::min(memory->page_faults, *memory->major_faults));
       node.valid |= shm::kValidPageFaults;
     }
+    if (memory->refaults) {
+      node.refaults_anon = refaults_anon_(memory->refaults->anon);
+      node.refaults_file = refaults_file_(memory->refaults->file);
+      node.valid |= shm::kValidRefaults;
+    }
     if (memory->oom_kills) {
       node.memory.oom_kills = oom_kills_(*memory->oom_kills);
       node.valid |= shm::kValidOomKills;

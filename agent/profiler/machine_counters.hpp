@@ -10,9 +10,9 @@
 
 namespace optipod::agent {
 
-/// Counters that the kernel keeps for the machine as a whole: page faults, allocated memory and OOM
-/// kills of /proc/vmstat, TCP segments of the host's network namespace. A node that is a subtree of
-/// the machine has none of them.
+/// Counters that the kernel keeps for the machine as a whole: page faults, refaults, allocated
+/// memory and OOM kills of /proc/vmstat, TCP segments of the host's network namespace. A node that
+/// is a subtree of the machine has none of them.
 class MachineCounters {
  public:
   /// Files below `proc`: another place in tests.
@@ -27,7 +27,8 @@ class MachineCounters {
   bool whole_machine_;
   std::string proc_;
   KeptFile snmp_, loadavg_;
-  Since page_faults_, minor_faults_, major_faults_, oom_kills_, allocated_, sent_, retransmitted_;
+  Since page_faults_, minor_faults_, major_faults_, oom_kills_, allocated_, sent_, retransmitted_,
+      refaults_anon_, refaults_file_;
 };
 
 }  // namespace optipod::agent

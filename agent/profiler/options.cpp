@@ -21,10 +21,14 @@ void declare(CLI::App& cli, Options& o) {
       ->capture_default_str();
   cli.add_option("--node-name", o.node_name,
                  "Name of this node; default: NODE_NAME, or the host's");
-  cli.add_flag("--no-ebpf", o.no_ebpf, "Read files only: no run-queue wait, no block I/O");
+  cli.add_flag("--no-ebpf", o.no_ebpf,
+               "Read files only: no run-queue wait, no latency of block I/O");
   cli.add_flag("--hardware-counters", o.hardware_counters,
                "Count cycles, instructions and cache misses of containers, 10 s of each minute, "
                "where the CPUs have counters");
+  cli.add_flag("--page-allocations", o.page_allocations,
+               "Count the bytes each container gets from the page allocator; a program then runs "
+               "at every allocation");
   cli.add_flag("--no-seccomp", o.no_seccomp,
                "Leave every system call open once attached, should the filter be in the way");
   cli.add_option("--user", o.unprivileged.user,

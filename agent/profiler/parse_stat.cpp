@@ -115,20 +115,24 @@ std::optional<MemInfo> parse_meminfo(std::string_view text) {
 }
 
 std::optional<VmStat> parse_vmstat(std::string_view text) {
-  std::optional<std::uint64_t> faults, major, kills, pages;
+  std::optional<std::uint64_t> faults, major, kills, pages, refault_anon, refault_file;
   while (!text.empty()) {
     auto line = take_line(text);
     const auto key = take_word(line);
     if (key == "pgfault") faults = number(take_word(line));
     if (key == "pgmajfault") major = number(take_word(line));
     if (key == "oom_kill") kills = number(take_word(line));
+    if (key == "workingset_refault_anon") refault_anon = number(take_word(line));
+    if (key == "workingset_refault_file") refault_file = number(take_word(line));
     if (!key.starts_with("pgalloc_")) continue;
     const auto zone = number(take_word(line));
     if (!zone) return std::nullopt;
     pages = pages.value_or(0) + *zone;
   }
   if (!faults || !pages) return std::nullopt;
-  return VmStat{*faults, *pages, major, kills};
+  VmStat result{*faults, *pages, major, kills, {}};
+  if (refault_anon && refault_file) result.refaults = Refaults{*refault_anon, *refault_file};
+  return result;
 }
 
 std::optional<MemoryStat> parse_memory_stat(std::string_view text) {
@@ -149,8 +153,7 @@ std::optional<MemoryStat> parse_memory_stat(std::string_view text) {
   }
   if (!anon || !file || !inactive) return std::nullopt;
   MemoryStat result{*anon, *file, *inactive, {}, {}};
-  if (refault_anon && refault_file)
-    result.refaults = MemoryStat::Refaults{*refault_anon, *refault_file};
+  if (refault_anon && refault_file) result.refaults = Refaults{*refault_anon, *refault_file};
   if (faults && major) {
     const std::uint64_t minor = *faults > *major ? *faults - *major : 0;
     result.faults = MemoryStat::Faults{minor, *major};

@@ -40,22 +40,25 @@ struct MemInfo {
 };
 std::optional<MemInfo> parse_meminfo(std::string_view text);
 
+/// Pages that were given up and soon needed again; told apart since 5.9.
+struct Refaults {
+  std::uint64_t anon, file;
+};
+
 /// /proc/vmstat, since boot.
 struct VmStat {
   std::uint64_t page_faults;      ///< minor and major
   std::uint64_t pages_allocated;  ///< handed out by the page allocator, over all zones
   std::optional<std::uint64_t> major_faults;
   std::optional<std::uint64_t> oom_kills;  ///< 4.13
+  std::optional<Refaults> refaults;
 };
 std::optional<VmStat> parse_vmstat(std::string_view text);
 
 /// memory.stat of a cgroup on v2.
 struct MemoryStat {
   std::uint64_t anon_bytes, file_bytes, inactive_file_bytes;
-  struct Refaults {
-    std::uint64_t anon, file;
-  };
-  std::optional<Refaults> refaults;  ///< told apart since 5.9
+  std::optional<Refaults> refaults;
   struct Faults {
     std::uint64_t minor, major;
   };

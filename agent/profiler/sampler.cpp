@@ -4,12 +4,16 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <ctime>
+#include <span>
 #include <utility>
 
 #include "agent/profiler/cgroup_path.hpp"
 #include "agent/profiler/text_field.hpp"
+#include "common/text/printable.hpp"
 
 namespace optipod::agent {
 namespace {
@@ -56,6 +60,7 @@ void Sampler::sample(shm::Tick& tick) {
   // in.
   kernel_.take_pairs(pairs_);
   neighbours_.add(pairs_);
+  tell_kills();
   pool_.settle(tick_, [this](Slot slot) { kernel_.reset_slot(slot); });
   const std::uint64_t boottime = now_ns(CLOCK_BOOTTIME), realtime = now_ns(CLOCK_REALTIME);
   tick.containers.clear();
@@ -103,8 +108,10 @@ void Sampler::sample(shm::Tick& tick) {
   tick.node.files = node.files;
   tick.node.tcp = node.tcp;
   tick.node.hardware = node.hardware;
-  tick.node.valid |= kernel_.valid() &
-                     ((kSlotValid & ~std::uint64_t{shm::kValidIrqStolen}) | shm::kValidNeighbours);
+  std::copy_n(node.far_migrations, shm::kFarMigrations, tick.node.far_migrations);
+  tick.node.valid |=
+      kernel_.valid() &
+      ((kSlotValid & ~(shm::kValidIrqStolen | shm::kValidAllocations)) | shm::kValidNeighbours);
   sample_interrupts(tick.node);
   sample_neighbours(tick);
   tick.node.sampled_boottime_ns = boottime;
@@ -116,6 +123,7 @@ void Sampler::sample(shm::Tick& tick) {
     drops_.tell(kernel_.drops(), tick.node);
     tick.node.valid |= shm::kValidPacketDrops;
   }
+  for (const std::string& failure : kernel_.take_failures()) errors_.add(failure);
   ++tick_;
 }
 
@@ -135,11 +143,33 @@ void Sampler::sample_devices(std::vector<shm::DeviceRecord>& devices) {
 
 bool Sampler::look_for_new() {
   if (!hear_of_new()) return false;
+  tell_kills();  // before their containers are found to be gone
   names_.refresh();
   rescan();
   count_short_lived();
   looked_ = true;
   return true;
+}
+
+/// Each kill is an event of its own in the log; the counters say how many there were.
+void Sampler::tell_kills() {
+  constexpr std::size_t kMost = 10;  // a fork bomb dies a thousand deaths
+  kernel_.take_kills(kills_);
+  for (const OomKill& kill : std::span(kills_).first(std::min(kills_.size(), kMost)))
+    spdlog::warn("out of memory: {} (pid {}) of {} was killed", text::printable(kill.command),
+                 kill.pid, name_of(kill.slot));
+  if (kills_.size() > kMost)
+    spdlog::warn("out of memory: {} more were killed", kills_.size() - kMost);
+}
+
+std::string Sampler::name_of(Slot slot) const {
+  for (const auto& [id, live] : live_) {
+    const Entry& entry = live.entry;
+    if (live.slot != slot) continue;
+    if (entry.namespace_.empty()) return entry.container;
+    return entry.namespace_ + "/" + entry.pod + "/" + entry.container;
+  }
+  return "no container";
 }
 
 /// Takes the news of new cgroups, except those that a scan has met before the news came.
@@ -263,7 +293,8 @@ void Sampler::charge(const Entry::Member& member, Slot slot) {
     kernel_.forget(member.id);
     return;
   }
-  if (!kernel_.assign(fd.get(), member.id, slot)) ++errors_;
+  if (const auto charged = kernel_.assign(fd.get(), member.id, slot); !charged)
+    errors_.add(charged.error());
 }
 
 void Sampler::retire(Live& live) {
@@ -317,6 +348,8 @@ void Sampler::read_slot(Live& live) {
   live.record.scheduler = values.scheduler;
   live.record.irq_stolen_ns = values.irq_stolen_ns;
   live.record.hardware = values.hardware;
+  std::copy_n(values.far_migrations, shm::kFarMigrations, live.record.far_migrations);
+  live.record.memory_allocated_bytes = values.allocated_bytes;
   live.record.valid |= kernel_.valid() & kSlotValid;
 }
 

@@ -14,6 +14,7 @@
 #include "agent/profiler/discovery.hpp"
 #include "agent/profiler/disk_counters.hpp"
 #include "agent/profiler/entry_sampler.hpp"
+#include "agent/profiler/error_log.hpp"
 #include "agent/profiler/kernel_source.hpp"
 #include "agent/profiler/neighbours.hpp"
 #include "agent/profiler/node_sampler.hpp"
@@ -47,7 +48,7 @@ class Sampler {
   /// theirs from now on, also of those that will be gone at the next tick. False: none was made.
   bool look_for_new();
 
-  [[nodiscard]] std::uint64_t errors() const { return errors_; }
+  [[nodiscard]] std::uint64_t errors() const { return errors_.count(); }
   /// As shm::AgentRecord::container_cuts.
   [[nodiscard]] const std::uint64_t* cuts() const { return cuts_; }
   [[nodiscard]] std::size_t free_slots() const { return pool_.free() + pool_.resting(); }
@@ -60,6 +61,8 @@ class Sampler {
     shm::ContainerRecord record{};  ///< as published last
   };
 
+  void tell_kills();
+  [[nodiscard]] std::string name_of(Slot slot) const;
   bool hear_of_new();
   void count_short_lived();
   bool read_values();
@@ -86,7 +89,9 @@ class Sampler {
   SlotPool pool_;
   Neighbours neighbours_;
   std::vector<PairCount> pairs_;  // since the last tick
-  std::uint64_t tick_ = 0, errors_ = 0, scanned_ = 0, retry_ = 1;
+  std::vector<OomKill> kills_;    // just now
+  ErrorLog errors_;
+  std::uint64_t tick_ = 0, scanned_ = 0, retry_ = 1;
   std::uint64_t cuts_[shm::kCutReasons] = {};
   std::unordered_set<std::uint64_t> cut_;  // cgroups without a record for want of room
   std::vector<MadeCgroup> heard_, made_;   // just now; all that no scan has been after yet

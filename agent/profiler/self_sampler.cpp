@@ -43,18 +43,34 @@ SelfSampler::SelfSampler(const KernelSource& kernel,
   features_.insert(features_.end(), more_features.begin(), more_features.end());
 }
 
-void SelfSampler::sample(shm::AgentRecord& agent) const {
+void SelfSampler::sample(shm::Tick& tick) const {
+  shm::AgentRecord& agent = tick.agent;
   rusage usage{};
   ::getrusage(RUSAGE_SELF, &usage);
   agent.cpu_user_ns = nanoseconds(usage.ru_utime);
   agent.cpu_system_ns = nanoseconds(usage.ru_stime);
   agent.resident_bytes = resident(statm_.read());
-  const auto programs = kernel_.programs();
-  agent.program_count = std::min(programs.size(), shm::AgentRecord::kMaxPrograms);
-  std::copy_n(programs.begin(), agent.program_count, agent.programs);
+  sample_programs(tick);
   agent.feature_count = std::min(features_.size(), shm::AgentRecord::kMaxFeatures);
   std::copy_n(features_.begin(), agent.feature_count, agent.features);
   set_text(agent.version, OPTIPOD_VERSION);
+}
+
+void SelfSampler::sample_programs(shm::Tick& tick) const {
+  const auto programs = kernel_.programs();
+  shm::AgentRecord& agent = tick.agent;
+  agent.program_count = std::min(programs.size(), shm::AgentRecord::kMaxPrograms);
+  if (programs.empty()) return;
+  bool known = true;
+  for (std::size_t i = 0; i < agent.program_count; ++i) {
+    agent.program(i) = programs[i];
+    agent.missed_runs[i] = programs[i].missed_runs.value_or(0);
+    known = known && programs[i].missed_runs.has_value();
+  }
+  if (known) tick.node.valid |= shm::kValidMissedRuns;
+  const auto dropped = kernel_.dropped();
+  std::copy(dropped.begin(), dropped.end(), agent.dropped);
+  tick.node.valid |= shm::kValidDropped;
 }
 
 }  // namespace optipod::agent

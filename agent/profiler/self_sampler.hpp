@@ -5,7 +5,7 @@
 
 #include "agent/profiler/kernel_source.hpp"
 #include "agent/profiler/read_file.hpp"
-#include "shm/records.hpp"
+#include "shm/tick.hpp"
 
 namespace optipod::agent {
 
@@ -13,10 +13,13 @@ namespace optipod::agent {
 class SelfSampler {
  public:
   SelfSampler(const KernelSource& kernel, std::vector<shm::AgentRecord::Feature> more_features);
-  /// Leaves ticks_missed, tick_duration_ns and errors to the caller.
-  void sample(shm::AgentRecord& agent) const;
+  /// Fills tick.agent, except ticks_missed, tick_duration_ns, errors and container_cuts, and sets
+  /// the bits of it in tick.node.valid.
+  void sample(shm::Tick& tick) const;
 
  private:
+  void sample_programs(shm::Tick& tick) const;
+
   const KernelSource& kernel_;
   std::vector<shm::AgentRecord::Feature> features_;
   KeptFile statm_;

@@ -3,7 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <iterator>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <string_view>
 
 #include "agent/top/signals.hpp"
@@ -85,12 +87,18 @@ Json agent_json(const Scene& scene) {
     const auto& f = agent.features[i];
     features.push_back({{"name", f.name}, {"source", f.source}, {"enabled", f.enabled != 0}});
   }
+  const std::uint64_t valid = scene.sample->tick.node.valid;
+  if ((valid & shm::kValidDropped) != 0)
+    out["dropped_total"] =
+        std::accumulate(std::begin(agent.dropped), std::end(agent.dropped), std::uint64_t{0});
+  const bool misses_known = (valid & shm::kValidMissedRuns) != 0;
   Json& programs = out["programs"] = Json::array();
   for (std::size_t i = 0; i < agent.program_count; ++i) {
-    const auto& p = agent.programs[i];
+    const auto& p = agent.program(i);
     programs.push_back({{"name", p.name},
                         {"runs_total", p.runs},
                         {"run_seconds_total", static_cast<double>(p.run_ns) / 1e9}});
+    if (misses_known) programs.back()["missed_runs_total"] = agent.missed_runs[i];
   }
   return out;
 }

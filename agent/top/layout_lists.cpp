@@ -3,7 +3,10 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
+#include <numeric>
 #include <string_view>
+#include <vector>
 
 #include "agent/top/layout.hpp"
 
@@ -50,7 +53,7 @@ Page agent_cost(const Scene& scene, Charset charset) {
                            text(static_cast<double>(agent.ticks_missed), Unit::kCount),
                            "their time had passed before they began"));
   page.push_back(pair_line("errors", text(static_cast<double>(agent.errors), Unit::kCount),
-                           "reads that failed; its log names them"));
+                           "slots not given, walks not run; its log names them"));
   page.push_back(pair_line(
       "no room for", text(static_cast<double>(agent.container_cuts[shm::kOverLimit]), Unit::kCount),
       "containers that came and were over --max-containers"));
@@ -59,6 +62,18 @@ Page agent_cost(const Scene& scene, Charset charset) {
     short_lived = static_cast<double>(agent.container_cuts[shm::kShortLived]);
   page.push_back(pair_line("too short-lived", show(short_lived, Unit::kCount, charset),
                            "containers gone before they were looked for"));
+  const auto sum = [](const auto& counts) {
+    return static_cast<double>(
+        std::accumulate(std::begin(counts), std::end(counts), std::uint64_t{0}));
+  };
+  const std::uint64_t valid = scene.sample->tick.node.valid;
+  std::optional<double> dropped, missed;
+  if ((valid & shm::kValidDropped) != 0) dropped = sum(agent.dropped);
+  if ((valid & shm::kValidMissedRuns) != 0) missed = sum(agent.missed_runs);
+  page.push_back(pair_line("dropped", show(dropped, Unit::kCount, charset),
+                           "what its programs had no room to count"));
+  page.push_back(pair_line("not seen", show(missed, Unit::kCount, charset),
+                           "events that came while their program ran already"));
   return page;
 }
 
@@ -68,7 +83,7 @@ const shm::AgentRecord::Program* program_before(const Scene& scene,
   if (!scene.interval) return nullptr;
   const auto& agent = scene.interval->before->tick.agent;
   for (std::size_t i = 0; i < agent.program_count; ++i) {
-    if (std::string_view(agent.programs[i].name) == now.name) return &agent.programs[i];
+    if (std::string_view(agent.program(i).name) == now.name) return &agent.program(i);
   }
   return nullptr;
 }
@@ -91,7 +106,8 @@ Line program_line(const Scene& scene, const shm::AgentRecord::Program& now, Char
 
 Page agent_programs(const Scene& scene, Charset charset) {
   const auto& agent = scene.sample->tick.agent;
-  const std::span programs(agent.programs, agent.program_count);
+  std::vector<shm::AgentRecord::Program> programs(agent.program_count);
+  for (std::size_t i = 0; i < programs.size(); ++i) programs[i] = agent.program(i);
   Page page{Line().add(" eBPF programs", Style::kBold)};
   if (programs.empty()) {
     page.push_back(

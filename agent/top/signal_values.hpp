@@ -22,6 +22,7 @@ using shm::kValidMemoryDetail, shm::kValidMemoryLimit;
 using shm::kValidPacketDrops, shm::kValidSoftirq, shm::kValidHardirq;
 using shm::kValidPressureIrq, shm::kValidVmEvents, shm::kValidTcpSegments;
 using shm::kValidPressureMemory, shm::kValidPressureIo, shm::kValidCpuModes;
+using shm::kValidRefaults, shm::kValidFarMigrations, shm::kValidAllocations;
 using shm::kValidSwitches, shm::kValidThrottling, shm::kValidMemory, shm::kValidPressureCpu;
 using shm::kValidThrottledWait, shm::kValidMigrations, shm::kValidIrqStolen, shm::kValidLoad;
 
@@ -44,6 +45,10 @@ inline const shm::NodeRecord& at(const NodeMoment& moment) {
 template <class B>
 Value cpus_used(const B& b) {
   return b.rate(kValidCpuTime, at(b.before).cpu_time.usage_ns, at(b.now).cpu_time.usage_ns, kNs);
+}
+template <std::uint64_t shm::CpuTime::*kPart, class B>
+Value cpus_used_in(const B& b) {
+  return b.rate(kValidCpuTime, at(b.before).cpu_time.*kPart, at(b.now).cpu_time.*kPart, kNs);
 }
 template <class B>
 Value waiting(const B& b) {
@@ -86,6 +91,13 @@ template <class B>
 Value migrations(const B& b) {
   return b.rate(kValidMigrations, at(b.before).scheduler.migrations,
                 at(b.now).scheduler.migrations);
+}
+template <class B>
+Value far_migrations(const B& b) {
+  const auto far = [](const auto& record) {
+    return record.far_migrations[shm::kToOtherCache] + record.far_migrations[shm::kToOtherNode];
+  };
+  return b.rate(kValidFarMigrations, far(at(b.before)), far(at(b.now)));
 }
 /// Without the wait that its own quota makes: that is its limit's doing, not contention.
 template <class B>

@@ -74,10 +74,16 @@ constexpr Signal<shm::ContainerRecord> kContainerSignals[] = {
      "write requests to disks", 0, 0, false},
     {"inflight_requests", "in flight", Unit::kCount, inflight<C>,
      "requests to disks not yet answered", 0, 0, false},
+    {"cpus_user", "user", Unit::kCpus, cpus_used_in<&shm::CpuTime::user_ns, C>,
+     "CPU time its programs used", 0, 0, false},
+    {"cpus_system", "system", Unit::kCpus, cpus_used_in<&shm::CpuTime::system_ns, C>,
+     "CPU time the kernel used for them", 0, 0, false},
     {"cpu_throttled_wait_tasks", "thr wait", Unit::kTasks, throttled_wait<C>,
      "of the waiting tasks, those that its own CPU limit held back", 0, 0, false},
     {"migrations_per_second", "migr/s", Unit::kPerSecond, migrations<C>,
      "times a task was moved to another CPU", 0, 0, false},
+    {"far_migrations_per_second", "far migr", Unit::kPerSecond, far_migrations<C>,
+     "of them, to another last level cache or NUMA node", 0, 0, false},
     {"irq_stolen_ratio", "irq stole", Unit::kShare,
      [](const C& c) {
        return c.rate(kValidIrqStolen, c.before.irq_stolen_ns, c.now.irq_stolen_ns, kNs);
@@ -91,6 +97,18 @@ constexpr Signal<shm::ContainerRecord> kContainerSignals[] = {
      "page faults that waited for a disk", 10, 100, false},
     {"page_faults_minor_per_second", "minor/s", Unit::kPerSecond, faults<shm::kMinor, C>,
      "page faults that did not", 0, 0, false},
+    {"refaults_per_second", "refault/s", Unit::kPerSecond,
+     [](const C& c) {
+       const auto all = [](const shm::MemoryUse& m) { return m.refaults_anon + m.refaults_file; };
+       return c.rate(kValidRefaults, all(c.before.memory_use), all(c.now.memory_use));
+     },
+     "pages that were given up and soon needed again", 100, 1000, false},
+    {"allocated_bytes_per_second", "alloc/s", Unit::kBytesPerSecond,
+     [](const C& c) {
+       return c.rate(kValidAllocations, c.before.memory_allocated_bytes,
+                     c.now.memory_allocated_bytes);
+     },
+     "memory it was given by the page allocator", 0, 0, false},
     {"working_set_bytes", "work set", Unit::kBytes,
      [](const C& c) { return c.gauge(kValidMemoryDetail, c.now.memory_use.working_set_bytes); },
      "memory in use that cannot simply be taken back", 0, 0, false},
@@ -135,6 +153,10 @@ constexpr Signal<NodeMoment> kNodeSignals[] = {
        return *used / static_cast<double>(n.now.record.cpus);
      },
      "share of the node's CPU time used"},
+    {"cpus_user", "user", Unit::kCpus, cpus_used_in<&shm::CpuTime::user_ns, N>,
+     "CPU time programs used"},
+    {"cpus_system", "system", Unit::kCpus, cpus_used_in<&shm::CpuTime::system_ns, N>,
+     "CPU time the kernel used for them"},
     {"cpu_waiting_tasks", "waiting", Unit::kTasks, waiting<N>,
      "runnable tasks without a CPU, on average"},
     {"cpu_waiting_per_cpu", "wait/CPU", Unit::kTasks,
@@ -232,6 +254,8 @@ constexpr Signal<NodeMoment> kNodeSignals[] = {
      "of the waiting tasks, those that their own CPU limits held back"},
     {"migrations_per_second", "migr/s", Unit::kPerSecond, migrations<N>,
      "times a task was moved to another CPU"},
+    {"far_migrations_per_second", "far migr", Unit::kPerSecond, far_migrations<N>,
+     "of them, to another last level cache or NUMA node"},
     {"tcp_segments_per_second", "tcp seg/s", Unit::kPerSecond,
      [](const N& n) {
        return n.rate(kValidTcpSegments, n.before.record.tcp_sent_segments,
@@ -278,6 +302,12 @@ constexpr Signal<NodeMoment> kNodeSignals[] = {
      "processes killed for lack of memory", 1e-6, 1e-6},
     {"page_faults_major_per_second", "major/s", Unit::kPerSecond, faults<shm::kMajor, N>,
      "page faults that waited for a disk", 100, 1000},
+    {"refaults_per_second", "refault/s", Unit::kPerSecond,
+     [](const N& n) {
+       const auto all = [](const shm::NodeRecord& r) { return r.refaults_anon + r.refaults_file; };
+       return n.rate(kValidRefaults, all(n.before.record), all(n.now.record));
+     },
+     "pages that were given up and soon needed again", 1000, 10000},
     {"filesystem_read_bytes_per_second", "fs rd B/s", Unit::kBytesPerSecond,
      file_bytes<shm::kRead, N>, "read() of anything, cached or not"},
     {"filesystem_written_bytes_per_second", "fs wr B/s", Unit::kBytesPerSecond,
@@ -323,6 +353,8 @@ constexpr Signal<shm::DeviceRecord> kDeviceSignals[] = {
 };
 
 constexpr std::string_view kAddUp[] = {"cpus_used",
+                                       "cpus_user",
+                                       "cpus_system",
                                        "cpu_waiting_tasks",
                                        "preempted_by_other_per_second",
                                        "preempted_by_self_per_second",
@@ -330,6 +362,7 @@ constexpr std::string_view kAddUp[] = {"cpus_used",
                                        "switches_voluntary_per_second",
                                        "switches_involuntary_per_second",
                                        "migrations_per_second",
+                                       "far_migrations_per_second",
                                        "cpu_throttled_wait_tasks",
                                        "reclaim_stall_tasks",
                                        "oom_kills_per_second",

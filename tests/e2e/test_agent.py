@@ -231,7 +231,7 @@ def test_without_ebpf(stack, cgroup):
 def test_wrong_use_is_said(stack):
     for arguments, word in ((["--cpus", "3-1"], "--cpus"), (["--cgroup-root", "/no/such/cgroup"], "/no/such/cgroup"),
                             (["--interval", "5"], "--interval"), (["--interval", "1ms"], "--interval"),
-                            (["--max-containers", "0"], "--max-containers")):
+                            (["--max-containers", "0"], "--max-containers"), (["--cpus", "8191"], "CPU 8191")):
         code, said = run_agent(*arguments, "--segment", stack.directory / "never" / "x.shm")
         assert code == 2 and word in said, (arguments, code, said)
     assert not (stack.directory / "never").exists()

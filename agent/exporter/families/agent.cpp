@@ -7,7 +7,6 @@ namespace {
 using enum text::MetricType;
 using shm::Tick;
 using Feature = shm::AgentRecord::Feature;
-using Program = shm::AgentRecord::Program;
 constexpr Subject kAgent = Subject::kAgent;
 constexpr Topic kSelf = Topic::kSelf;
 
@@ -33,23 +32,40 @@ constexpr auto kFeatures = std::to_array<Family<Feature>>({
      [](Series& s, const Feature& f) { s.value(f.enabled != 0 ? 1 : 0); }},
 });
 
-// Only of programs that have run: without kernel.bpf_stats_enabled nothing is counted.
-constexpr auto kPrograms = std::to_array<Family<Program>>({
+constexpr auto kPrograms = std::to_array<Family<ProgramState>>({
     {{kAgent, kSelf, "bpf_runs_total", kCounter, "", "program", "the programs' `run_cnt`",
       "Runs of an eBPF program while kernel.bpf_stats_enabled was on.", "a busy hook"},
-     0,
-     [](Series& s, const Program& p) { s.value(p.runs); }},
+     ProgramState::kTimed,
+     [](Series& s, const ProgramState& p) { s.value(p.program.runs); }},
     {{kAgent, kSelf, "bpf_run_seconds_total", kCounter, "seconds", "program",
       "the programs' `run_time_ns`",
       "Time spent in an eBPF program while kernel.bpf_stats_enabled was on.",
       "what measuring costs, spread over the CPUs"},
-     0,
-     [](Series& s, const Program& p) { s.seconds(p.run_ns); }},
+     ProgramState::kTimed,
+     [](Series& s, const ProgramState& p) { s.seconds(p.program.run_ns); }},
+    {{kAgent, kSelf, "bpf_missed_runs_total", kCounter, "", "program",
+      "the programs' `recursion_misses` (Linux 5.12)",
+      "Events an eBPF program did not see, because they came while it ran on that CPU already.",
+      "its counts lack so many"},
+     ProgramState::kMissesKnown,
+     [](Series& s, const ProgramState& p) { s.value(p.missed_runs); }},
 });
 
 constexpr std::array<Label, 2> kMode = {{{"mode", "user"}, {"mode", "system"}}};
 
 constexpr std::array<Label, 1> kOverLimit = {{{"reason", "over_limit"}}};
+struct Dropped {
+  shm::DropKind kind;
+  std::uint64_t known_where;  ///< bits of the node's record
+  std::array<Label, 1> label;
+};
+constexpr Dropped kDropped[] = {
+    {shm::kDroppedStalls, shm::kValidReclaimStall, {{{"what", "reclaim_stalls"}}}},
+    {shm::kDroppedCgroups, shm::kValidShortLived, {{{"what", "new_cgroups"}}}},
+    {shm::kDroppedConnections, shm::kValidTcp, {{{"what", "tcp_connections"}}}},
+    {shm::kDroppedTasks, shm::kValidFiles, {{{"what", "task_looks"}}}}};
+static_assert(std::size(kDropped) == shm::kDropKinds);
+
 constexpr std::array<Label, 1> kShortLived = {{{"reason", "short_lived"}}};
 
 constexpr auto kOwn = std::to_array<Family<Tick>>({
@@ -77,7 +93,9 @@ constexpr auto kOwn = std::to_array<Family<Tick>>({
      0,
      [](Series& s, const Tick& t) { s.value(t.agent.ticks_missed); }},
     {{kAgent, kSelf, "errors_total", kCounter, "", "", "the agent",
-      "Reads of the agent that failed.", "values are missing; the agent's log says which"},
+      "Slots that could not be given, and walks over cgroups, tasks or connections that could not "
+      "be run.",
+      "values are missing or late; the agent's log says which"},
      0,
      [](Series& s, const Tick& t) { s.value(t.agent.errors); }},
     {{kAgent, kSelf, "containers", kGauge, "", "", "the agent",
@@ -100,6 +118,17 @@ constexpr auto kOwn = std::to_array<Family<Tick>>({
        if ((t.node.valid & shm::kValidShortLived) != 0)
          s.values(kShortLived, {t.agent.container_cuts[shm::kShortLived]});
      }},
+    {{kAgent, kSelf, "dropped_total", kCounter, "",
+      "what={reclaim_stalls,new_cgroups,tcp_connections,task_looks}", "the programs themselves",
+      "What the eBPF programs could not count for want of room or memory.",
+      "the values of these lack so many; `new_cgroups` are found at the next tick instead"},
+     0,
+     [](Series& s, const Tick& t) {
+       if ((t.node.valid & shm::kValidDropped) == 0) return;
+       for (const Dropped& one : kDropped)
+         if ((t.node.valid & one.known_where) != 0)
+           s.values(one.label, {t.agent.dropped[one.kind]});
+     }},
 });
 
 }  // namespace
@@ -110,7 +139,7 @@ std::span<const Family<Status>> status_families() {
 std::span<const Family<Feature>> feature_families() {
   return kFeatures;
 }
-std::span<const Family<Program>> program_families() {
+std::span<const Family<ProgramState>> program_families() {
   return kPrograms;
 }
 std::span<const Family<Tick>> agent_families() {

@@ -49,7 +49,6 @@ constexpr auto kInterrupts = std::to_array<Family<ContainerRecord>>({
 });
 
 constexpr std::string_view kMemoryStat = "`memory.stat`, at most 10 ticks old";
-constexpr std::array<Label, 2> kRefaultType = {{{"type", "anon"}, {"type", "file"}}};
 constexpr auto kMemory = std::to_array<Family<ContainerRecord>>({
     {{kContainer, Topic::kMemory, "memory_usage_bytes", kGauge, "bytes", "", "`memory.current`",
       "Memory charged to the container, page cache included.",
@@ -82,6 +81,12 @@ constexpr auto kMemory = std::to_array<Family<ContainerRecord>>({
        const std::uint64_t refaults[] = {r.memory_use.refaults_anon, r.memory_use.refaults_file};
        s.values(kRefaultType, refaults);
      }},
+    {{kContainer, Topic::kMemory, "memory_allocated_bytes_total", kCounter, "bytes", "",
+      "`mm_page_alloc`, charged 256 KiB at a time; with `--page-allocations`",
+      "Memory the kernel's page allocator handed out to its tasks.",
+      "its memory turns over fast; who shares the memory's bandwidth suffers"},
+     shm::kValidAllocations,
+     [](Series& s, const ContainerRecord& r) { s.value(r.memory_allocated_bytes); }},
 });
 
 constexpr std::string_view kPairs = "`sched_switch`, per pair of slots; at most 8 per container";

@@ -20,6 +20,14 @@ struct Status {
   std::optional<std::uint64_t> sampled_realtime_ns;  ///< of the tick read last; none: never
 };
 
+/// An eBPF program of the agent.
+struct ProgramState {
+  enum Valid : std::uint64_t { kTimed = 1, kMissesKnown = 2 };
+  std::uint64_t valid = 0;
+  shm::AgentRecord::Program program{};
+  std::uint64_t missed_runs = 0;
+};
+
 /// What the exporter says about itself.
 struct ExporterState {
   shm::AttachState attach;
@@ -35,7 +43,7 @@ std::span<const Family<shm::DeviceRecord>> device_families();
 std::span<const Family<shm::ContainerRecord>> container_families();
 std::span<const Family<shm::NeighbourRecord>> neighbour_families();
 std::span<const Family<shm::AgentRecord::Feature>> feature_families();
-std::span<const Family<shm::AgentRecord::Program>> program_families();
+std::span<const Family<ProgramState>> program_families();
 std::span<const Family<shm::Tick>> agent_families();
 std::span<const Family<ExporterState>> exporter_families();
 /// What text::SelfMetrics writes for this program.

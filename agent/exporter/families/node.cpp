@@ -130,6 +130,15 @@ constexpr auto kRest = std::to_array<Family<NodeRecord>>({
       "memory turns over fast; the caches of the CPUs and memory bandwidth suffer"},
      shm::kValidVmEvents,
      [](Series& s, const NodeRecord& r) { s.value(r.memory_allocated_bytes); }},
+    {{kNode, Topic::kMemory, "memory_workingset_refaults_total", kCounter, "", "type={anon,file}",
+      "`workingset_refault_*` of `/proc/vmstat` (Linux 5.9); whole-machine nodes only",
+      "Pages that were given up and soon needed again.",
+      "memory is too small for what is in use: thrashing begins"},
+     shm::kValidRefaults,
+     [](Series& s, const NodeRecord& r) {
+       const std::uint64_t refaults[] = {r.refaults_anon, r.refaults_file};
+       s.values(kRefaultType, refaults);
+     }},
     {{kNode, Topic::kMemory, "page_faults_total", kCounter, "", "",
       "`pgfault` of `/proc/vmstat`; whole-machine nodes only", "Page faults, minor and major.",
       "programs start, grow, or read files through mappings"},

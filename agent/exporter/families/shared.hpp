@@ -20,7 +20,9 @@ inline constexpr std::array<Label, shm::kSwitchKinds> kKind = {
     {{"kind", "voluntary"}, {"kind", "involuntary"}}};
 inline constexpr std::array<Label, shm::kOperations> kOperation = {
     {{"operation", "read"}, {"operation", "write"}}};
-
+inline constexpr std::array<Label, shm::kFarMigrations> kFarTo = {
+    {{"to", "cache"}, {"to", "node"}}};
+inline constexpr std::array<Label, 2> kRefaultType = {{{"type", "anon"}, {"type", "file"}}};
 inline constexpr std::array<Label, shm::kReclaimKinds> kReclaimKind = {
     {{"kind", "direct"}, {"kind", "memcg"}}};
 inline constexpr std::array<Label, shm::kFaultKinds> kFaultKind = {
@@ -34,6 +36,8 @@ void append(std::vector<T>& to, const auto& more) {
 /// Of a Record with `cpu` and `cpu_time`.
 template <class Record>
 auto cpu_families(Subject subject) {
+  constexpr std::string_view kCpuTimeParts =
+      "as the whole; split as the kernel does, by what the timer's ticks met";
   return std::to_array<Family<Record>>({
       {{subject, Topic::kCpu, "cpu_runqueue_wait_seconds", MetricType::kHistogram, "seconds", "",
         "`sched_switch`: the run queue's clock less `sched_info.last_queued`",
@@ -61,6 +65,15 @@ auto cpu_families(Subject subject) {
         "busy; alone no sign of contention"},
        shm::kValidCpuTime,
        [](Series& s, const Record& r) { s.seconds(r.cpu_time.usage_ns); }},
+      {{subject, Topic::kCpu, "cpu_user_seconds_total", MetricType::kCounter, "seconds", "",
+        kCpuTimeParts, "CPU time used in user mode.", "the programs compute"},
+       shm::kValidCpuTime,
+       [](Series& s, const Record& r) { s.seconds(r.cpu_time.user_ns); }},
+      {{subject, Topic::kCpu, "cpu_system_seconds_total", MetricType::kCounter, "seconds", "",
+        kCpuTimeParts, "CPU time used in the kernel.",
+        "many system calls, page faults or interrupts"},
+       shm::kValidCpuTime,
+       [](Series& s, const Record& r) { s.seconds(r.cpu_time.system_ns); }},
   });
 }
 
@@ -90,6 +103,14 @@ auto scheduler_families(Subject subject) {
         "caches start cold each time; too many runnable tasks"},
        shm::kValidMigrations,
        [](Series& s, const Record& r) { s.value(r.scheduler.migrations); }},
+      {{subject, Topic::kCpu, "cpu_far_migrations_total", MetricType::kCounter, "",
+        "to={cache,node}",
+        "`sched_migrate_task`; `cache/` and `node*` of `/sys/devices/system/cpu`",
+        "Tasks moved to a CPU with another last level cache (cache) or of another NUMA node "
+        "(node).",
+        "`cache`: all it had there is fetched again; `node`: its memory is far away now"},
+       shm::kValidFarMigrations,
+       [](Series& s, const Record& r) { s.values(kFarTo, r.far_migrations); }},
   });
 }
 
@@ -149,6 +170,11 @@ auto block_families(Subject subject, std::string_view labels) {
         "much traffic to the device; see the latency for whether it copes"},
        shm::kValidBlockBytes,
        [](Series& s, const Record& r) { s.values(kOperation, r.block.bytes); }},
+      {{subject, Topic::kBlock, "block_io_inflight", MetricType::kGauge, "", labels,
+        "as the latency; of disks without eBPF `/sys/block/*/inflight`",
+        "Block requests submitted and not yet completed.", "a long queue at the device"},
+       shm::kValidBlockBytes,
+       [](Series& s, const Record& r) { s.values(kOperation, r.block.inflight); }},
   });
 }
 

@@ -139,6 +139,10 @@ void CgroupPrograms::set_root_level(std::uint32_t level) {
                    __ATOMIC_RELAXED);
 }
 
+std::uint64_t CgroupPrograms::dropped() const {
+  return load_word(state_->object->bss->made_dropped);
+}
+
 int CgroupPrograms::storage_fd() const {
   return state_->storage ? bpf_map__fd(state_->object->maps.slots) : -1;
 }

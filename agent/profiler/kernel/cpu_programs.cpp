@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <bpf/bpf.h>
 #include <cpu.skel.h>
+#include <linux/bpf.h>
 
 #include <algorithm>
 #include <cstring>
@@ -10,8 +12,10 @@
 
 namespace optipod::agent::kernel {
 
-static_assert(sizeof(bpf::CpuSlot::padding) + sizeof(shm::CpuStats) + sizeof(shm::SchedulerStats) ==
+static_assert(sizeof(bpf::CpuSlot::padding) + sizeof(bpf::CpuSlot::far_migrations) +
+                  sizeof(shm::CpuStats) + sizeof(shm::SchedulerStats) ==
               sizeof(bpf::CpuSlot));
+static_assert(std::size(bpf::CpuSlot{}.far_migrations) == shm::kFarMigrations);
 static_assert(offsetof(bpf::CpuSlot, runqueue_wait) == offsetof(shm::CpuStats, runqueue_wait));
 static_assert(offsetof(bpf::CpuSlot, preemptions) == offsetof(shm::CpuStats, preemptions));
 static_assert(offsetof(bpf::CpuSlot, switches) == offsetof(shm::CpuStats, switches));
@@ -26,7 +30,8 @@ struct CpuPrograms::State {
 };
 
 tl::expected<CpuPrograms, std::string> CpuPrograms::load(const Plan& plan, const Layout& layout,
-                                                         int storage_fd) {
+                                                         int storage_fd,
+                                                         std::span<const std::uint32_t> places) {
   auto state = std::make_unique<State>();
   state->object.reset(cpu_bpf__open());
   cpu_bpf* object = state->object.get();
@@ -38,6 +43,7 @@ tl::expected<CpuPrograms, std::string> CpuPrograms::load(const Plan& plan, const
   config.measure_wait = plan.wait;
   config.split_throttled = plan.throttled_wait;
   config.state_argument = plan.switch_state;
+  config.tell_far = plan.far_migrations;
   const bool typed = plan.sched_switch == Plan::Hook::kTpBtf;
   bpf_program__set_autoload(object->progs.switch_btf, typed);
   bpf_program__set_autoload(object->progs.switch_raw, !typed);
@@ -45,6 +51,7 @@ tl::expected<CpuPrograms, std::string> CpuPrograms::load(const Plan& plan, const
   bpf_program__set_autoload(object->progs.migrate_raw, !typed && plan.migrations);
   bpf_map__set_max_entries(object->maps.cpu_slots, layout.slots * layout.possible_cpus);
   bpf_map__set_max_entries(object->maps.cpu_states, layout.possible_cpus);
+  bpf_map__set_max_entries(object->maps.cpu_places, layout.possible_cpus);
   bpf_map__set_max_entries(object->maps.throttle_marks, bpf::kThrottleMarks * layout.possible_cpus);
   bpf_map__set_max_entries(object->maps.pairs, 2 * bpf::kPairs * layout.possible_cpus);
   bpf_map__set_max_entries(object->maps.slot_table, 1u << layout.table_bits);
@@ -53,6 +60,9 @@ tl::expected<CpuPrograms, std::string> CpuPrograms::load(const Plan& plan, const
   if (reused != 0 || bpf_map__reuse_fd(object->maps.slot_table, layout.table_fd) != 0)
     return tl::unexpected(error("preparing cpu.bpf.o"));
   if (cpu_bpf__load(object) != 0) return tl::unexpected(error("loading cpu.bpf.o"));
+  for (std::uint32_t cpu = 0; cpu < places.size(); ++cpu)
+    if (bpf_map_update_elem(bpf_map__fd(object->maps.cpu_places), &cpu, &places[cpu], BPF_ANY) != 0)
+      return tl::unexpected(error("telling cpu.bpf.o the places of CPUs"));
   auto slots = Mapping<bpf::CpuSlot>::open(bpf_map__fd(object->maps.cpu_slots),
                                            std::size_t{layout.slots} * layout.possible_cpus, true);
   if (!slots) return tl::unexpected(slots.error());
@@ -99,6 +109,14 @@ void CpuPrograms::add(Slot slot, std::span<const unsigned> cpus, shm::SchedulerS
     sum.throttled_switches += load_word(one.throttled_switches);
     sum.migrations += load_word(one.migrations);
   }
+}
+
+void CpuPrograms::add(Slot slot, std::span<const unsigned> cpus,
+                      std::uint64_t (&far_migrations)[shm::kFarMigrations]) const {
+  const auto lines = state_->slots.values().subspan(std::size_t{slot} * state_->cpus, state_->cpus);
+  for (const unsigned cpu : cpus)
+    for (std::size_t i = 0; i < shm::kFarMigrations; ++i)
+      far_migrations[i] += load_word(lines[cpu].far_migrations[i]);
 }
 
 void CpuPrograms::take_pairs(std::span<const unsigned> cpus, std::vector<PairCount>& out) {

@@ -35,6 +35,7 @@ struct Kernel::Impl {
   std::optional<kernel::IrqPrograms> irq;
   std::optional<kernel::DropPrograms> drops;
   std::optional<kernel::CounterPrograms> counters;
+  std::optional<kernel::AllocationPrograms> allocations;
   int storage_fd = -1;  ///< of `cgroup`; -1: slots come from the table alone
   std::vector<kernel::LoadedProgram> programs;
 
@@ -42,9 +43,13 @@ struct Kernel::Impl {
   SlotValues retired;      ///< what reset slots had counted for the node
   kernel::CpuTimeSplitter cpu_time;
 
+  std::vector<std::string> failures;  ///< as Kernel::take_failures()
+
   void add(Slot slot, SlotValues& sum) const;
+  /// Keeps a failed walk's cause, which is in errno; returns `ran`.
+  bool check_walk(bool ran, const char* over);
   [[nodiscard]] bool charges() const {
-    return cpu || block || irq || memory || tasks || tcp || counters;
+    return cpu || block || irq || memory || tasks || tcp || counters || allocations;
   }
 };
 

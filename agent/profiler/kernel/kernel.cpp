@@ -2,17 +2,13 @@
 #include "agent/profiler/kernel.hpp"
 
 #include <bpf/bpf.h>
-#include <fcntl.h>
 #include <linux/bpf.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <bit>
+#include <cerrno>
+#include <cstddef>
 #include <cstring>
-#include <filesystem>
-#include <optional>
-#include <system_error>
+#include <utility>
 
 #include "agent/profiler/kernel/cputime.hpp"
 #include "agent/profiler/kernel/impl.hpp"
@@ -89,13 +85,20 @@ void Kernel::Impl::add(Slot slot, SlotValues& sum) const {
   if (cpu) {
     cpu->add(slot, cpus, sum.cpu);
     cpu->add(slot, cpus, sum.scheduler);
+    cpu->add(slot, cpus, sum.far_migrations);
   }
   if (counters) counters->add(slot, cpus, sum.hardware);
+  if (allocations) sum.allocated_bytes += allocations->bytes(slot);
   if (irq) sum.irq_stolen_ns += irq->stolen_ns(slot, cpus);
   if (block) block->add(slot, sum.block);
   if (memory) memory->add(slot, sum.memory);
   if (tasks) tasks->add(slot, sum.files, sum.memory);
   if (tcp) tcp->add(slot, sum.tcp);
+}
+
+bool Kernel::Impl::check_walk(bool ran, const char* over) {
+  if (!ran) failures.push_back(std::string("walk over ") + over + ": " + std::strerror(errno));
+  return ran;
 }
 
 Kernel::Kernel(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -117,10 +120,10 @@ const std::string& Kernel::diagnostics() const {
   return impl_->diagnostics;
 }
 
-std::vector<shm::AgentRecord::Program> Kernel::programs() const {
-  std::vector<shm::AgentRecord::Program> result;
+std::vector<ProgramCounts> Kernel::programs() const {
+  std::vector<ProgramCounts> result;
   for (const auto& [name, fd] : impl_->programs) {
-    shm::AgentRecord::Program program{};
+    ProgramCounts program{};
     copy_text(program.name, name);
     bpf_prog_info info{};
     __u32 length = sizeof info;
@@ -128,9 +131,21 @@ std::vector<shm::AgentRecord::Program> Kernel::programs() const {
     if (bpf_obj_get_info_by_fd(fd, &info, &length) == 0) {
       program.runs = info.run_cnt;
       program.run_ns = info.run_time_ns;
+      constexpr std::size_t kEnd =
+          offsetof(bpf_prog_info, recursion_misses) + sizeof info.recursion_misses;
+      if (length >= kEnd) program.missed_runs = info.recursion_misses;  // 5.12
     }
     result.push_back(program);
   }
+  return result;
+}
+
+std::array<std::uint64_t, shm::kDropKinds> Kernel::dropped() const {
+  std::array<std::uint64_t, shm::kDropKinds> result{};
+  if (impl_->memory) result[shm::kDroppedStalls] = impl_->memory->dropped();
+  if (impl_->cgroup) result[shm::kDroppedCgroups] = impl_->cgroup->dropped();
+  if (impl_->tcp) result[shm::kDroppedConnections] = impl_->tcp->dropped();
+  if (impl_->tasks) result[shm::kDroppedTasks] = impl_->tasks->dropped();
   return result;
 }
 
@@ -170,6 +185,9 @@ void Kernel::reset_slot(Slot slot) {
     add_files(last.files, impl_->retired.files);
     add_tcp(last.tcp, impl_->retired.tcp);
     add_hardware(last.hardware, impl_->retired.hardware);
+    for (std::size_t i = 0; i < shm::kFarMigrations; ++i)
+      impl_->retired.far_migrations[i] += last.far_migrations[i];
+    impl_->retired.allocated_bytes += last.allocated_bytes;
   }
   if (impl_->cpu) impl_->cpu->reset(slot);
   if (impl_->block) impl_->block->reset(slot);
@@ -178,11 +196,12 @@ void Kernel::reset_slot(Slot slot) {
   if (impl_->tcp) impl_->tcp->reset(slot);
   if (impl_->irq) impl_->irq->reset(slot);
   if (impl_->counters) impl_->counters->reset(slot);
+  if (impl_->allocations) impl_->allocations->reset(slot);
 }
 
 void Kernel::take_up() {
-  if (impl_->tasks) impl_->tasks->walk();
-  if (impl_->tcp) impl_->tcp->walk();
+  if (impl_->tasks) impl_->check_walk(impl_->tasks->walk(), "tasks");
+  if (impl_->tcp && impl_->plan.tcp) impl_->check_walk(impl_->tcp->walk(), "connections");
 }
 
 void Kernel::open_window(bool open) {
@@ -196,6 +215,11 @@ int Kernel::made_fd() const {
 void Kernel::take_made(std::vector<MadeCgroup>& out) {
   out.clear();
   if (impl_->cgroup) impl_->cgroup->take_made(out);
+}
+
+void Kernel::take_kills(std::vector<OomKill>& out) {
+  out.clear();
+  if (impl_->memory) impl_->memory->take_kills(out);
 }
 
 SlotValues Kernel::slot_values(Slot slot) const {
@@ -244,8 +268,13 @@ std::vector<DropCount> Kernel::drops() const {
   return result;
 }
 
+std::vector<std::string> Kernel::take_failures() {
+  return std::exchange(impl_->failures, {});
+}
+
 bool Kernel::read_cgroups(std::vector<CgroupValues>& out) {
-  if (!impl_->plan.iterator || !impl_->cgroup || !impl_->cgroup->walk()) return false;
+  if (!impl_->plan.iterator || !impl_->cgroup) return false;
+  if (!impl_->check_walk(impl_->cgroup->walk(), "cgroups")) return false;
   out.clear();
   for (const bpf::CgroupSample& sample : impl_->cgroup->samples()) {
     CgroupValues values;

@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <bpf/libbpf.h>
 #include <memory.skel.h>
+
+#include <cstring>
+#include <memory>
+#include <vector>
 
 #include "agent/profiler/kernel/object.hpp"
 #include "agent/profiler/kernel/programs.hpp"
@@ -9,8 +14,24 @@ namespace optipod::agent::kernel {
 
 static_assert(std::size_t{bpf::kReclaimKindCount} == shm::kReclaimKinds);
 
+namespace {
+
+/// `news` is a vector of OomKill. Libbpf calls this for each record of the ring.
+int keep_news(void* news, void* record, std::size_t size) {
+  bpf::OomKill kill;
+  if (size < sizeof kill) return 0;
+  std::memcpy(&kill, record, sizeof kill);
+  static_cast<std::vector<OomKill>*>(news)->push_back(
+      {kill.slot, kill.pid, {kill.command, ::strnlen(kill.command, sizeof kill.command)}});
+  return 0;
+}
+
+}  // namespace
+
 struct MemoryPrograms::State {
   Object<memory_bpf, memory_bpf__destroy> object;
+  std::vector<OomKill> news;  ///< filled while `kills` is read
+  std::unique_ptr<ring_buffer, decltype(&ring_buffer__free)> kills{nullptr, ring_buffer__free};
   SlotWords<bpf::MemorySlot> slots;
 };
 
@@ -25,6 +46,7 @@ tl::expected<MemoryPrograms, std::string> MemoryPrograms::load(const Plan& plan,
                                object->progs.memcg_begin, object->progs.memcg_end})
     bpf_program__set_autoload(program, plan.reclaim);
   bpf_program__set_autoload(object->progs.oom_victim, plan.oom_kills);
+  bpf_map__set_autocreate(object->maps.kills, plan.oom_kills);
   bpf_map__set_max_entries(object->maps.memory_slots, layout.slots);
   bpf_map__set_max_entries(object->maps.slot_table, 1u << layout.table_bits);
   if (bpf_map__reuse_fd(object->maps.slot_table, layout.table_fd) != 0)
@@ -34,6 +56,11 @@ tl::expected<MemoryPrograms, std::string> MemoryPrograms::load(const Plan& plan,
       SlotWords<bpf::MemorySlot>::open(bpf_map__fd(object->maps.memory_slots), layout.slots);
   if (!slots) return tl::unexpected(slots.error());
   state->slots = std::move(*slots);
+  if (plan.oom_kills) {
+    state->kills.reset(
+        ring_buffer__new(bpf_map__fd(object->maps.kills), keep_news, &state->news, nullptr));
+    if (!state->kills) return tl::unexpected(error("mapping the news of OOM kills"));
+  }
   if (memory_bpf__attach(object) != 0) return tl::unexpected(error("attaching memory.bpf.o"));
   return MemoryPrograms(std::move(state));
 }
@@ -48,6 +75,17 @@ void MemoryPrograms::add(Slot slot, shm::MemoryStats& sum) const {
   for (std::size_t i = 0; i < shm::kReclaimKinds; ++i)
     add_histogram(counted.reclaim_stall[i], sum.reclaim_stall[i]);
   sum.oom_kills += counted.oom_kills;
+}
+
+void MemoryPrograms::take_kills(std::vector<OomKill>& out) {
+  out.clear();
+  if (!state_->kills) return;
+  ring_buffer__consume(state_->kills.get());
+  out.swap(state_->news);
+}
+
+std::uint64_t MemoryPrograms::dropped() const {
+  return load_word(state_->object->bss->stalls_dropped);
 }
 
 void MemoryPrograms::reset(Slot slot) {

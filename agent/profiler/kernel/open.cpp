@@ -15,6 +15,7 @@
 #include <numeric>
 #include <system_error>
 
+#include "agent/profiler/kernel/cpu_places.hpp"
 #include "agent/profiler/kernel/impl.hpp"
 #include "agent/profiler/kernel/libbpf_log.hpp"
 
@@ -46,6 +47,7 @@ class KernelOpener {
   void load_irq();
   void load_drops();
   void load_counters();
+  void load_allocations();
   void give_storage_to_existing();
   void finish();
   /// Keeps libbpf's words, and makes a reason that fits a feature's source.
@@ -126,6 +128,7 @@ void KernelOpener::load() {
   load_irq();
   load_drops();
   load_counters();
+  load_allocations();
 }
 
 bool KernelOpener::make_table() {
@@ -168,11 +171,13 @@ void KernelOpener::load_cgroup() {
 }
 
 void KernelOpener::load_cpu() {
+  const auto places = kernel::cpu_places(layout_.possible_cpus, options_.devices);
+  probes_.cpu_places = !places.empty();
   for (;;) {
     const kernel::Plan plan = kernel::plan(probes_);
     if (plan.sched_switch == kernel::Plan::Hook::kNone) return;
     const int storage = plan.storage ? impl_->cgroup->storage_fd() : -1;
-    auto loaded = kernel::CpuPrograms::load(plan, layout_, storage);
+    auto loaded = kernel::CpuPrograms::load(plan, layout_, storage, places);
     if (loaded) {
       impl_->cpu = std::move(*loaded);
       impl_->storage_fd = storage;
@@ -292,6 +297,15 @@ void KernelOpener::load_counters() {
     probes_.counters_failed = "no hardware counters";
 }
 
+void KernelOpener::load_allocations() {
+  if (!kernel::plan(probes_).allocations) return;
+  if (auto loaded = kernel::AllocationPrograms::load(layout_)) {
+    impl_->allocations = std::move(*loaded);
+  } else {
+    probes_.allocations_failed = failed(loaded.error());
+  }
+}
+
 /// The mkdir hook is attached already: whatever is not found here was made after it.
 void KernelOpener::give_storage_to_existing() {
   const auto give = [this](const std::filesystem::path& path) {
@@ -328,6 +342,7 @@ void KernelOpener::finish() {
   }
   if (impl.cpu) impl.valid |= shm::kValidPreemptions | shm::kValidSwitches | shm::kValidNeighbours;
   if (impl.cpu && impl.plan.migrations) impl.valid |= shm::kValidMigrations;
+  if (impl.cpu && impl.plan.far_migrations) impl.valid |= shm::kValidFarMigrations;
   if (impl.cpu && impl.plan.throttled_wait) impl.valid |= shm::kValidThrottledWait;
   if (impl.cpu && impl.plan.wait) impl.valid |= shm::kValidRunqueueWait;
   if (impl.block) impl.valid |= shm::kValidBlockIo | shm::kValidBlockBytes;
@@ -339,6 +354,7 @@ void KernelOpener::finish() {
   if (impl.tcp && impl.plan.tcp) impl.valid |= shm::kValidTcp;
   if (impl.counters) impl.valid |= shm::kValidHardwareCounters;
   if (impl.counters && impl.counters->has_cache_misses()) impl.valid |= shm::kValidCacheMisses;
+  if (impl.allocations) impl.valid |= shm::kValidAllocations;
   if (impl.drops) impl.valid |= shm::kValidPacketDrops;
   if (impl.irq && impl.plan.hardirqs) impl.valid |= shm::kValidHardirq;
   if (impl.irq && impl.plan.softirqs) impl.valid |= shm::kValidSoftirq;
@@ -356,6 +372,7 @@ void KernelOpener::finish() {
   keep(impl.irq);
   keep(impl.drops);
   keep(impl.counters);
+  keep(impl.allocations);
 }
 
 namespace kernel {

@@ -20,7 +20,7 @@ void plan_switch(const Probes& p, const std::string& in_the_way, Plan& plan) {
     off = p.switch_failed.empty() ? "sched_switch cannot be traced" : p.switch_failed;
   if (!off.empty()) {
     for (const char* name : {"runqueue_wait", "throttled_wait", "preemptions", "context_switches",
-                             "migrations", "cgroup_slots"})
+                             "migrations", "far_migrations", "cgroup_slots"})
       plan.features.push_back({name, off, false});
     return;
   }
@@ -30,6 +30,7 @@ void plan_switch(const Probes& p, const std::string& in_the_way, Plan& plan) {
   plan.wait = p.sched_info && p.run_queue;
   plan.throttled_wait = plan.wait && p.quotas;
   plan.migrations = p.migrate_task;
+  plan.far_migrations = plan.migrations && p.cpu_places;
   const std::string source = typed ? "tp_btf" : "raw_tp";
   if (plan.wait) {
     plan.features.push_back({"runqueue_wait", source, true});
@@ -48,6 +49,11 @@ void plan_switch(const Probes& p, const std::string& in_the_way, Plan& plan) {
   plan.features.push_back({"context_switches", source, true});
   plan.features.push_back(
       {"migrations", plan.migrations ? source : "no sched_migrate_task", plan.migrations});
+  plan.features.push_back({"far_migrations",
+                           plan.far_migrations ? source
+                           : plan.migrations   ? "caches of CPUs not told"
+                                               : "no sched_migrate_task",
+                           plan.far_migrations});
   plan.features.push_back({"cgroup_slots", plan.storage ? "table+cgroup_storage" : "table", true});
 }
 
@@ -182,6 +188,16 @@ void plan_counters(const Probes& p, const std::string& in_the_way, Plan& plan) {
       {"hardware_counters", plan.counters ? "raw_tp, in windows" : off, plan.counters});
 }
 
+void plan_allocations(const Probes& p, const std::string& in_the_way, Plan& plan) {
+  if (!p.allocations_wanted) return;
+  std::string off = rare_obstacle(p, in_the_way);
+  if (off.empty()) off = p.allocations_failed;
+  if (off.empty() && !p.page_alloc) off = "no mm_page_alloc";
+  plan.allocations = off.empty();
+  plan.features.push_back(
+      {"page_allocations", plan.allocations ? "raw_tp" : off, plan.allocations});
+}
+
 void plan_drops(const Probes& p, const std::string& in_the_way, Plan& plan) {
   std::string off = in_the_way;
   if (off.empty()) off = p.drop_failed;
@@ -208,6 +224,7 @@ Plan plan(const Probes& probes) {
   plan_tcp(probes, in_the_way, result);
   plan_drops(probes, in_the_way, result);
   plan_counters(probes, in_the_way, result);
+  plan_allocations(probes, in_the_way, result);
   return result;
 }
 

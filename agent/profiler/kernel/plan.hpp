@@ -30,6 +30,7 @@ struct Probes {
   bool run_queue = false;     ///< the run queue can be reached from a task
   bool switch_state = false;  ///< sched_switch passes the previous task's state (5.18)
   bool migrate_task = false;  ///< sched_migrate_task can be traced
+  bool cpu_places = false;    ///< and which CPUs share caches and nodes is known
   bool quotas = false;        ///< CPU quotas are compiled in (CONFIG_CFS_BANDWIDTH)
   bool throttled_self = false;     ///< and the time each group's queue was throttled is kept (6.6)
   bool softirq = false;            ///< softirq_entry and _exit
@@ -57,12 +58,14 @@ struct Probes {
   bool cfs_bandwidth = false;             ///< task groups keep what their quotas did
   bool whole_machine = false;             ///< the node is all of it
   bool counters_wanted = false;           ///< those of the CPUs
+  bool allocations_wanted = false;        ///< pages of each slot
+  bool page_alloc = false;                ///< mm_page_alloc can be traced
   bool kfree_skb = false;                 ///< kfree_skb can be traced
   std::vector<std::string> drop_reasons;  ///< why, by number, if it says so (5.17); "": no loss
 
   // Set when loading failed although the probes promised it, before planning again.
   std::string switch_failed, iterator_failed, block_failed, memory_failed, task_failed, tcp_failed,
-      irq_failed, drop_failed, counters_failed;
+      irq_failed, drop_failed, counters_failed, allocations_failed;
 };
 
 /// One line of "what this kernel gives": `source` says from where, or why not.
@@ -82,6 +85,7 @@ struct Plan {
   bool wait = false;            ///< run-queue wait is measured
   bool throttled_wait = false;  ///< and the part that is the quota's fault
   bool migrations = false;
+  bool far_migrations = false;
   bool switch_state = false;
   bool iterator = false;
   bool iterator_cpu_time = false;
@@ -101,14 +105,15 @@ struct Plan {
   bool tcp = false;  ///< bytes and round trip times
   bool tcp_retransmits = false;
   bool counters = false;
+  bool allocations = false;
   bool drops = false;
   std::vector<std::string> drop_reasons;  ///< as Probes'
   std::vector<FeatureNote>
       features;  ///< runqueue_wait, throttled_wait, preemptions, context_switches, migrations,
-                 ///< cgroup_slots, cgroup_iter, softirq_time, hardirq_time, block_io,
-                 ///< reclaim_stall, oom_kills, page_faults, file_io, tcp_retransmits,
+                 ///< far_migrations, cgroup_slots, cgroup_iter, softirq_time, hardirq_time,
+                 ///< block_io, reclaim_stall, oom_kills, page_faults, file_io, tcp_retransmits,
                  ///< tcp_connections, packet_drops; one each, always all of them;
-                 ///< and hardware_counters when they are wanted
+                 ///< and hardware_counters, page_allocations when they are wanted
 };
 
 [[nodiscard]] Plan plan(const Probes& probes);

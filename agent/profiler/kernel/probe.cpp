@@ -231,6 +231,7 @@ void probe_types(const KernelTypes& types, Probes& p) {
                 types.has_member("rq", "clock");
   p.switch_state = types.tracepoint_arguments("sched_switch") >= 4;
   p.migrate_task = types.tracepoint("sched_migrate_task") > 0;
+  p.page_alloc = types.tracepoint("mm_page_alloc") > 0;
   p.throttled_self = types.has_member("cfs_rq", "throttled_clock_self_time");
   p.quotas = types.has_member("cfs_rq", "throttle_count") &&
              (p.throttled_self || types.has_member("cfs_rq", "throttled_clock_pelt_time") ||
@@ -260,6 +261,7 @@ Probes probe(const KernelOptions& options) {
   Probes p;
   p.wanted = !options.force_files;
   p.counters_wanted = options.hardware_counters;
+  p.allocations_wanted = options.page_allocations;
   if (!p.wanted) return p;
   const LibbpfLog quiet;
   p.mmapable = probe_maps(p.refused);

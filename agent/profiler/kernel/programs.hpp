@@ -48,6 +48,8 @@ class CgroupPrograms {
   [[nodiscard]] std::span<const bpf::CgroupSample> samples() const;
   /// The root's depth as the last walk saw it; -1 before any.
   [[nodiscard]] int root_level() const;
+  /// News of new cgroups for which there was no room.
+  [[nodiscard]] std::uint64_t dropped() const;
   /// Lets the mkdir hook work without a walk.
   void set_root_level(std::uint32_t level);
   /// File descriptor of the cgroup storage; -1 without.
@@ -67,8 +69,10 @@ class CgroupPrograms {
 class CpuPrograms {
  public:
   /// storage_fd: CgroupPrograms::storage_fd(), where the plan has storage.
+  /// places: cpu_places(), where the plan tells far migrations.
   static tl::expected<CpuPrograms, std::string> load(const Plan& plan, const Layout& layout,
-                                                     int storage_fd);
+                                                     int storage_fd,
+                                                     std::span<const std::uint32_t> places);
   CpuPrograms(CpuPrograms&&) noexcept;
   CpuPrograms& operator=(CpuPrograms&&) noexcept;
   ~CpuPrograms();
@@ -76,6 +80,8 @@ class CpuPrograms {
   /// Adds the slot's counters on these CPUs to `sum`.
   void add(Slot slot, std::span<const unsigned> cpus, shm::CpuStats& sum) const;
   void add(Slot slot, std::span<const unsigned> cpus, shm::SchedulerStats& sum) const;
+  void add(Slot slot, std::span<const unsigned> cpus,
+           std::uint64_t (&far_migrations)[shm::kFarMigrations]) const;
   void reset(Slot slot);
   /// As Kernel's.
   void take_pairs(std::span<const unsigned> cpus, std::vector<PairCount>& out);
@@ -138,6 +144,10 @@ class MemoryPrograms {
 
   /// Adds the slot's counters to the sums.
   void add(Slot slot, shm::MemoryStats& sum) const;
+  /// As Kernel's.
+  void take_kills(std::vector<OomKill>& out);
+  /// Stalls for which there was no room.
+  [[nodiscard]] std::uint64_t dropped() const;
   void reset(Slot slot);
   [[nodiscard]] std::vector<LoadedProgram> programs() const;
 
@@ -159,6 +169,8 @@ class TaskPrograms {
   bool walk();
   /// Adds the slot's counters to the sums.
   void add(Slot slot, shm::FileStats& files, shm::MemoryStats& memory) const;
+  /// Looks at tasks for which there was no storage.
+  [[nodiscard]] std::uint64_t dropped() const;
   void reset(Slot slot);
   [[nodiscard]] std::vector<LoadedProgram> programs() const;
 
@@ -180,6 +192,8 @@ class TcpPrograms {
   bool walk();
   /// Adds the slot's counters to the sums.
   void add(Slot slot, shm::TcpStats& sum) const;
+  /// Connections for which there was no storage.
+  [[nodiscard]] std::uint64_t dropped() const;
   void reset(Slot slot);
   [[nodiscard]] std::vector<LoadedProgram> programs() const;
 
@@ -211,6 +225,24 @@ class CounterPrograms {
  private:
   struct State;
   explicit CounterPrograms(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+/// bpf/alloc.bpf.c: what the page allocator hands out.
+class AllocationPrograms {
+ public:
+  static tl::expected<AllocationPrograms, std::string> load(const Layout& layout);
+  AllocationPrograms(AllocationPrograms&&) noexcept;
+  AllocationPrograms& operator=(AllocationPrograms&&) noexcept;
+  ~AllocationPrograms();
+
+  [[nodiscard]] std::uint64_t bytes(Slot slot) const;
+  void reset(Slot slot);
+  [[nodiscard]] std::vector<LoadedProgram> programs() const;
+
+ private:
+  struct State;
+  explicit AllocationPrograms(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };
 

@@ -108,6 +108,10 @@ void TaskPrograms::add(Slot slot, shm::FileStats& files, shm::MemoryStats& memor
   memory.page_faults[shm::kMajor] += counted.words[kMajorFaults];
 }
 
+std::uint64_t TaskPrograms::dropped() const {
+  return load_word(state_->object->bss->tasks_dropped);
+}
+
 void TaskPrograms::reset(Slot slot) {
   state_->slots.reset(slot);
 }

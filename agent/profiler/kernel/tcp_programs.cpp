@@ -66,6 +66,10 @@ void TcpPrograms::add(Slot slot, shm::TcpStats& sum) const {
   sum.retransmitted_segments += counted.retransmitted;
 }
 
+std::uint64_t TcpPrograms::dropped() const {
+  return load_word(state_->object->bss->connections_dropped);
+}
+
 void TcpPrograms::reset(Slot slot) {
   state_->slots.reset(slot);
 }

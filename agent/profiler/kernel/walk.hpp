@@ -10,9 +10,9 @@
 namespace optipod::agent::kernel {
 
 /// Runs an iterator whose program writes to maps and not to the file: the first read walks all.
-/// False: there is none, or it could not be run. Needs no capability.
+/// False, with errno: there is none, or it could not be run. Needs no capability.
 inline bool run_walk(const bpf_link* link) {
-  if (link == nullptr) return false;
+  if (link == nullptr) return errno = ENOENT, false;
   const int walker = bpf_iter_create(bpf_link__fd(link));
   if (walker < 0) return false;
   char nothing[16];
@@ -22,7 +22,9 @@ inline bool run_walk(const bpf_link* link) {
     if (got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR))) continue;
     break;
   }
+  const int cause = got > 0 ? EAGAIN : errno;
   ::close(walker);
+  errno = cause;
   return got == 0;
 }
 

@@ -227,7 +227,7 @@ TEST_CASE("a selection shows its groups and the status") {
     REQUIRE(metric != all_defined.end());
     CHECK((metric->subject == Subject::kNode && metric->topic == Topic::kCpu));
   }
-  CHECK(types({"container_memory"}).size() == status.size() + 9);
+  CHECK(types({"container_memory"}).size() == status.size() + 10);
   CHECK(types({"container_memory", "container_memory"}) == types({"container_memory"}));
   auto both = types({"node"});
   both.merge(types({"exporter"}));

@@ -91,6 +91,9 @@ inline shm::ContainerRecord container(std::string_view ns, std::string_view pod,
   r.files = file_stats(seed);
   r.tcp = tcp_stats(seed);
   r.hardware = hardware(seed);
+  r.far_migrations[shm::kToOtherCache] = seed * 6;
+  r.far_migrations[shm::kToOtherNode] = seed * 2;
+  r.memory_allocated_bytes = seed << 22;
   set(r.namespace_, ns);
   set(r.pod, pod);
   set(r.container, name);
@@ -144,6 +147,10 @@ inline shm::Tick node_tick() {
                           .drops = {k * 4, k * 3}};
   }
   n.hardware = hardware(9);
+  n.refaults_anon = 15;
+  n.refaults_file = 16;
+  n.far_migrations[shm::kToOtherCache] = 40;
+  n.far_migrations[shm::kToOtherNode] = 7;
   n.drop_count = 2;
   set(n.drops[0].reason, "socket_rcvbuff");
   n.drops[0].packets = 12;
@@ -166,6 +173,8 @@ inline shm::Tick node_tick() {
   a.programs[0].runs = 1000;
   a.programs[0].run_ns = 150'000;
   set(a.programs[1].name, "never_run");
+  a.missed_runs[0] = 3;
+  for (std::size_t i = 0; i < shm::kDropKinds; ++i) a.dropped[i] = 100 + i;
   a.feature_count = 2;
   set(a.features[0].name, "runqueue_wait");
   set(a.features[0].source, "tp_btf");

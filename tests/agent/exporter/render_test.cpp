@@ -155,7 +155,9 @@ TEST_CASE("each valid bit takes its own families away and nothing else") {
       {shm::kValidSwitches,
        {"optipod_node_context_switches_total", "optipod_container_context_switches_total"}},
       {shm::kValidCpuTime,
-       {"optipod_node_cpu_usage_seconds_total", "optipod_container_cpu_usage_seconds_total"}},
+       {"optipod_node_cpu_usage_seconds_total", "optipod_node_cpu_user_seconds_total",
+        "optipod_node_cpu_system_seconds_total", "optipod_container_cpu_usage_seconds_total",
+        "optipod_container_cpu_user_seconds_total", "optipod_container_cpu_system_seconds_total"}},
       {shm::kValidPressureCpu,
        {"optipod_node_pressure_cpu_waiting_seconds_total",
         "optipod_node_pressure_cpu_stalled_seconds_total",
@@ -175,7 +177,7 @@ TEST_CASE("each valid bit takes its own families away and nothing else") {
        {"optipod_node_block_io_latency_seconds", "optipod_container_block_io_latency_seconds"}},
       {shm::kValidBlockBytes,
        {"optipod_node_block_io_bytes_total", "optipod_node_block_io_inflight",
-        "optipod_container_block_io_bytes_total"}},
+        "optipod_container_block_io_bytes_total", "optipod_container_block_io_inflight"}},
       {shm::kValidInterfaces,
        {"optipod_node_network_received_bytes_total", "optipod_node_network_sent_bytes_total",
         "optipod_node_network_received_packets_total", "optipod_node_network_sent_packets_total",
@@ -211,7 +213,9 @@ TEST_CASE("each valid bit takes its own families away and nothing else") {
        {"optipod_container_memory_working_set_bytes", "optipod_container_memory_anon_bytes",
         "optipod_container_memory_file_bytes"}},
       {shm::kValidMemoryLimit, {"optipod_container_memory_limit_bytes"}},
-      {shm::kValidRefaults, {"optipod_container_memory_workingset_refaults_total"}},
+      {shm::kValidRefaults,
+       {"optipod_node_memory_workingset_refaults_total",
+        "optipod_container_memory_workingset_refaults_total"}},
       {shm::kValidFiles,
        {"optipod_node_filesystem_reads_total", "optipod_node_filesystem_read_bytes_total",
         "optipod_node_filesystem_writes_total", "optipod_node_filesystem_written_bytes_total",
@@ -234,6 +238,10 @@ TEST_CASE("each valid bit takes its own families away and nothing else") {
         "optipod_container_cpu_throttled_switches_total"}},
       {shm::kValidMigrations,
        {"optipod_node_cpu_migrations_total", "optipod_container_cpu_migrations_total"}},
+      {shm::kValidFarMigrations,
+       {"optipod_node_cpu_far_migrations_total", "optipod_container_cpu_far_migrations_total"}},
+      {shm::kValidAllocations, {"optipod_container_memory_allocated_bytes_total"}},
+      {shm::kValidMissedRuns, {"optipod_agent_bpf_missed_runs_total"}},
       {shm::kValidNeighbours, {"optipod_node_cpu_preempted_by_untold_total"}},
       {shm::kValidSoftirq, {"optipod_node_softirq_seconds_total"}},
       {shm::kValidHardirq, {"optipod_node_hardirq_seconds_total"}},
@@ -266,6 +274,12 @@ TEST_CASE("each valid bit takes its own families away and nothing else") {
         expected += (valid & bit) != 0;
       }
     }
+    // The one family that takes two bits: that drops are counted, and what of.
+    const bool drops = (valid & shm::kValidDropped) != 0 &&
+                       (valid & (shm::kValidReclaimStall | shm::kValidShortLived | shm::kValidTcp |
+                                 shm::kValidFiles)) != 0;
+    wrong += drops != (page.find("# TYPE optipod_agent_dropped_total ") != std::string::npos);
+    expected += drops ? 1 : 0;
     std::size_t types = 0;
     for (auto at = page.find("# TYPE"); at != std::string::npos; at = page.find("# TYPE", at + 1)) {
       ++types;

@@ -4,12 +4,15 @@
 // and /proc/vmstat.
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <csignal>
 #include <cstdlib>
+#include <filesystem>
 #include <sstream>
 #include <stdexcept>
+#include <vector>
 
 #include "tests/agent/kernel/stages.hpp"
 #include "tests/agent/kernel/support.hpp"
@@ -213,12 +216,31 @@ TEST_CASE("OOM kills are the memory controller's and the kernel's, and outlive t
   Kernel kernel = open_kernel(shm::kValidOomKills);
   REQUIRE(kernel.assign(limited.group().fd(), limited.group().id(), kFirstSlot));
   const std::uint64_t machine_before = vmstat("oom_kill");
+  std::vector<pid_t> victims;
   for (int i = 0; i < 2; ++i) {
-    CHECK(Worker(limited.group().path(), -1, [&limited] {
-            limited.enter();
-            fill_memory(4 * kLimit);
-          }).join() == 128 + SIGKILL);
+    Worker victim(limited.group().path(), -1, [&limited] {
+      ::prctl(PR_SET_NAME, "oom victim");
+      limited.enter();
+      fill_memory(4 * kLimit);
+    });
+    victims.push_back(victim.pid());
+    CHECK(victim.join() == 128 + SIGKILL);
   }
+  // Each is told, too, with who it was.
+  std::vector<OomKill> kills;
+  kernel.take_kills(kills);
+  std::vector<pid_t> told;
+  for (const OomKill& kill : kills) {
+    if (kill.slot != kFirstSlot) continue;
+    CHECK(kill.command == "oom victim");
+    told.push_back(static_cast<pid_t>(kill.pid));
+  }
+  REQUIRE(told.size() == victims.size());
+  // Numbered as in the first pid namespace, which has this number on every kernel.
+  if (std::filesystem::read_symlink("/proc/self/ns/pid") == "pid:[4026531836]")
+    CHECK(told == victims);
+  kernel.take_kills(kills);
+  CHECK(kills.empty());
   CHECK(limited.oom_kills() == 2);
   CHECK(kernel.slot_values(kFirstSlot).memory.oom_kills == 2);
   CHECK(vmstat("oom_kill") - machine_before >= 2);

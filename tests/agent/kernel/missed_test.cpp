@@ -139,8 +139,9 @@ constexpr std::size_t kTimer = 1, kNetRx = 3;
 /// The reclaim programs; whatever runs is charged to one slot.
 class Reclaims {
  public:
-  Reclaims() : object_(memory_bpf__open()) {
+  explicit Reclaims(std::uint32_t room = bpf::kMaxReclaims) : object_(memory_bpf__open()) {
     REQUIRE(object_);
+    bpf_map__set_max_entries(object_->maps.reclaims, room);
     bpf_program__set_autoload(object_->progs.oom_victim, false);
     REQUIRE(memory_bpf__load(object_.get()) == 0);
   }
@@ -156,6 +157,7 @@ class Reclaims {
     REQUIRE(bpf_map_lookup_elem(bpf_map__fd(object_->maps.memory_slots), &slot, &value) == 0);
     return value.reclaim_stall[kind];
   }
+  [[nodiscard]] std::uint64_t dropped() const { return object_->bss->stalls_dropped; }
 
  private:
   kernel::Object<memory_bpf, memory_bpf__destroy> object_;
@@ -388,4 +390,18 @@ TEST_CASE("without the event of its start, too, a request whose end was missed d
     CHECK(counted.latency[shm::kRead].sum_ns >= least(begin, end));
     CHECK(counted.latency[shm::kRead].sum_ns <= most(begin, end));
   }
+}
+
+TEST_CASE("a stall for which there is no room is counted as dropped, and the others go on") {
+  const Reclaims reclaims(1);
+  (void)reclaims.begins(shm::kDirect);
+  CHECK(reclaims.dropped() == 0);
+  std::thread([&reclaims] {
+    (void)reclaims.begins(shm::kDirect);
+    (void)reclaims.ends(shm::kDirect);
+  }).join();
+  CHECK(reclaims.dropped() == 1);
+  CHECK(stalls(reclaims.counted(shm::kDirect)) == 0);
+  (void)reclaims.ends(shm::kDirect);
+  CHECK(stalls(reclaims.counted(shm::kDirect)) == 1);
 }

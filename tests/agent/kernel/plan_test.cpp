@@ -21,13 +21,13 @@ Probes full() {
   p.cgroup_storage = p.cgroup_mkdir = p.cgroup_iter = p.pressure = true;
   p.flush = Flush::kCssRstat;
   p.sched_info = p.run_queue = p.switch_state = p.atomics = true;
-  p.migrate_task = p.quotas = p.throttled_self = p.softirq = p.irq_handler = true;
+  p.migrate_task = p.cpu_places = p.quotas = p.throttled_self = p.softirq = p.irq_handler = true;
   p.block_io_start = p.block_rq = p.block_rq_merge = true;
   p.bio_cgroup = p.io_controller = true;
   p.reclaim = p.oom_victim_task = true;
   p.task_storage = p.task_exit = p.task_io = p.task_iter = p.task_walk = p.host_pids = true;
   p.socket_storage = p.socket_state = p.tcp_retransmit = true;
-  p.cfs_bandwidth = p.whole_machine = p.kfree_skb = true;
+  p.cfs_bandwidth = p.whole_machine = p.kfree_skb = p.page_alloc = true;
   p.drop_reasons = {"", "", "not_specified", "no_socket"};
   return p;
 }
@@ -47,7 +47,7 @@ void check_features(const Plan& plan) {
     CHECK(f.name.size() < sizeof(optipod::shm::AgentRecord::Feature::name));
     CHECK(f.source.size() < sizeof(optipod::shm::AgentRecord::Feature::source));
   }
-  CHECK(names.size() == 17);
+  CHECK(names.size() == 18);
 }
 
 struct Row {
@@ -245,6 +245,8 @@ TEST_CASE("what is planned is what the features promise") {
     CHECK((source(made, "throttled_wait")[0] == '+') == made.throttled_wait);
     CHECK((!made.throttled_wait || made.wait));
     CHECK((source(made, "migrations")[0] == '+') == made.migrations);
+    CHECK((source(made, "far_migrations")[0] == '+') == made.far_migrations);
+    CHECK((!made.far_migrations || made.migrations));
     CHECK((!made.migrations || made.sched_switch != Plan::Hook::kNone));
     CHECK((source(made, "softirq_time")[0] == '+') == made.softirqs);
     CHECK((source(made, "hardirq_time")[0] == '+') == made.hardirqs);
@@ -294,6 +296,12 @@ TEST_CASE("throttled waits, migrations, interrupts: what each needs") {
   CHECK(without([](Probes& p) { p.migrate_task = false; }, "migrations") ==
         "-no sched_migrate_task");
   CHECK(without([](Probes& p) { p.tp_btf = false; }, "migrations") == "+raw_tp");
+  CHECK(without(nothing, "far_migrations") == kTyped);
+  CHECK(without([](Probes& p) { p.migrate_task = false; }, "far_migrations") ==
+        "-no sched_migrate_task");
+  CHECK(without([](Probes& p) { p.cpu_places = false; }, "far_migrations") ==
+        "-caches of CPUs not told");
+  CHECK(without([](Probes& p) { p.cpu_places = false; }, "migrations") == kTyped);
   CHECK(without(nothing, "softirq_time") == kTyped);
   CHECK(without(nothing, "hardirq_time") == kTyped);
   const auto rt = [](Probes& p) { p.softirq_preempted = true; };
@@ -325,6 +333,26 @@ TEST_CASE("hardware counters: a feature for those who want it, and why not") {
   CHECK(source(plan(p), "hardware_counters") == "-raw_tp refused");
   p.btf = false;
   CHECK(source(plan(p), "hardware_counters") == "-no kernel BTF");
+}
+
+TEST_CASE("page allocations: a feature for those who want it, and why not") {
+  Probes p = full();
+  CHECK(source(plan(p), "page_allocations") == "missing");
+  CHECK_FALSE(plan(p).allocations);
+  p.allocations_wanted = true;
+  CHECK(source(plan(p), "page_allocations") == kUntyped);
+  CHECK(plan(p).allocations);
+  const auto without = [&p](const std::function<void(Probes&)>& take) {
+    Probes less = p;
+    take(less);
+    CHECK_FALSE(plan(less).allocations);
+    return source(plan(less), "page_allocations");
+  };
+  CHECK(without([](Probes& l) { l.page_alloc = false; }) == "-no mm_page_alloc");
+  CHECK(without([](Probes& l) { l.raw_tp = false; }) == "-raw_tp refused");
+  CHECK(without([](Probes& l) { l.atomics = false; }) == "-no eBPF compare-and-swap");
+  CHECK(without([](Probes& l) { l.allocations_failed = "load failed: x"; }) == "-load failed: x");
+  CHECK(without([](Probes& l) { l.btf = false; }) == "-no kernel BTF");
 }
 
 TEST_CASE("packet drops: what they need") {

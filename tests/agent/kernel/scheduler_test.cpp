@@ -7,6 +7,7 @@
 
 #include <optional>
 
+#include "tests/agent/kernel/fake_cpus.hpp"
 #include "tests/agent/kernel/support.hpp"
 #include "tests/support/catch.hpp"
 
@@ -183,6 +184,53 @@ TEST_CASE("a migration is charged to the task that is moved, not to the one that
           Approx(static_cast<double>(theirs)).margin(2));
     CHECK(kernel.slot_values(kB).scheduler.migrations < theirs / 4);
   }
+}
+
+TEST_CASE("a migration is far when it leaves the cache, and farther when it leaves the node") {
+  REQUIRE(::sysconf(_SC_NPROCESSORS_ONLN) >= 2);
+  const int here = test_cpu();
+  const std::string other = std::to_string(here);
+  enum class Machine { kOneCache, kTwoCaches, kTwoNodes };
+  for (const bool raw : {false, true}) {
+    for (const Machine machine : {Machine::kOneCache, Machine::kTwoCaches, Machine::kTwoNodes}) {
+      INFO("raw_tp: " << raw << ", machine " << static_cast<int>(machine));
+      const bool one_cache = machine == Machine::kOneCache;
+      FakeCpus cpus;
+      cpus.add(0, {{3, "0"}}, 0);
+      cpus.add(here, {{3, one_cache ? "0" : other}}, machine == Machine::kTwoNodes ? 1 : 0);
+      KernelOptions options = options_for();
+      options.force_raw_tp = raw;
+      options.devices = cpus.path();
+      auto kernel = Kernel::open(options);
+      REQUIRE(kernel);
+      REQUIRE((kernel->valid() & shm::kValidFarMigrations) != 0);
+      const Cgroup a = Cgroup::top("far");
+      REQUIRE(kernel->assign(a.fd(), a.id(), kA));
+      const Worker one(a.path(), here, spin);
+      const SlotValues then = kernel->slot_values(kA);
+      // Between these two CPUs alone.
+      for (int i = 0; i < 100; ++i) {
+        pin(one.pid(), i % 2 == 0 ? 0 : here);
+        ::usleep(1000);
+      }
+      const SlotValues now = kernel->slot_values(kA);
+      const std::uint64_t all = now.scheduler.migrations - then.scheduler.migrations;
+      const auto far = [&](shm::FarMigration to) {
+        return now.far_migrations[to] - then.far_migrations[to];
+      };
+      REQUIRE(all >= 30);
+      CHECK(far(shm::kToOtherCache) == (machine == Machine::kTwoCaches ? all : 0));
+      CHECK(far(shm::kToOtherNode) == (machine == Machine::kTwoNodes ? all : 0));
+      kernel->reset_slot(kA);
+      CHECK(kernel->node_values().far_migrations[shm::kToOtherNode] >= far(shm::kToOtherNode));
+    }
+  }
+  KernelOptions options = options_for();
+  options.devices = "/nowhere";
+  auto kernel = Kernel::open(options);
+  REQUIRE(kernel);
+  CHECK((kernel->valid() & shm::kValidFarMigrations) == 0);
+  CHECK((kernel->valid() & shm::kValidMigrations) != 0);
 }
 
 TEST_CASE("neighbours: who took the CPU from whom, and for how long") {

@@ -3,6 +3,8 @@
 
 #include <map>
 #include <set>
+#include <string>
+#include <utility>
 
 #include "agent/profiler/kernel_source.hpp"
 
@@ -25,6 +27,10 @@ class FakeKernel final : public agent::KernelSource {
   agent::InterruptValues irqs;
   std::vector<agent::MadeCgroup> made;  ///< news for the next take
   bool tells_made = true;
+  bool refuses_slots = false;
+  std::vector<agent::ProgramCounts> running;
+  std::vector<agent::OomKill> kills;  ///< told at the next take
+  std::vector<std::string> failures;  ///< told at the next take
   int walks = 0;
   int taken_up = 0;
 
@@ -37,8 +43,9 @@ class FakeKernel final : public agent::KernelSource {
 
   std::uint64_t valid() const override { return valid_bits; }
   const std::vector<shm::AgentRecord::Feature>& features() const override { return features_; }
-  std::vector<shm::AgentRecord::Program> programs() const override { return {}; }
+  std::vector<agent::ProgramCounts> programs() const override { return running; }
   tl::expected<void, std::string> assign(int, std::uint64_t id, agent::Slot slot) override {
+    if (refuses_slots) return tl::unexpected("no room for cgroup " + std::to_string(id));
     if (slot == agent::kNodeOther) {
       slot_of.erase(id);
     } else {
@@ -73,12 +80,14 @@ class FakeKernel final : public agent::KernelSource {
   }
   std::uint64_t pairs_untold() const override { return untold; }
   std::vector<agent::Device> devices() const override { return disks; }
+  void take_kills(std::vector<agent::OomKill>& out) override { out = std::exchange(kills, {}); }
   std::vector<agent::DropCount> drops() const override { return dropped; }
   int made_fd() const override { return tells_made ? 0 : -1; }
   void take_made(std::vector<agent::MadeCgroup>& out) override {
     out.clear();
     if (tells_made) out.swap(made);
   }
+  std::vector<std::string> take_failures() override { return std::exchange(failures, {}); }
   bool read_cgroups(std::vector<agent::CgroupValues>& out) override {
     ++walks;
     if (has_iterator) out = cgroups;

@@ -18,7 +18,8 @@ namespace shm = optipod::shm;
 
 namespace {
 
-constexpr std::uint64_t kVmstat = shm::kValidVmEvents | shm::kValidPageFaults | shm::kValidOomKills;
+constexpr std::uint64_t kVmstat =
+    shm::kValidVmEvents | shm::kValidPageFaults | shm::kValidOomKills | shm::kValidRefaults;
 
 const std::string kIp = "Ip: Forwarding DefaultTTL\nIp: 1 64\n";
 
@@ -32,7 +33,8 @@ std::string vmstat(int faults, int dma, int normal) {
   return std::string(300, 'x') + " 1\npgalloc_dma " + std::to_string(dma) + "\npgalloc_normal " +
          std::to_string(normal) + "\n" + std::string(9'000, 'y') + " 2\npgfault " +
          std::to_string(faults) + "\npgmajfault " + std::to_string(faults / 10) + "\noom_kill " +
-         std::to_string(faults / 50) + "\n";
+         std::to_string(faults / 50) + "\nworkingset_refault_anon " + std::to_string(faults / 25) +
+         "\nworkingset_refault_file " + std::to_string(faults / 5) + "\n";
 }
 
 shm::NodeRecord sample(MachineCounters& counters) {
@@ -99,6 +101,8 @@ TEST_CASE("a whole machine counts from its first sample on, and never back") {
   CHECK(node.memory.page_faults[shm::kMajor] == 25);
   CHECK(node.memory.page_faults[shm::kMinor] == 225);
   CHECK(node.memory.oom_kills == 5);
+  CHECK(node.refaults_anon == 10);
+  CHECK(node.refaults_file == 50);
   CHECK(node.memory_allocated_bytes == 8u * static_cast<unsigned>(::sysconf(_SC_PAGESIZE)));
   CHECK(node.tcp_sent_segments == 42);  // 40 for the first time, 2 again
   CHECK(node.tcp_retransmitted_segments == 2);

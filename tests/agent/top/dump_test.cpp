@@ -83,6 +83,26 @@ TEST_CASE("JSON has every value that is known, and no other") {
   CHECK(json["rest"]["cpus_used"] == 0.75);
 }
 
+TEST_CASE("JSON tells what the agent's programs dropped and missed, where that is known") {
+  auto now = sample(2);
+  now.tick.agent.program_count = 30;
+  now.tick.agent.program(29).runs = 12;
+  now.tick.agent.missed_runs[29] = 5;
+  now.tick.agent.dropped[shm::kDroppedCgroups] = 4;
+  const auto agent_of = [&now] {
+    return nlohmann::json::parse(to_json(scene({sample(1), now})))["agent"];
+  };
+  auto agent = agent_of();
+  REQUIRE(agent["programs"].size() == 30);
+  CHECK(agent["programs"][29]["runs_total"] == 12);
+  CHECK_FALSE(agent["programs"][29].contains("missed_runs_total"));
+  CHECK_FALSE(agent.contains("dropped_total"));
+  now.tick.node.valid |= shm::kValidDropped | shm::kValidMissedRuns;
+  agent = agent_of();
+  CHECK(agent["programs"][29]["missed_runs_total"] == 5);
+  CHECK(agent["dropped_total"] == 4);
+}
+
 TEST_CASE("without an agent JSON says only that") {
   Scene none;
   none.agent.detail = "no segment";

@@ -215,6 +215,14 @@ TEST_CASE("the agent's screen says what it costs and what the kernel lacks, that
   CHECK(has(shown, "because: no tracepoint"));
   CHECK(shown.find("OFF  block_io") < shown.find("on   runqueue_wait"));
   CHECK(has(shown, "not timed"));
+  CHECK(has(shown, "dropped                  –"));
+  made[1].tick.node.valid |= shm::kValidDropped | shm::kValidMissedRuns;
+  made[1].tick.agent.dropped[shm::kDroppedStalls] = 2;
+  made[1].tick.agent.dropped[shm::kDroppedTasks] = 3;
+  made[1].tick.agent.missed_runs[0] = 7;
+  shown = screen_text(scene(made, ui), ui);
+  CHECK(has(shown, "dropped                  5"));
+  CHECK(has(shown, "not seen                 7"));
   made[0].tick.agent.program_count = 1;
   made[0].tick.agent.programs[0] = made[1].tick.agent.programs[0];
   made[1].tick.agent.programs[0].runs = 1000;

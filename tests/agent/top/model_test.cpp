@@ -239,8 +239,30 @@ TEST_CASE("memory, files and network of containers, of the node, and of the rest
   CHECK_FALSE(value("memory_limit_ratio").has_value());  // no limit is known
   for (auto* s : {&before, &now}) s->tick.containers[0].valid |= shm::kValidMemoryLimit;
   CHECK(value("memory_limit_ratio").value() == Approx(0.75));
+  const std::uint64_t more =
+      shm::kValidRefaults | shm::kValidAllocations | shm::kValidFarMigrations;
+  now.tick.containers[0].memory_use.refaults_anon = 4;
+  now.tick.containers[0].memory_use.refaults_file = 8;
+  now.tick.containers[0].memory_allocated_bytes = 8192;
+  now.tick.containers[0].far_migrations[shm::kToOtherCache] = 6;
+  now.tick.containers[0].far_migrations[shm::kToOtherNode] = 2;
+  now.tick.containers[0].cpu_time.user_ns = kSecond / 2;
+  now.tick.node.refaults_file = 30;
+  for (const char* key :
+       {"refaults_per_second", "allocated_bytes_per_second", "far_migrations_per_second"})
+    CHECK_FALSE(value(key).has_value());
+  for (auto* s : {&before, &now}) {
+    s->tick.node.valid |= more;
+    s->tick.containers[0].valid |= more;
+  }
+  CHECK(value("refaults_per_second").value() == Approx(6));
+  CHECK(value("allocated_bytes_per_second").value() == Approx(4096));
+  CHECK(value("far_migrations_per_second").value() == Approx(4));
+  CHECK(value("cpus_user").value() == Approx(0.25));
+  CHECK(value("cpus_system").value() == 0);
   const auto delta = interval_between(shared(before), shared(now));
   CHECK(node_value(*delta, "oom_kills_per_second").value() == Approx(3));
+  CHECK(node_value(*delta, "refaults_per_second").value() == Approx(15));
   CHECK(node_value(*delta, "tcp_retransmits_all_per_second").value() == Approx(9));
   CHECK(delta->rest[signal("filesystem_reads_per_second")].value() == Approx(200));
 }

@@ -9,9 +9,9 @@ import conftest
 from optipod_e2e import wait_until
 
 # What every kernel of the matrix has; what else there is, is reported.
-EVERYWHERE = {"runqueue_wait", "throttled_wait", "preemptions", "context_switches", "migrations", "cgroup_slots",
-              "cgroup_iter", "softirq_time", "hardirq_time", "block_io", "reclaim_stall", "oom_kills", "page_faults",
-              "file_io", "tcp_retransmits", "tcp_connections"}
+EVERYWHERE = {"runqueue_wait", "throttled_wait", "preemptions", "context_switches", "migrations", "far_migrations",
+              "cgroup_slots", "cgroup_iter", "softirq_time", "hardirq_time", "block_io", "reclaim_stall", "oom_kills",
+              "page_faults", "file_io", "tcp_retransmits", "tcp_connections", "page_allocations"}
 RIGHTS = "-all,+bpf,+perfmon"
 
 
@@ -54,7 +54,7 @@ def loaded_programs(pid):
 
 
 def test_root_gets_every_program(stack):
-    agent = stack.agent("--log-level", "debug")
+    agent = stack.agent("--log-level", "debug", "--page-allocations")
     exporter = stack.exporter(agent.segment)
     found = features(exporter)
     check_features(found)
@@ -66,7 +66,7 @@ def test_root_gets_every_program(stack):
 
 
 def test_two_capabilities_get_the_same(stack):
-    as_root = features(stack.exporter(stack.agent("--cgroup-root", "/").segment))
+    as_root = features(stack.exporter(stack.agent("--cgroup-root", "/", "--page-allocations").segment))
     stack.processes[-1].stop()
     stack.processes[-2].stop()
     place = stack.directory / "unprivileged"
@@ -75,7 +75,7 @@ def test_two_capabilities_get_the_same(stack):
     agent = stack.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs",
                        f"--inh-caps={RIGHTS}", f"--bounding-set={RIGHTS}", f"--ambient-caps={RIGHTS}",
                        "/optipod/build/agent/profiler/optipod-agent", "--log-level", "debug",
-                       "--segment", place / "current.shm"], name="agent")
+                       "--page-allocations", "--segment", place / "current.shm"], name="agent")
     wait_until((place / "current.shm").exists, "the agent publishes", 30)
     exporter = stack.exporter(place / "current.shm", "--segment-owner", "65534")
     found = features(exporter)
