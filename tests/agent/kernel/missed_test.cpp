@@ -401,7 +401,7 @@ TEST_CASE("a stall for which there is no room is counted as dropped, and the oth
     (void)reclaims.ends(shm::kDirect);
   }).join();
   CHECK(reclaims.dropped() == 1);
-  CHECK(stalls(reclaims.counted(shm::kDirect)) == 0);
+  CHECK(samples(reclaims.counted(shm::kDirect)) == 0);
   (void)reclaims.ends(shm::kDirect);
   CHECK(stalls(reclaims.counted(shm::kDirect)) == 1);
 }
