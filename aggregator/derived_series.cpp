@@ -191,7 +191,7 @@ SeriesSet DerivedSeries::make(const Derived& derived, bool up, std::int64_t meas
   }
   set.values.push_back(up ? 1 : 0);
   if (!up) return down(std::move(set), scraped_ms);
-  set.texts = std::make_shared<const ValueTexts>(set.values);
+  set.texts = pack(set.values);
   return set;
 }
 
@@ -200,7 +200,7 @@ SeriesSet DerivedSeries::down(SeriesSet last, std::int64_t scraped_ms) {
   last.values.back() = 0;
   last.own_ms.assign(last.values.size(), kNoTime);
   last.own_ms.back() = scraped_ms;
-  last.texts = std::make_shared<const ValueTexts>(last.values);
+  last.texts = pack(last.values);
   return last;
 }
 
