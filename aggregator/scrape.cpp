@@ -232,7 +232,6 @@ class Scraper::Work {
     history_.add(std::move(sample));
     const Derived derived = history_.derive();
     view.measured_ms = view.scraped.measured_ms;
-    view.figures = static_cast<const Figures&>(derived);
     view.derived = derived_.make(derived, true, view.measured_ms, scraped_ms_);
     view.pods = pods_.series(view.measured_ms, scraped_ms_);
     self.derived(Clock::now() - begin);
@@ -245,7 +244,6 @@ class Scraper::Work {
       return;
     }
     view.measured_ms = latest_->measured_ms;
-    view.figures = latest_->figures;
     view.derived = DerivedSeries::down(latest_->derived, scraped_ms_);
     view.pods = latest_->pods;
     view.pods.scraped_ms = scraped_ms_;
