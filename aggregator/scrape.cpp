@@ -227,7 +227,7 @@ class Scraper::Work {
       plan_ = plans_.intern(std::make_shared<const NodePlan>(*view.scraped.schema));
       plan_schema_ = view.scraped.schema;
     }
-    NodeSample sample = plan_->read(view.scraped);
+    NodeSample sample = plan_->read({view.shared_from_this(), &view.scraped});
     pods_.update(view.scraped, sample.measured_ms);
     history_.add(std::move(sample));
     const Derived derived = history_.derive();

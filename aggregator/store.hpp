@@ -17,7 +17,7 @@
 namespace optipod::aggregator {
 
 /// What is known of one target after its last scrape. Times are Unix ms.
-struct TargetView {
+struct TargetView : std::enable_shared_from_this<TargetView> {
   std::shared_ptr<const Target> target;
   SeriesSet scraped;      ///< empty unless the last scrape was good
   SeriesSet report;       ///< up and its companions, of the last scrape
