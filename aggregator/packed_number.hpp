@@ -17,8 +17,8 @@
 
 namespace optipod::aggregator {
 
-/// A double's text, as text::write_number() makes it, four bits a character: the sixteen that are
-/// needed fit, and half of the memory is half of the time to read it. Immutable.
+/// A double's text, as text::write_number() makes it, four bits a character: there are fewer than
+/// sixteen, and what takes little memory is read soon. Immutable.
 class PackedNumber {
  public:
   static constexpr std::size_t kMost = 24;  ///< bytes of a double's text
