@@ -13,19 +13,20 @@ namespace {
 /// adds nothing yet, one that is gone nothing more. Nothing when a count went down.
 std::optional<std::vector<double>> increase(const HistogramCounts& from,
                                             const HistogramCounts& to) {
-  if (!to.layout) return std::vector<double>{};
-  const std::size_t bounds = to.layout->bounds.size();
+  const HistogramLayout* const layout = to.layout();
+  if (layout == nullptr) return std::vector<double>{};
+  const std::size_t bounds = layout->bounds.size();
   std::vector<double> sum(bounds, 0.0);
-  const auto& old_groups = from.layout->groups;
-  for (std::size_t g = 0; g < to.layout->groups.size(); ++g) {
+  const auto& old_groups = from.layout()->groups;
+  for (std::size_t g = 0; g < layout->groups.size(); ++g) {
     std::size_t old = g;
-    if (from.layout != to.layout) {
-      const auto at = std::find(old_groups.begin(), old_groups.end(), to.layout->groups[g]);
+    if (from.layout() != layout) {
+      const auto at = std::find(old_groups.begin(), old_groups.end(), layout->groups[g]);
       if (at == old_groups.end()) continue;
       old = static_cast<std::size_t>(at - old_groups.begin());
     }
     for (std::size_t b = 0; b < bounds; ++b) {
-      const double more = to.counts[g * bounds + b] - from.counts[old * bounds + b];
+      const double more = to.count(g * bounds + b) - from.count(old * bounds + b);
       if (std::isnan(more)) continue;  // not exposed for this group
       if (more < 0) return std::nullopt;
       sum[b] += more;
@@ -36,8 +37,8 @@ std::optional<std::vector<double>> increase(const HistogramCounts& from,
 }
 
 bool same_bounds(const HistogramCounts& a, const HistogramCounts& b) {
-  if (a.layout == b.layout) return true;
-  return a.layout && b.layout && a.layout->bounds == b.layout->bounds;
+  if (a.layout() == b.layout()) return true;
+  return a.plan && b.plan && a.layout()->bounds == b.layout()->bounds;
 }
 
 std::optional<double> share(const std::optional<double>& value) {
@@ -136,8 +137,8 @@ Derived::Window History::window(const StepSums& sums) const {
     return sums.increase[counter] / sums.seconds[counter];
   };
   const auto p95 = [&](HistogramKind kind) -> std::optional<double> {
-    const auto& layout = last_->histograms[kind].layout;
-    if (!layout) return std::nullopt;
+    const HistogramLayout* const layout = last_->histograms[kind].layout();
+    if (layout == nullptr) return std::nullopt;
     std::vector<double> cumulative(layout->bounds.size());
     std::partial_sum(sums.buckets[kind].begin(),
                      sums.buckets[kind].begin() + static_cast<std::ptrdiff_t>(cumulative.size()),

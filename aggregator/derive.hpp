@@ -26,10 +26,24 @@ struct HistogramLayout {
   bool operator==(const HistogramLayout&) const = default;
 };
 
-/// Counts as exposed: cumulative over `le` and over time; groups × bounds.
+/// Where a page has the histograms of one kind.
+struct HistogramPlan {
+  static constexpr std::uint32_t kMissing = 0xffffffff;
+  std::shared_ptr<const HistogramLayout> layout;
+  std::vector<std::uint32_t> series;  ///< groups × bounds; kMissing where the page has none
+  bool operator==(const HistogramPlan& other) const;
+};
+
+/// Counts as exposed: cumulative over `le` and over time. They stay where the page's values are.
 struct HistogramCounts {
-  std::shared_ptr<const HistogramLayout> layout;  ///< null when the page has none
-  std::vector<double> counts;
+  std::shared_ptr<const HistogramPlan> plan;  ///< null when the page has none
+  std::shared_ptr<const double> values;       ///< of the page
+
+  [[nodiscard]] const HistogramLayout* layout() const {
+    return plan ? plan->layout.get() : nullptr;
+  }
+  /// By group × bounds + bound; NaN when the page has none.
+  [[nodiscard]] double count(std::size_t i) const;
 };
 
 /// What derivation reads of one page. Absent means absent on the page.
@@ -45,27 +59,22 @@ struct NodeSample {
 class NodePlan {
  public:
   explicit NodePlan(const Schema& schema);
-  /// `set` has the schema that the plan was made of.
-  [[nodiscard]] NodeSample read(const SeriesSet& set) const;
+  /// `set` has the schema that the plan was made of. The sample holds it.
+  [[nodiscard]] NodeSample read(const std::shared_ptr<const SeriesSet>& set) const;
 
   [[nodiscard]] std::uint64_t hash() const;
-  friend bool operator==(const NodePlan& a, const NodePlan& b) = default;
+  friend bool operator==(const NodePlan& a, const NodePlan& b);
 
  private:
-  struct Histogram {
-    std::shared_ptr<const HistogramLayout> layout;
-    std::vector<std::uint32_t> series;  ///< groups × bounds; kMissing where the page has none
-    bool operator==(const Histogram& other) const;
-  };
-  static constexpr std::uint32_t kMissing = 0xffffffff;
-  static Histogram find_histogram(const Schema& schema, std::string_view bucket_name);
-  static HistogramCounts read_histogram(const Histogram& plan, const SeriesSet& set);
+  static constexpr std::uint32_t kMissing = HistogramPlan::kMissing;
+  static std::shared_ptr<const HistogramPlan> find_histogram(const Schema& schema,
+                                                             std::string_view bucket_name);
 
   std::uint32_t time_ = kMissing, cpus_ = kMissing, memory_total_ = kMissing,
                 memory_available_ = kMissing;
   std::array<std::uint32_t, kCounters> counters_;
   std::vector<std::uint32_t> inflight_;
-  std::array<Histogram, kHistograms> histograms_;
+  std::array<std::shared_ptr<const HistogramPlan>, kHistograms> histograms_;  ///< null: none
 };
 
 /// PromQL's histogram_quantile over counts that are cumulative over `bounds`: linear within a
@@ -97,7 +106,7 @@ struct Derived : Figures {
 };
 
 /// One node's past: the last five minutes as steps, the last day as moments; at a sample every 5 s
-/// and two histograms of 22 buckets about 8 KiB in all. Not thread-safe.
+/// and two histograms of 22 buckets about 5 KiB. Holds the last page added. Not thread-safe.
 class History {
  public:
   static constexpr std::int64_t kGapMs = 60'000;

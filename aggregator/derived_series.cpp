@@ -23,63 +23,73 @@ struct Quantity {
   std::string_view name;
   std::int64_t max_age_ms;
   std::optional<double> (*value)(const Derived&);
+  std::optional<double>* (*place)(Figures&) = nullptr;  ///< null: people are not shown it
 };
+
+/// `member` gives the figure of a Derived or of Figures.
+template <class Member>
+constexpr Quantity figure(std::string_view name, std::int64_t max_age_ms, Member /*member*/) {
+  return {.name = name,
+          .max_age_ms = max_age_ms,
+          .value = [](const Derived& d) -> std::optional<double> { return Member{}(d); },
+          .place = [](Figures& f) { return &Member{}(f); }};
+}
+
 constexpr std::array kQuantities{
-    Quantity{"optipod:node_cpus:last", kShort, [](const Derived& d) { return d.cpus; }},
-    Quantity{"optipod:node_cpu_utilization:mean_15s", kShort,
-             [](const Derived& d) { return d.w15s.cpu_utilization; }},
-    Quantity{"optipod:node_cpu_utilization:mean_1m", kMinute,
-             [](const Derived& d) { return d.w1m.cpu_utilization; }},
-    Quantity{"optipod:node_cpu_utilization:mean_5m", kFive,
-             [](const Derived& d) { return d.w5m.cpu_utilization; }},
-    Quantity{"optipod:node_cpu_runqueue_wait:mean_15s", kShort,
-             [](const Derived& d) { return d.w15s.runqueue_wait; }},
-    Quantity{"optipod:node_cpu_runqueue_wait:mean_1m", kMinute,
-             [](const Derived& d) { return d.w1m.runqueue_wait; }},
-    Quantity{"optipod:node_cpu_runqueue_wait:mean_5m", kFive,
-             [](const Derived& d) { return d.w5m.runqueue_wait; }},
-    Quantity{"optipod:node_cpu_contention:mean_15s", kShort,
-             [](const Derived& d) { return d.w15s.contention; }},
-    Quantity{"optipod:node_cpu_contention:mean_1m", kMinute,
-             [](const Derived& d) { return d.w1m.contention; }},
-    Quantity{"optipod:node_cpu_contention:mean_5m", kFive,
-             [](const Derived& d) { return d.w5m.contention; }},
-    Quantity{"optipod:node_cpu_runqueue_wait_seconds:p95_15s", kShort,
-             [](const Derived& d) { return d.w15s.runqueue_wait_p95; }},
-    Quantity{"optipod:node_cpu_runqueue_wait_seconds:p95_1m", kMinute,
-             [](const Derived& d) { return d.w1m.runqueue_wait_p95; }},
-    Quantity{"optipod:node_cpu_runqueue_wait_seconds:p95_5m", kFive,
-             [](const Derived& d) { return d.w5m.runqueue_wait_p95; }},
-    Quantity{"optipod:node_memory_utilization:last", kShort,
-             [](const Derived& d) { return d.memory_utilization; }},
-    Quantity{"optipod:node_memory_bytes:last", kShort,
-             [](const Derived& d) { return d.memory_bytes; }},
-    Quantity{"optipod:node_memory_stall:mean_15s", kShort,
-             [](const Derived& d) { return d.w15s.memory_stall; }},
-    Quantity{"optipod:node_memory_stall:mean_1m", kMinute,
-             [](const Derived& d) { return d.w1m.memory_stall; }},
-    Quantity{"optipod:node_memory_stall:mean_5m", kFive,
-             [](const Derived& d) { return d.w5m.memory_stall; }},
-    Quantity{"optipod:node_io_stall:mean_15s", kShort,
-             [](const Derived& d) { return d.w15s.io_stall; }},
-    Quantity{"optipod:node_io_stall:mean_1m", kMinute,
-             [](const Derived& d) { return d.w1m.io_stall; }},
-    Quantity{"optipod:node_io_stall:mean_5m", kFive,
-             [](const Derived& d) { return d.w5m.io_stall; }},
-    Quantity{"optipod:node_block_io_latency_seconds:p95_15s", kShort,
-             [](const Derived& d) { return d.w15s.block_io_latency_p95; }},
-    Quantity{"optipod:node_block_io_latency_seconds:p95_1m", kMinute,
-             [](const Derived& d) { return d.w1m.block_io_latency_p95; }},
-    Quantity{"optipod:node_block_io_latency_seconds:p95_5m", kFive,
-             [](const Derived& d) { return d.w5m.block_io_latency_p95; }},
-    Quantity{"optipod:node_block_io_inflight:last", kShort,
-             [](const Derived& d) { return d.inflight; }},
-    Quantity{"optipod:node_network_loss:mean_15s", kShort,
-             [](const Derived& d) { return d.w15s.network_loss; }},
-    Quantity{"optipod:node_network_loss:mean_1m", kMinute,
-             [](const Derived& d) { return d.w1m.network_loss; }},
-    Quantity{"optipod:node_network_loss:mean_5m", kFive,
-             [](const Derived& d) { return d.w5m.network_loss; }},
+    figure("optipod:node_cpus:last", kShort, [](auto& d) -> auto& { return d.cpus; }),
+    figure("optipod:node_cpu_utilization:mean_15s", kShort,
+           [](auto& d) -> auto& { return d.w15s.cpu_utilization; }),
+    figure("optipod:node_cpu_utilization:mean_1m", kMinute,
+           [](auto& d) -> auto& { return d.w1m.cpu_utilization; }),
+    figure("optipod:node_cpu_utilization:mean_5m", kFive,
+           [](auto& d) -> auto& { return d.w5m.cpu_utilization; }),
+    figure("optipod:node_cpu_runqueue_wait:mean_15s", kShort,
+           [](auto& d) -> auto& { return d.w15s.runqueue_wait; }),
+    figure("optipod:node_cpu_runqueue_wait:mean_1m", kMinute,
+           [](auto& d) -> auto& { return d.w1m.runqueue_wait; }),
+    figure("optipod:node_cpu_runqueue_wait:mean_5m", kFive,
+           [](auto& d) -> auto& { return d.w5m.runqueue_wait; }),
+    figure("optipod:node_cpu_contention:mean_15s", kShort,
+           [](auto& d) -> auto& { return d.w15s.contention; }),
+    figure("optipod:node_cpu_contention:mean_1m", kMinute,
+           [](auto& d) -> auto& { return d.w1m.contention; }),
+    figure("optipod:node_cpu_contention:mean_5m", kFive,
+           [](auto& d) -> auto& { return d.w5m.contention; }),
+    figure("optipod:node_cpu_runqueue_wait_seconds:p95_15s", kShort,
+           [](auto& d) -> auto& { return d.w15s.runqueue_wait_p95; }),
+    figure("optipod:node_cpu_runqueue_wait_seconds:p95_1m", kMinute,
+           [](auto& d) -> auto& { return d.w1m.runqueue_wait_p95; }),
+    figure("optipod:node_cpu_runqueue_wait_seconds:p95_5m", kFive,
+           [](auto& d) -> auto& { return d.w5m.runqueue_wait_p95; }),
+    figure("optipod:node_memory_utilization:last", kShort,
+           [](auto& d) -> auto& { return d.memory_utilization; }),
+    figure("optipod:node_memory_bytes:last", kShort,
+           [](auto& d) -> auto& { return d.memory_bytes; }),
+    figure("optipod:node_memory_stall:mean_15s", kShort,
+           [](auto& d) -> auto& { return d.w15s.memory_stall; }),
+    figure("optipod:node_memory_stall:mean_1m", kMinute,
+           [](auto& d) -> auto& { return d.w1m.memory_stall; }),
+    figure("optipod:node_memory_stall:mean_5m", kFive,
+           [](auto& d) -> auto& { return d.w5m.memory_stall; }),
+    figure("optipod:node_io_stall:mean_15s", kShort,
+           [](auto& d) -> auto& { return d.w15s.io_stall; }),
+    figure("optipod:node_io_stall:mean_1m", kMinute,
+           [](auto& d) -> auto& { return d.w1m.io_stall; }),
+    figure("optipod:node_io_stall:mean_5m", kFive, [](auto& d) -> auto& { return d.w5m.io_stall; }),
+    figure("optipod:node_block_io_latency_seconds:p95_15s", kShort,
+           [](auto& d) -> auto& { return d.w15s.block_io_latency_p95; }),
+    figure("optipod:node_block_io_latency_seconds:p95_1m", kMinute,
+           [](auto& d) -> auto& { return d.w1m.block_io_latency_p95; }),
+    figure("optipod:node_block_io_latency_seconds:p95_5m", kFive,
+           [](auto& d) -> auto& { return d.w5m.block_io_latency_p95; }),
+    figure("optipod:node_block_io_inflight:last", kShort,
+           [](auto& d) -> auto& { return d.inflight; }),
+    figure("optipod:node_network_loss:mean_15s", kShort,
+           [](auto& d) -> auto& { return d.w15s.network_loss; }),
+    figure("optipod:node_network_loss:mean_1m", kMinute,
+           [](auto& d) -> auto& { return d.w1m.network_loss; }),
+    figure("optipod:node_network_loss:mean_5m", kFive,
+           [](auto& d) -> auto& { return d.w5m.network_loss; }),
     Quantity{"optipod:node_memory_allocated_bytes:rate_1m", kMinute,
              [](const Derived& d) { return d.rate_1m[kMemoryAllocatedBytes]; }},
     Quantity{"optipod:node_page_faults:rate_1m", kMinute,
@@ -191,7 +201,7 @@ SeriesSet DerivedSeries::make(const Derived& derived, bool up, std::int64_t meas
   }
   set.values.push_back(up ? 1 : 0);
   if (!up) return down(std::move(set), scraped_ms);
-  set.texts = std::make_shared<const ValueTexts>(set.values);
+  set.texts = pack(set.values);
   return set;
 }
 
@@ -200,8 +210,18 @@ SeriesSet DerivedSeries::down(SeriesSet last, std::int64_t scraped_ms) {
   last.values.back() = 0;
   last.own_ms.assign(last.values.size(), kNoTime);
   last.own_ms.back() = scraped_ms;
-  last.texts = std::make_shared<const ValueTexts>(last.values);
+  last.texts = pack(last.values);
   return last;
+}
+
+Figures figures_of(const SeriesSet& view) {
+  Figures figures;
+  if (!view.schema) return figures;
+  for (std::size_t i = 0; i < kQuantities.size(); ++i) {
+    if (kQuantities[i].place == nullptr || is_stale(view.values[i])) continue;
+    *kQuantities[i].place(figures) = view.values[i];
+  }
+  return figures;
 }
 
 }  // namespace optipod::aggregator

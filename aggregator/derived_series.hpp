@@ -29,4 +29,7 @@ class DerivedSeries {
   std::shared_ptr<const LabelSet> labels_;
 };
 
+/// What people are shown of it. `view` is one of DerivedSeries, or has nothing.
+Figures figures_of(const SeriesSet& view);
+
 }  // namespace optipod::aggregator

@@ -175,12 +175,11 @@ bool FederateBody::State::next(std::string& out, std::size_t enough) {
     const std::size_t steps = mixed.empty() ? only.group->sources().size() : mixed.size();
     while (step < steps) {
       if (out.size() >= enough) return true;
-      const std::size_t i = step++;
       if (mixed.empty()) {
-        writer->write(*only.group, *only.run, i, steps, out);
+        step = writer->write(*only.group, *only.run, step, steps, enough, out);
       } else {
-        const MixedSource& at = mixed[i];
-        writer->write(*at.part->group, *at.part->run, at.index, at.index + 1, out);
+        const MixedSource& at = mixed[step++];
+        writer->write(*at.part->group, *at.part->run, at.index, at.index + 1, enough, out);
       }
     }
     writer->end(out);

@@ -5,7 +5,6 @@
 #include <charconv>
 #include <cstring>
 #include <limits>
-#include <optional>
 
 #include "common/text/protobuf.hpp"
 
@@ -15,27 +14,26 @@ namespace {
 /// Of a source, line by line.
 class Times {
  public:
-  Times(const FederateWindow& window, const FederatedSet& source)
-      : window_(window), source_(source) {}
+  Times(const FederatedGroup& group, std::size_t i)
+      : group_(group), source_(group.sources()[i]), i_(i) {}
 
-  /// Null when the line is not served. Valid until the next call.
-  const TimeText* of(const Selection::Line& line) {
-    const TimeText* time = line.measured != 0 ? &source_.measured : &source_.scraped;
-    if (source_.plain) {
-      return (line.measured != 0 ? source_.measured_alive : source_.scraped_alive) ? time : nullptr;
-    }
-    const SeriesSet& set = *source_.set;
-    if (!set.own_ms.empty() && set.own_ms[line.series] != kNoTime)
-      time = &own_.emplace(set.own_ms[line.series]);
+  [[nodiscard]] bool alive(const Selection::Line& line) const {
+    if (source_.plain) return line.measured != 0 ? source_.measured_alive : source_.scraped_alive;
+    const SeriesSet& set = group_.set(i_);
     const std::int64_t age = set.max_age_ms.empty() ? std::numeric_limits<std::int64_t>::max()
                                                     : set.max_age_ms[line.series];
-    return window_.holds(time->ms(), age) ? time : nullptr;
+    return group_.window().holds(set.time_ms(line.series), age);
+  }
+
+  char* put(const Selection::Line& line, char* to) const {
+    if (!source_.plain) return TimeText(group_.set(i_).time_ms(line.series)).put(to);
+    return (line.measured != 0 ? source_.measured : group_.scraped(i_)).put(to);
   }
 
  private:
-  const FederateWindow& window_;
+  const FederatedGroup& group_;
   const FederatedSet& source_;
-  std::optional<TimeText> own_;
+  const std::size_t i_;
 };
 
 /// Writes past the end of the text, up to kCopySlack bytes, and reads as many: a call of memcpy
@@ -81,13 +79,16 @@ class TextWriter final : public FederateWriter {
   void begin(std::string_view name) override { name_ = name; }
   void end(std::string& out) override { block_.flush(out); }
 
-  void write(const FederatedGroup& group, const Selection::Run& run, std::size_t i, std::size_t to,
-             std::string& out) override {
+  std::size_t write(const FederatedGroup& group, const Selection::Run& run, std::size_t from,
+                    std::size_t to, std::size_t enough, std::string& out) override {
+    constexpr std::size_t kAhead = 16;  // sources: memory takes as long as writing these
     const auto& sources = group.sources();
     const auto lines = lines_of(group, run);
-    constexpr std::size_t kAhead = 16;  // sources: memory takes as long as writing these
-    if (i + kAhead < to) prefetch(sources[i + kAhead], lines.front());
-    write_lines(group, lines, sources[i], out);
+    for (; from < to && out.size() < enough; ++from) {
+      if (from + kAhead < to) prefetch(sources[from + kAhead], lines.front());
+      write_lines(group, lines, from, out);
+    }
+    return from;
   }
 
  private:
@@ -100,33 +101,28 @@ class TextWriter final : public FederateWriter {
   }
 
   void write_lines(const FederatedGroup& group, std::span<const Selection::Line> lines,
-                   const FederatedSet& source, std::string& out) {
+                   std::size_t i, std::string& out) {
     const Selection& selection = group.selection();
+    const FederatedSet& source = group.sources()[i];
     const std::size_t longest = selection.longest_line() + group.longest_labels() + kCopySlack +
                                 text::kNumberRoom + TimeText::kRoom;
-    Times times(group.window(), source);
+    const Times times(group, i);
     for (const Selection::Line& line : lines) {
-      const ValueTexts::Text* text = source.texts == nullptr ? nullptr : &source.texts[line.series];
+      const PackedNumber* text = source.texts == nullptr ? nullptr : &source.texts[line.series];
       const double value = text == nullptr ? source.values[line.series] : 0;
-      if (text == nullptr ? is_stale(value) : text->size == 0) continue;
-      const TimeText* time = times.of(line);
-      if (time == nullptr) continue;
+      if (text == nullptr ? is_stale(value) : text->absent()) continue;
+      if (!times.alive(line)) continue;
       if (!name_.empty()) write_head(out);
       char* at = block_.room(longest, out);
       for (const Selection::Piece& piece : selection.pieces(line)) {
         at = put(at, selection.text(piece));
         if (piece.cut != Selection::kNoCut) at = put(at, group.cut(source, piece.cut));
       }
-      at = text != nullptr ? put_value(at, *text) : text::write_number(at, value);
-      block_.ended(time->put(at));
+      static_assert(PackedNumber::kRoom <= text::kNumberRoom);
+      at = text != nullptr ? text->unpack(at) : text::write_number(at, value);
+      block_.ended(times.put(line, at));
       ++written_;
     }
-  }
-
-  static char* put_value(char* to, const ValueTexts::Text& text) {
-    static_assert(ValueTexts::kMost <= text::kNumberRoom);
-    std::memcpy(to, text.bytes, ValueTexts::kMost);
-    return to + text.size;
   }
 
   void write_head(std::string& out) {
@@ -157,14 +153,17 @@ class ProtobufWriter final : public FederateWriter {
     out.append(family_);
   }
 
-  void write(const FederatedGroup& group, const Selection::Run& run, std::size_t i, std::size_t,
-             std::string&) override {
-    const FederatedSet& source = group.sources()[i];
-    Times times(group.window(), source);
-    for (const Selection::Line& line : lines_of(group, run)) {
-      if (is_stale(source.values[line.series])) continue;
-      if (const TimeText* time = times.of(line)) write_line(*source.set, line.series, time->ms());
+  std::size_t write(const FederatedGroup& group, const Selection::Run& run, std::size_t from,
+                    std::size_t to, std::size_t, std::string&) override {
+    for (; from < to; ++from) {
+      const SeriesSet& set = group.set(from);
+      const Times times(group, from);
+      for (const Selection::Line& line : lines_of(group, run)) {
+        if (is_stale(set.values[line.series]) || !times.alive(line)) continue;
+        write_line(set, line.series, set.time_ms(line.series));
+      }
     }
+    return to;
   }
 
  private:
@@ -205,16 +204,11 @@ class ProtobufWriter final : public FederateWriter {
 
 }  // namespace
 
-TimeText::TimeText(std::int64_t ms) : ms_(ms) {
+TimeText::TimeText(std::int64_t ms) {
   text_[0] = ' ';
   char* end = std::to_chars(text_ + 1, text_ + sizeof text_ - 1, ms).ptr;
   *end++ = '\n';
   size_ = static_cast<std::uint8_t>(end - text_);
-}
-
-char* TimeText::put(char* to) const {
-  std::memcpy(to, text_, sizeof text_);
-  return to + size_;
 }
 
 bool FederatedGroup::is_plain(const SeriesSet& set) const {
@@ -228,16 +222,15 @@ bool FederatedGroup::is_plain(const SeriesSet& set) const {
 
 void FederatedGroup::add(const SeriesSet& set, const LabelSet& labels, std::uint32_t place) {
   constexpr std::int64_t kAnyAge = std::numeric_limits<std::int64_t>::max();
-  sources_.push_back({.set = &set,
-                      .values = set.values.data(),
-                      .texts = set.texts ? set.texts->texts() : nullptr,
-                      .scraped = TimeText(set.scraped_ms),
+  sources_.push_back({.values = set.values.data(),
+                      .texts = set.texts.get(),
                       .measured = TimeText(set.measured_ms),
+                      .cuts = static_cast<std::uint32_t>(cuts_.size()),
+                      .at = place,
                       .plain = is_plain(set),
                       .scraped_alive = window_.holds(set.scraped_ms, kAnyAge),
-                      .measured_alive = window_.holds(set.measured_ms, kAnyAge),
-                      .cuts = static_cast<std::uint32_t>(cuts_.size()),
-                      .at = place});
+                      .measured_alive = window_.holds(set.measured_ms, kAnyAge)});
+  rest_.push_back({&set, TimeText(set.scraped_ms)});
   text_.resize(text_.size() - kCopySlack);
   const auto begin = static_cast<std::uint32_t>(text_.size());
   text_.append(labels.text());

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -30,28 +31,30 @@ class TimeText {
  public:
   static constexpr std::size_t kRoom = 24;
   explicit TimeText(std::int64_t ms);
-  [[nodiscard]] std::int64_t ms() const { return ms_; }
   /// The end of it, written to `to`, which has kRoom.
-  char* put(char* to) const;
+  char* put(char* to) const {
+    static_assert(sizeof *this == kRoom);
+    std::memcpy(to, this, kRoom);  // the text comes first
+    return to + size_;
+  }
 
  private:
-  std::int64_t ms_;
-  char text_[kRoom];
+  char text_[kRoom - 1];
   std::uint8_t size_ = 0;
 };
 
-/// A set that has something to serve, with what every line of it needs close together.
-struct FederatedSet {
-  const SeriesSet* set;
+/// A set that has something to serve: what every line of it needs is in one line of the CPU's
+/// cache, for all sets are gone through for each name.
+struct alignas(64) FederatedSet {
   const double* values;
-  const ValueTexts::Text* texts;  ///< of the values; null: none are made
-  TimeText scraped, measured;
+  const PackedNumber* texts;  ///< of the values; null: none are made
+  TimeText measured;
+  std::uint32_t cuts;  ///< where its label texts begin among the group's
+  std::uint32_t at;    ///< its place among all sets
   /// Alive as long as the set's time is: no series of it has a time or an age of its own that
   /// matters now.
   bool plain;
   bool scraped_alive, measured_alive;
-  std::uint32_t cuts;  ///< where its label texts begin among the group's
-  std::uint32_t at;    ///< its place among all sets
 };
 
 /// Sets that share a selection, in their order, and the texts of their labels.
@@ -63,6 +66,9 @@ class FederatedGroup {
   void add(const SeriesSet& set, const LabelSet& labels, std::uint32_t place);
   [[nodiscard]] const Selection& selection() const { return selection_; }
   [[nodiscard]] const std::vector<FederatedSet>& sources() const { return sources_; }
+  /// Of a source, by its position: what only some lines need.
+  [[nodiscard]] const SeriesSet& set(std::size_t i) const { return *rest_[i].set; }
+  [[nodiscard]] const TimeText& scraped(std::size_t i) const { return rest_[i].scraped; }
   [[nodiscard]] const FederateWindow& window() const { return window_; }
   /// The text for a piece's cut of a source's labels, with kCopySlack readable bytes behind it.
   [[nodiscard]] std::string_view cut(const FederatedSet& source, std::size_t cut) const {
@@ -75,12 +81,17 @@ class FederatedGroup {
   struct Cut {
     std::uint32_t begin, size;
   };
+  struct Rest {
+    const SeriesSet* set;
+    TimeText scraped;
+  };
   [[nodiscard]] bool is_plain(const SeriesSet& set) const;
 
   Selection selection_;
   FederateWindow window_;
   std::vector<FederatedSet> sources_;
-  std::vector<Cut> cuts_;  ///< for each source one of each of the selection's
+  std::vector<Rest> rest_;  ///< of each source
+  std::vector<Cut> cuts_;   ///< for each source one of each of the selection's
   std::string text_{std::string(kCopySlack, '\0')};
   std::size_t longest_ = 0;  ///< all labels of one source
 };
@@ -95,9 +106,11 @@ class FederateWriter {
   FederateWriter& operator=(const FederateWriter&) = delete;
 
   virtual void begin(std::string_view name) = 0;
-  /// The run's lines of the group's source `i`; sources up to `to` are likely to be next.
-  virtual void write(const FederatedGroup& group, const Selection::Run& run, std::size_t i,
-                     std::size_t to, std::string& out) = 0;
+  /// The run's lines of the group's sources [from, to), or until `out` has `enough` bytes; returns
+  /// which source is next.
+  virtual std::size_t write(const FederatedGroup& group, const Selection::Run& run,
+                            std::size_t from, std::size_t to, std::size_t enough,
+                            std::string& out) = 0;
   virtual void end(std::string& out) = 0;
   [[nodiscard]] std::size_t written() const { return written_; }
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <limits>
@@ -14,6 +15,14 @@ namespace {
 float narrow(double value) {
   constexpr double kMax = std::numeric_limits<float>::max();
   return static_cast<float>(std::clamp(value, -kMax, kMax));
+}
+
+constexpr double kWeights = 30'000, kTimes = 4'096;
+constexpr unsigned kScatterShift = 11;  // of a float's bits: no sign, 8 of exponent, 12 of mantissa
+
+/// `value` in steps, at most `most` - 1.
+std::uint32_t steps_of(double value, double step, double most) {
+  return static_cast<std::uint32_t>(std::clamp(std::round(value / step), 0.0, most - 1));
 }
 
 /// A bucket's moments as a window counts them.
@@ -99,6 +108,43 @@ void Moments::add(double at_s, double weight, double value) {
   mean = narrow(static_cast<double>(mean) + off * part);
   centre_s = narrow(static_cast<double>(centre_s) + (at_s - static_cast<double>(centre_s)) * part);
   seconds = narrow(all);
+}
+
+template <std::int64_t kWidthMs>
+PackedMoments<kWidthMs>::PackedMoments(const Moments& moments) {
+  constexpr double kWidth = static_cast<double>(kWidthMs) / 1e3;
+  constexpr std::uint32_t kHalf = 1U << (kScatterShift - 1);
+  const std::uint32_t weight =
+      steps_of(static_cast<double>(moments.seconds), kWidth / kWeights, 65'536);
+  const std::uint32_t time =
+      steps_of(static_cast<double>(moments.centre_s), kWidth / kTimes, kTimes);
+  const std::uint32_t scatter =
+      std::min((std::bit_cast<std::uint32_t>(moments.scatter) + kHalf) >> kScatterShift,
+               std::bit_cast<std::uint32_t>(std::numeric_limits<float>::max()) >> kScatterShift);
+  const auto mean = std::bit_cast<std::uint32_t>(moments.mean);
+  const auto peak = std::bit_cast<std::uint32_t>(moments.peak);
+  const auto half = [](std::uint32_t bits) { return static_cast<std::uint16_t>(bits); };
+  bits_ = {half(mean),
+           half(mean >> 16),
+           half(peak),
+           half(peak >> 16),
+           half(weight),
+           half(scatter),
+           half(time << 4 | scatter >> 16)};
+}
+
+template <std::int64_t kWidthMs>
+PackedMoments<kWidthMs>::operator Moments() const {
+  constexpr double kWidth = static_cast<double>(kWidthMs) / 1e3;
+  const auto whole = [this](std::size_t i) {
+    return std::uint32_t{bits_[i]} | std::uint32_t{bits_[i + 1]} << 16;
+  };
+  const std::uint32_t scatter = (whole(5) & 0xf'ffffU) << kScatterShift;
+  return {.seconds = static_cast<float>(bits_[4] * (kWidth / kWeights)),
+          .mean = std::bit_cast<float>(whole(0)),
+          .scatter = std::bit_cast<float>(scatter),
+          .peak = std::bit_cast<float>(whole(2)),
+          .centre_s = static_cast<float>((bits_[6] >> 4) * (kWidth / kTimes))};
 }
 
 void Trend::add(std::int64_t time_ms, double seconds, double value) {

@@ -5,6 +5,7 @@
 // same samples, to within a bucket's width.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 
@@ -27,6 +28,20 @@ struct Moments {
   void add(double at_s, double weight, double value);
 };
 
+/// Moments that get no more samples, in 14 bytes: mean and peak as they are, the weight to a
+/// 30,000th of the bucket's width, the mean time to a 4,096th of it, the scatter to 12 bits of
+/// mantissa. What adds up all the time would lose more by that.
+template <std::int64_t kWidthMs>
+class PackedMoments {
+ public:
+  PackedMoments() = default;
+  explicit PackedMoments(const Moments& moments);
+  explicit operator Moments() const;
+
+ private:
+  std::array<std::uint16_t, 7> bits_{};
+};
+
 /// A window of a quantity.
 struct WindowMoments {
   double mean = 0;
@@ -35,7 +50,7 @@ struct WindowMoments {
   double covered = 0;  ///< 0..1: share of the window that its samples stand for
 };
 
-/// One quantity's last day. 1.7 KiB, never more; not thread-safe.
+/// One quantity's last day. 1.2 KiB, never more; not thread-safe.
 class Trend {
  public:
   static constexpr std::int64_t kMinuteMs = 60'000, kHourMs = 60 * kMinuteMs;
@@ -68,8 +83,8 @@ class Trend {
   [[nodiscard]] std::optional<double> forecast(std::int64_t time_ms) const;
 
  private:
-  TimeBuckets<Moments, 60, kFineMs> fine_;
-  TimeBuckets<Moments, 24, kCoarseMs> coarse_;
+  TimeBuckets<Moments, 60, kFineMs, PackedMoments<kFineMs>> fine_;
+  TimeBuckets<Moments, 24, kCoarseMs, PackedMoments<kCoarseMs>> coarse_;
 };
 
 /// The largest of a quantity over the last hour, in buckets of a minute. 260 bytes.

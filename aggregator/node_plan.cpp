@@ -82,7 +82,8 @@ NodePlan::NodePlan(const Schema& schema) {
                  find_histogram(schema, "optipod_node_block_io_latency_seconds_bucket")};
 }
 
-NodePlan::Histogram NodePlan::find_histogram(const Schema& schema, std::string_view bucket_name) {
+std::shared_ptr<const HistogramPlan> NodePlan::find_histogram(const Schema& schema,
+                                                              std::string_view bucket_name) {
   std::map<double, std::size_t> bounds;
   std::map<std::string, std::size_t> groups;
   struct Bucket {
@@ -102,10 +103,10 @@ NodePlan::Histogram NodePlan::find_histogram(const Schema& schema, std::string_v
     }
     bounds.emplace(*bound, 0);
     groups.emplace(bucket.group, 0);
-    if (bounds.size() > kMaxBounds || groups.size() > kMaxGroups) return {};
+    if (bounds.size() > kMaxBounds || groups.size() > kMaxGroups) return nullptr;
     buckets.push_back(std::move(bucket));
   }
-  if (buckets.empty()) return {};
+  if (buckets.empty()) return nullptr;
   HistogramLayout layout;
   for (auto& [bound, index] : bounds) {
     index = layout.bounds.size();
@@ -115,18 +116,31 @@ NodePlan::Histogram NodePlan::find_histogram(const Schema& schema, std::string_v
     index = layout.groups.size();
     layout.groups.push_back(group);
   }
-  Histogram plan;
+  HistogramPlan plan;
   plan.series.assign(bounds.size() * groups.size(), kMissing);
   for (const Bucket& bucket : buckets) {
     plan.series[groups[bucket.group] * bounds.size() + bounds[bucket.bound]] = bucket.series;
   }
   plan.layout = std::make_shared<const HistogramLayout>(std::move(layout));
-  return plan;
+  return std::make_shared<const HistogramPlan>(std::move(plan));
 }
 
-bool NodePlan::Histogram::operator==(const Histogram& other) const {
-  const bool same = layout == other.layout || (layout && other.layout && *layout == *other.layout);
-  return same && series == other.series;
+bool HistogramPlan::operator==(const HistogramPlan& other) const {
+  return (layout == other.layout || *layout == *other.layout) && series == other.series;
+}
+
+double HistogramCounts::count(std::size_t i) const {
+  const std::uint32_t series = plan->series[i];
+  return series == HistogramPlan::kMissing ? std::numeric_limits<double>::quiet_NaN()
+                                           : values.get()[series];
+}
+
+bool operator==(const NodePlan& a, const NodePlan& b) {
+  const auto same = [](const auto& x, const auto& y) { return x == y || (x && y && *x == *y); };
+  return a.time_ == b.time_ && a.cpus_ == b.cpus_ && a.memory_total_ == b.memory_total_ &&
+         a.memory_available_ == b.memory_available_ && a.counters_ == b.counters_ &&
+         a.inflight_ == b.inflight_ &&
+         std::equal(a.histograms_.begin(), a.histograms_.end(), b.histograms_.begin(), same);
 }
 
 std::uint64_t NodePlan::hash() const {
@@ -135,23 +149,15 @@ std::uint64_t NodePlan::hash() const {
   for (const std::uint32_t i : {time_, cpus_, memory_total_, memory_available_}) add(i);
   for (const std::uint32_t i : counters_) add(i);
   for (const std::uint32_t i : inflight_) add(i);
-  for (const Histogram& histogram : histograms_) {
-    for (const std::uint32_t i : histogram.series) add(i);
+  for (const auto& histogram : histograms_) {
+    if (!histogram) continue;
+    for (const std::uint32_t i : histogram->series) add(i);
   }
   return hash;
 }
 
-HistogramCounts NodePlan::read_histogram(const Histogram& plan, const SeriesSet& set) {
-  HistogramCounts counts{.layout = plan.layout, .counts = {}};
-  counts.counts.reserve(plan.series.size());
-  for (const std::uint32_t i : plan.series) {
-    counts.counts.push_back(i == kMissing ? std::numeric_limits<double>::quiet_NaN()
-                                          : set.values[i]);
-  }
-  return counts;
-}
-
-NodeSample NodePlan::read(const SeriesSet& set) const {
+NodeSample NodePlan::read(const std::shared_ptr<const SeriesSet>& of) const {
+  const SeriesSet& set = *of;
   const auto value = [&](std::uint32_t i) -> std::optional<double> {
     if (i == kMissing || !std::isfinite(set.values[i])) return std::nullopt;
     return set.values[i];
@@ -171,7 +177,8 @@ NodeSample NodePlan::read(const SeriesSet& set) const {
     if (const auto more = value(i)) sample.inflight = sample.inflight.value_or(0) + *more;
   }
   for (std::size_t kind = 0; kind < kHistograms; ++kind) {
-    sample.histograms[kind] = read_histogram(histograms_[kind], set);
+    if (!histograms_[kind]) continue;
+    sample.histograms[kind] = {histograms_[kind], {of, set.values.data()}};
   }
   return sample;
 }

@@ -227,12 +227,11 @@ class Scraper::Work {
       plan_ = plans_.intern(std::make_shared<const NodePlan>(*view.scraped.schema));
       plan_schema_ = view.scraped.schema;
     }
-    NodeSample sample = plan_->read(view.scraped);
+    NodeSample sample = plan_->read({view.shared_from_this(), &view.scraped});
     pods_.update(view.scraped, sample.measured_ms);
     history_.add(std::move(sample));
     const Derived derived = history_.derive();
     view.measured_ms = view.scraped.measured_ms;
-    view.figures = static_cast<const Figures&>(derived);
     view.derived = derived_.make(derived, true, view.measured_ms, scraped_ms_);
     view.pods = pods_.series(view.measured_ms, scraped_ms_);
     self.derived(Clock::now() - begin);
@@ -245,7 +244,6 @@ class Scraper::Work {
       return;
     }
     view.measured_ms = latest_->measured_ms;
-    view.figures = latest_->figures;
     view.derived = DerivedSeries::down(latest_->derived, scraped_ms_);
     view.pods = latest_->pods;
     view.pods.scraped_ms = scraped_ms_;

@@ -15,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+#include "aggregator/derive.hpp"
 #include "aggregator/discovery.hpp"
 #include "aggregator/parse.hpp"
 #include "aggregator/scrape_requests.hpp"

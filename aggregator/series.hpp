@@ -20,7 +20,7 @@
 #include <tl/expected.hpp>
 
 #include "aggregator/intern.hpp"
-#include "aggregator/value_texts.hpp"
+#include "aggregator/packed_number.hpp"
 #include "common/text/parse.hpp"
 
 namespace optipod::aggregator {
@@ -215,7 +215,7 @@ struct SeriesSet {
   std::span<const std::int64_t> max_age_ms;
   /// On every series, beside the schema's; no series has a label of the same name. Null: none.
   std::shared_ptr<const LabelSet> labels = {};
-  std::shared_ptr<const ValueTexts> texts = {};  ///< null, or those of `values`
+  std::shared_ptr<const PackedNumber> texts = {};  ///< null, or one of each of `values`
 
   [[nodiscard]] std::int64_t time_ms(std::size_t i) const {
     if (!own_ms.empty() && own_ms[i] != kNoTime) return own_ms[i];

@@ -2,7 +2,9 @@
 #include "aggregator/steps.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstring>
 
 namespace optipod::aggregator {
 namespace {
@@ -15,100 +17,172 @@ std::int64_t cell_ms(std::int64_t age_ms) {
   return age_ms >= Steps::kShortMs ? 10'000 : 500;
 }
 
+int shift_of(std::span<const double> counts) {
+  const double most = counts.empty() ? 0 : *std::max_element(counts.begin(), counts.end());
+  return most > kMaxKept ? std::min(std::ilogb(most / kMaxKept) + 1, 255) : 0;
+}
+
 }  // namespace
 
 void Steps::clear() {
-  steps_.clear();
-  counts_.clear();
+  kept_.clear();
+  size_ = 0;
 }
 
 bool Steps::has(Counter counter) const {
-  return !steps_.empty() && !std::isnan(steps_.back().counters[counter]);
+  return size_ > 0 && !std::isnan(kept_counter(newest_, counter));
 }
 
 void Steps::add(const Step& step) {
-  if (steps_.empty()) bounds_ = {step.buckets[0].size(), step.buckets[1].size()};
-  if (steps_.size() == steps_.capacity()) {  // a few at a time: there are thousands of these
-    steps_.reserve(steps_.size() + 4);
-    counts_.reserve((steps_.size() + 4) * stride());
+  const std::int64_t length = step.to_ms - step.from_ms;
+  if (length > kLongMs) return clear();  // it begins before all that is kept
+  if (empty()) {
+    for (std::size_t kind = 0; kind < kHistograms; ++kind)
+      bounds_[kind] = static_cast<std::uint8_t>(step.buckets[kind].size());
   }
-  steps_.push_back({step.from_ms, step.to_ms, {}, step.counters});
-  counts_.resize(steps_.size() * stride());
-  for (std::size_t kind = 0; kind < kHistograms; ++kind) {
-    keep(steps_.size() - 1, kind, step.buckets[kind]);
+  newest_ms_ = step.to_ms;
+  const Encoded fresh = encode(length, step.counters, {step.buckets[0], step.buckets[1]});
+  if (kept_.size() + fresh.size > kept_.capacity()) {
+    constexpr std::size_t kAtOnce = 128;  // units: there are thousands of these
+    kept_.reserve(kept_.size() + std::max(fresh.size, kAtOnce));
   }
+  kept_.insert(kept_.end(), fresh.units.begin(),
+               fresh.units.begin() + static_cast<std::ptrdiff_t>(fresh.size));
+  ++size_;
   thin();
 }
 
-void Steps::keep(std::size_t i, std::size_t kind, std::span<const double> counts) {
-  const double most = counts.empty() ? 0 : *std::max_element(counts.begin(), counts.end());
-  const int shift = most > kMaxKept ? std::ilogb(most / kMaxKept) + 1 : 0;
-  steps_[i].shifts[kind] = static_cast<std::uint8_t>(std::min(shift, 255));
-  const double unit = std::ldexp(1.0, std::min(shift, 255));
-  auto out =
-      counts_.begin() + static_cast<std::ptrdiff_t>(i * stride() + (kind == 0 ? 0 : bounds_[0]));
-  for (const double count : counts) {
-    *out++ = static_cast<std::uint16_t>(std::min(kMaxKept, std::round(count / unit)));
-  }
+std::array<Steps::Place, Steps::kMaxSteps + 1> Steps::find() const {
+  std::array<Place, kMaxSteps + 1> places;
+  Place at = 0;
+  for (std::size_t i = 0; i < size_; at += units(at)) places[i++] = at;
+  return places;
 }
 
-void Steps::add_to(StepSums& sums, std::size_t i) const {
-  const Kept& step = steps_[i];
-  const double length = static_cast<double>(step.to_ms - step.from_ms) / 1e3;
+std::size_t Steps::units(Place step) const {
+  std::size_t units = kMaskAt + mask_units();
+  for (std::size_t i = 0; i < mask_units(); ++i)
+    units += static_cast<std::size_t>(std::popcount(kept_[step + kMaskAt + i]));
+  return units;
+}
+
+std::int64_t Steps::length_ms(Place step) const {
+  std::uint32_t length = 0;
+  std::memcpy(&length, &kept_[step], sizeof length);
+  return length;
+}
+
+float Steps::kept_counter(Place step, std::size_t c) const {
+  float value = 0;
+  std::memcpy(&value, &kept_[step + kCountersAt + 2 * c], sizeof value);
+  return value;
+}
+
+Steps::Encoded Steps::encode(std::int64_t length_ms, const PerCounter<float>& counters,
+                             const Buckets& buckets) const {
+  Encoded made;
+  const auto length = static_cast<std::uint32_t>(length_ms);
+  std::memcpy(made.units.data(), &length, sizeof length);
+  std::memcpy(&made.units[kCountersAt], counters.data(), kCounters * sizeof(float));
+  made.size = kMaskAt + mask_units();
+  std::fill_n(&made.units[kShiftsAt], made.size - kShiftsAt, std::uint16_t{0});
+  std::size_t bit = 0;
+  for (std::size_t kind = 0; kind < kHistograms; ++kind) {
+    const int shift = shift_of(buckets[kind]);
+    made.units[kShiftsAt] |= static_cast<std::uint16_t>(shift << (8 * kind));
+    const double unit = std::ldexp(1.0, -shift);
+    for (const double count : buckets[kind]) {
+      const auto kept = static_cast<std::uint16_t>(std::min(kMaxKept, std::round(count * unit)));
+      if (kept != 0) {
+        made.units[kMaskAt + bit / 16] |= static_cast<std::uint16_t>(1U << bit % 16);
+        made.units[made.size++] = kept;
+      }
+      ++bit;
+    }
+  }
+  return made;
+}
+
+void Steps::add_to(StepSums& sums, Place step) const {
+  const double length = static_cast<double>(length_ms(step)) / 1e3;
   for (std::size_t c = 0; c < kCounters; ++c) {
-    const auto more = static_cast<double>(step.counters[c]);
+    const auto more = static_cast<double>(kept_counter(step, c));
     if (std::isnan(more)) continue;
     sums.increase[c] += more;
     sums.seconds[c] += length;
   }
-  const std::uint16_t* count = counts_.data() + i * stride();
-  for (std::size_t kind = 0; kind < kHistograms; ++kind) {
-    const double unit = std::ldexp(1.0, step.shifts[kind]);
-    for (std::size_t b = 0; b < bounds_[kind]; ++b) sums.buckets[kind][b] += unit * *count++;
+  const unsigned shifts = kept_[step + kShiftsAt];
+  const std::array<double, kHistograms> unit{std::ldexp(1.0, static_cast<int>(shifts & 0xffU)),
+                                             std::ldexp(1.0, static_cast<int>(shifts >> 8))};
+  const std::uint16_t* count = &kept_[step + kMaskAt] + mask_units();
+  for (std::size_t i = 0; i < mask_units(); ++i) {
+    for (unsigned mask = kept_[step + kMaskAt + i]; mask != 0; mask &= mask - 1) {
+      const std::size_t bit = 16 * i + static_cast<std::size_t>(std::countr_zero(mask));
+      const std::size_t kind = bit < bounds_[0] ? 0 : 1;
+      sums.buckets[kind][kind == 0 ? bit : bit - bounds_[0]] += unit[kind] * *count++;
+    }
   }
   ++sums.steps;
 }
 
-bool Steps::alike(std::size_t i, std::size_t k) const {
-  const auto &a = steps_[i].counters, &b = steps_[k].counters;
-  return std::equal(a.begin(), a.end(), b.begin(),
-                    [](float x, float y) { return std::isnan(x) == std::isnan(y); });
-}
-
-void Steps::merge_into_next(std::size_t i) {
-  StepSums both;
-  add_to(both, i);
-  add_to(both, i + 1);
-  Kept& next = steps_[i + 1];
-  next.from_ms = steps_[i].from_ms;
-  for (std::size_t c = 0; c < kCounters; ++c) next.counters[c] += steps_[i].counters[c];
-  for (std::size_t kind = 0; kind < kHistograms; ++kind) {
-    keep(i + 1, kind, std::span(both.buckets[kind]).first(bounds_[kind]));
+bool Steps::alike(Place a, Place b) const {
+  for (std::size_t c = 0; c < kCounters; ++c) {
+    if (std::isnan(kept_counter(a, c)) != std::isnan(kept_counter(b, c))) return false;
   }
-  erase(i);
+  return true;
 }
 
-void Steps::erase(std::size_t i) {
-  const auto at = static_cast<std::ptrdiff_t>(i), width = static_cast<std::ptrdiff_t>(stride());
-  steps_.erase(steps_.begin() + at);
-  counts_.erase(counts_.begin() + at * width, counts_.begin() + (at + 1) * width);
+void Steps::merge_with_next(Place step) {
+  const Place next = step + units(step);
+  StepSums both;
+  add_to(both, step);
+  add_to(both, next);
+  PerCounter<float> counters;
+  for (std::size_t c = 0; c < kCounters; ++c)
+    counters[c] = kept_counter(next, c) + kept_counter(step, c);
+  const auto counts = [&](std::size_t kind) {
+    return std::span<const double>(both.buckets[kind]).first(bounds_[kind]);
+  };
+  const Encoded merged =
+      encode(length_ms(step) + length_ms(next), counters, {counts(0), counts(1)});
+  // No longer than both were: it has their counters once.
+  const auto begin = kept_.begin() + static_cast<std::ptrdiff_t>(step);
+  const auto end = begin + static_cast<std::ptrdiff_t>(next - step + units(next));
+  kept_.erase(std::copy_n(merged.units.begin(), merged.size, begin), end);
+  --size_;
+}
+
+/// Leaves one at least. Returns how long the steps are together.
+std::int64_t Steps::drop_old() {
+  std::int64_t length = 0;
+  const auto places = find();
+  for (std::size_t i = 0; i < size_; ++i) length += length_ms(places[i]);
+  while (size_ > kMaxSteps || length > kLongMs) {
+    length -= length_ms(0);
+    kept_.erase(kept_.begin(), kept_.begin() + static_cast<std::ptrdiff_t>(units(0)));
+    --size_;
+  }
+  return length;
 }
 
 void Steps::thin() {
-  const std::int64_t now = steps_.back().to_ms;
-  while (steps_.size() > kMaxSteps || steps_.front().from_ms < now - kLongMs) {
-    erase(0);
-    if (steps_.empty()) return;
-  }
-  for (std::size_t i = 0; i + 1 < steps_.size();) {
-    const std::int64_t width = cell_ms(now - steps_[i + 1].to_ms);
-    const bool one_cell = (steps_[i].to_ms - 1) / width == (steps_[i + 1].to_ms - 1) / width;
-    if (one_cell && alike(i, i + 1)) {
-      merge_into_next(i);
+  std::int64_t age = drop_old();  // of the step's begin
+  Place step = 0;
+  for (std::size_t i = 0; i + 1 < size_;) {
+    const Place next = step + units(step);
+    const std::int64_t end_age = age - length_ms(step), next_age = end_age - length_ms(next);
+    const auto cell = [&](std::int64_t of_age) {
+      return (newest_ms_ - of_age - 1) / cell_ms(next_age);
+    };
+    if (cell(end_age) == cell(next_age) && alike(step, next)) {
+      merge_with_next(step);
     } else {
+      age = end_age;
+      step = next;
       ++i;
     }
   }
+  newest_ = static_cast<std::uint16_t>(step);
 }
 
 }  // namespace optipod::aggregator

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The last five minutes of a node as increases from sample to sample, the finer the newer: what its
-// windows of seconds to minutes are summed from. About 3 KiB a node at a sample every 5 s.
+// windows of seconds to minutes are summed from. About 2 KiB a node at a sample every 5 s.
 #pragma once
 
 #include <array>
@@ -70,8 +70,8 @@ class Steps {
   /// Begins where the last step ended, and has as many buckets; else clear() comes first.
   void add(const Step& step);
   void clear();
-  [[nodiscard]] std::size_t size() const { return steps_.size(); }
-  [[nodiscard]] bool empty() const { return steps_.empty(); }
+  [[nodiscard]] std::size_t size() const { return size_; }
+  [[nodiscard]] bool empty() const { return size_ == 0; }
   /// Whether the newest step has the counter.
   [[nodiscard]] bool has(Counter counter) const;
 
@@ -80,34 +80,52 @@ class Steps {
   template <class Use>
   void windows(std::span<const std::int64_t> lengths_ms, Use use) const {
     StepSums sums;
-    std::size_t step = steps_.size();
+    const auto places = find();
+    std::size_t step = size_;
+    std::int64_t behind_ms = 0;  // from the begin of the last step that was added to the end
     for (std::size_t i = 0; i < lengths_ms.size(); ++i) {
-      while (step > 0 && steps_[step - 1].from_ms >= steps_.back().to_ms - lengths_ms[i]) {
-        add_to(sums, --step);
+      while (step > 0 && behind_ms + length_ms(places[step - 1]) <= lengths_ms[i]) {
+        behind_ms += length_ms(places[--step]);
+        add_to(sums, places[step]);
       }
       use(i, sums);
     }
   }
 
  private:
-  /// A histogram's counts are kept in 16 bits each, as multiples of 2^shift: what is lost is below
-  /// 1/65,000 of the largest bucket, so a percentile's rank moves by as little.
-  struct Kept {
-    std::int64_t from_ms, to_ms;
-    std::array<std::uint8_t, kHistograms> shifts;
-    PerCounter<float> counters;
+  // A step as it is kept, in units of 16 bits: its length in ms (2), its counters (2 each), the
+  // shifts of both histograms (1), a bit a bucket for those that are not empty, and these buckets.
+  // A histogram's counts are multiples of 2^shift: what is lost is below 1/65,000 of the largest
+  // bucket, so a percentile's rank moves by as little. Most buckets of a few seconds are empty.
+  static constexpr std::size_t kCountersAt = 2, kShiftsAt = kCountersAt + 2 * kCounters,
+                               kMaskAt = kShiftsAt + 1;
+  static constexpr std::size_t kMostUnits =
+      kMaskAt + kHistograms * kMaxBounds / 16 + kHistograms * kMaxBounds;
+  using Place = std::size_t;  ///< of a step in kept_
+  using Buckets = std::array<std::span<const double>, kHistograms>;
+  struct Encoded {
+    std::array<std::uint16_t, kMostUnits> units;
+    std::size_t size;
   };
-  [[nodiscard]] std::size_t stride() const { return bounds_[0] + bounds_[1]; }
-  void keep(std::size_t i, std::size_t kind, std::span<const double> counts);
-  void add_to(StepSums& sums, std::size_t i) const;
-  [[nodiscard]] bool alike(std::size_t i, std::size_t k) const;
-  void merge_into_next(std::size_t i);
-  void erase(std::size_t i);
+
+  [[nodiscard]] std::size_t mask_units() const { return (bounds_[0] + bounds_[1] + 15U) / 16U; }
+  [[nodiscard]] std::array<Place, kMaxSteps + 1> find() const;
+  [[nodiscard]] std::size_t units(Place step) const;
+  [[nodiscard]] std::int64_t length_ms(Place step) const;
+  [[nodiscard]] float kept_counter(Place step, std::size_t c) const;
+  [[nodiscard]] Encoded encode(std::int64_t length_ms, const PerCounter<float>& counters,
+                               const Buckets& buckets) const;
+  void add_to(StepSums& sums, Place step) const;
+  [[nodiscard]] bool alike(Place a, Place b) const;
+  void merge_with_next(Place step);
+  std::int64_t drop_old();
   void thin();
 
-  std::vector<Kept> steps_;            ///< oldest first
-  std::vector<std::uint16_t> counts_;  ///< steps × stride
-  std::array<std::size_t, kHistograms> bounds_{};
+  std::vector<std::uint16_t> kept_;  ///< oldest first
+  std::int64_t newest_ms_ = 0;       ///< where the newest ends; each ends where the next begins
+  std::uint16_t newest_ = 0;         ///< its place
+  std::array<std::uint8_t, kHistograms> bounds_{};
+  std::uint8_t size_ = 0;
 };
 
 }  // namespace optipod::aggregator

@@ -11,20 +11,18 @@
 #include <string>
 #include <vector>
 
-#include "aggregator/derive.hpp"
 #include "aggregator/discovery.hpp"
 #include "aggregator/series.hpp"
 
 namespace optipod::aggregator {
 
 /// What is known of one target after its last scrape. Times are Unix ms.
-struct TargetView {
+struct TargetView : std::enable_shared_from_this<TargetView> {
   std::shared_ptr<const Target> target;
   SeriesSet scraped;      ///< empty unless the last scrape was good
   SeriesSet report;       ///< up and its companions, of the last scrape
   SeriesSet derived;      ///< the scheduling view; outlives failed scrapes, with the ages it has
   SeriesSet pods;         ///< what each pod of the node uses; likewise
-  Figures figures;        ///< the scheduling view, for people
   bool up = false;        ///< the last scrape was good
   bool agent_up = false;  ///< and it said optipod_agent_up 1
   std::int64_t scraped_ms = 0;   ///< start of the last scrape

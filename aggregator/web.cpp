@@ -9,6 +9,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "aggregator/derived_series.hpp"
 #include "aggregator/selector.hpp"
 #include "common/http/accept.hpp"
 #include "common/http/server.hpp"
@@ -115,7 +116,7 @@ std::string nodes_json(const Views& views, const std::vector<Pushed::Node>& push
   Json nodes = Json::array();
   for (const auto& view : views) {
     const Target& target = *view->target;
-    const Figures& d = view->figures;
+    const Figures d = figures_of(view->derived);
     const Json age = view->measured_ms == 0
                          ? Json(nullptr)
                          : Json(static_cast<double>(now_ms - view->measured_ms) / 1e3);

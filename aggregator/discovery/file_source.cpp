@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <functional>
 
 #include <fmt/format.h>
 
@@ -28,7 +29,7 @@ tl::expected<std::string, std::string> identity_of(const std::string& path) {
                      s.st_mtim.tv_nsec, s.st_ctim.tv_sec, s.st_ctim.tv_nsec);
 }
 
-TargetList read_file(const std::string& path) {
+tl::expected<std::string, std::string> read_file(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
   std::string text;
   char piece[64 * 1024];
@@ -38,7 +39,7 @@ TargetList read_file(const std::string& path) {
       return tl::unexpected(std::string("it grew while it was read"));
   }
   if (in.bad() || !in.eof()) return tl::unexpected(std::string("it cannot be read"));
-  return parse_file_sd(text, path.ends_with(".json") ? FileFormat::kJson : FileFormat::kYaml);
+  return text;
 }
 
 }  // namespace
@@ -49,7 +50,19 @@ bool FileSource::refresh(std::chrono::steady_clock::time_point now) {
   if (!due && identity.value_or("") == identity_) return false;
   read_at_ = now;
   identity_ = identity.value_or("");
-  ended(identity ? read_file(state_.name) : tl::unexpected(identity.error()), unix_seconds());
+  const auto text = identity ? read_file(state_.name) : identity;
+  if (!text) {
+    ended(tl::unexpected(text.error()), unix_seconds());
+    return true;
+  }
+  const std::size_t hash = std::hash<std::string>()(*text);
+  if (state_.good && hash == text_hash_) {  // parsing thousands takes time, and memory meanwhile
+    ended_alike(unix_seconds());
+    return false;
+  }
+  text_hash_ = hash;
+  const bool json = state_.name.ends_with(".json");
+  ended(parse_file_sd(*text, json ? FileFormat::kJson : FileFormat::kYaml), unix_seconds());
   return true;
 }
 

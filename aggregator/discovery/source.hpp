@@ -51,17 +51,23 @@ class Source {
  protected:
   /// An attempt ended at that Unix time.
   void ended(TargetList list, double unix_seconds) {
+    if (list) {
+      targets_ = std::move(*list);
+      state_.targets = targets_.size();
+      return ended_alike(unix_seconds);
+    }
     ++state_.refreshes;
     state_.tried = true;
-    state_.good = list.has_value();
-    if (!list) {
-      ++state_.failures;
-      return fail(list.error());
-    }
+    state_.good = false;
+    ++state_.failures;
+    fail(list.error());
+  }
+  /// The same with the list that is in use.
+  void ended_alike(double unix_seconds) {
+    ++state_.refreshes;
+    state_.tried = state_.good = true;
     state_.problem.clear();
     state_.last_success = unix_seconds;
-    targets_ = std::move(*list);
-    state_.targets = targets_.size();
   }
   void fail(std::string_view why) {
     state_.problem = fmt::format("--{} {}: {}; its last good list of {} targets stays in use",

@@ -65,8 +65,8 @@ std::string page(double now, double t) {
 }
 
 NodeSample sample_of(const std::string& body) {
-  const SeriesSet set = set_of(body, 1'000'000'000);
-  return NodePlan(*set.schema).read(set);
+  const auto set = std::make_shared<const SeriesSet>(set_of(body, 1'000'000'000));
+  return NodePlan(*set->schema).read(set);
 }
 
 /// Just CPU time, at a time in seconds.
@@ -250,10 +250,13 @@ TEST_CASE("five minutes are kept in a few steps, and lose nothing that shows") {
     for (int t = 0; t <= 3600; t += interval) {
       at.push_back({static_cast<double>(t), used, waits});
       NodeSample sample = usage(t, used);
-      static const auto layout = std::make_shared<const HistogramLayout>(
-          HistogramLayout{.bounds = {1, 2, kInf}, .groups = {"g"}});
-      sample.histograms[kRunqueueHistogram] = {.layout = layout,
-                                               .counts = {waits, 3e6 * t, 3e6 * t}};
+      static const auto plan = std::make_shared<const HistogramPlan>(
+          HistogramPlan{.layout = std::make_shared<const HistogramLayout>(
+                            HistogramLayout{.bounds = {1, 2, kInf}, .groups = {"g"}}),
+                        .series = {0, 1, 2}});
+      const auto counts =
+          std::make_shared<const std::vector<double>>(std::vector<double>{waits, 3e6 * t, 3e6 * t});
+      sample.histograms[kRunqueueHistogram] = {.plan = plan, .values = {counts, counts->data()}};
       history.add(std::move(sample));
       used += interval * (t / 20 % 2 == 0 ? 0.9 : 0.1);
       waits += 2e6 * interval * (t / 50 % 2 == 0 ? 1.4 : 1);
@@ -418,7 +421,7 @@ TEST_CASE("a hostile page does not make the history grow") {
   for (int i = 0; i < 1000; ++i) {
     body += fmt::format("optipod_node_cpu_runqueue_wait_seconds_bucket{{le=\"{}\"}} 1\n", i);
   }
-  CHECK(sample_of(body).histograms[kRunqueueHistogram].layout == nullptr);
+  CHECK(sample_of(body).histograms[kRunqueueHistogram].layout() == nullptr);
   History history;
   for (int i = 0; i < 5000; ++i) history.add(usage(i * 0.001, i));
   CHECK(history.steps() < 20);

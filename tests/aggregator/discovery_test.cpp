@@ -192,6 +192,26 @@ TEST_CASE("discovery: a minute later a file is read even if it looks the same") 
   CHECK(discovery.states()[0].failures == 2);
 }
 
+TEST_CASE("discovery: a file that says the same a minute later is no news, and was read") {
+  const Directory dir;
+  dir.write("t.yml", "- targets: ['a:1']");
+  Discovery discovery({}, files({dir / "t.yml"}));
+  const auto now = std::chrono::steady_clock::time_point{std::chrono::hours(1)};
+  CHECK(discovery.refresh(now));
+  CHECK_FALSE(discovery.refresh(now + std::chrono::seconds(60)));
+  CHECK(discovery.states()[0].refreshes == 2);
+  CHECK(discovery.states()[0].good);
+  CHECK(discovery.targets().size() == 1);
+
+  dir.write("t.yml", "- targets: [");
+  CHECK_FALSE(discovery.refresh(now + std::chrono::seconds(120)));
+  CHECK_FALSE(discovery.states()[0].good);
+  dir.write("t.yml", "- targets: ['a:1']");  // as it was before it failed
+  CHECK_FALSE(discovery.refresh(now + std::chrono::seconds(180)));
+  CHECK(discovery.states()[0].good);
+  CHECK(discovery.problems().empty());
+}
+
 TEST_CASE("discovery: the first of two targets with one node's name wins, and it is said") {
   const Directory dir;
   dir.write("t.json",

@@ -230,7 +230,7 @@ TEST_CASE("federate: values whose text was made before are written the same") {
   };
   const std::string without = text();
   CHECK(without.find("a{instance=\"\"} 0.30000000000000004 5990000\n") != std::string::npos);
-  set.texts = std::make_shared<const ValueTexts>(set.values);
+  set.texts = pack(set.values);
   CHECK(text() == without);
 }
 

@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "aggregator/derived_series.hpp"
 #include "aggregator/federate.hpp"
 #include "aggregator/self.hpp"
 #include "aggregator/store.hpp"
@@ -205,9 +206,10 @@ TEST_CASE("hostile targets cost only themselves") {
   CHECK(eventually([&] {
     const auto healthy = cluster.view("healthy");
     return cluster.scraper.swept() && healthy && healthy->scrapes - healthy->failures >= 5 &&
-           healthy->up && healthy->figures.w15s.cpu_utilization;
+           healthy->up && figures_of(healthy->derived).w15s.cpu_utilization;
   }));
-  CHECK(*cluster.view("healthy")->figures.w15s.cpu_utilization == Approx(0.5).margin(0.02));
+  CHECK(*figures_of(cluster.view("healthy")->derived).w15s.cpu_utilization ==
+        Approx(0.5).margin(0.02));
   for (const char* good : {"no_newline", "open"}) {
     CHECK(eventually([&] { return cluster.view(good)->samples == 2; }));
   }

@@ -11,6 +11,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "aggregator/derived_series.hpp"
 #include "common/http/client.hpp"
 #include "common/http/server.hpp"
 #include "tests/aggregator/support.hpp"
@@ -64,9 +65,11 @@ struct Site {
     view->up = view->agent_up = up;
     view->scraped_ms = now;
     if (up) {
+      Derived figures;
+      figures.cpus = 4;
       view->measured_ms = now - 2'000;
       view->scraped = set_of("a 1\n", now, view->target->labels);
-      view->figures.cpus = 4;
+      view->derived = DerivedSeries(target.node).make(figures, true, now - 2'000, now);
     } else {
       view->error = "GET http://10.0.0.1:9000/metrics: \xff refused";
     }

@@ -113,7 +113,7 @@ class Site {
         view->derived.values[i] = some_value(n, i);
       }
       view->derived.max_age_ms = {};
-      view->derived.texts = std::make_shared<const ValueTexts>(view->derived.values);
+      view->derived.texts = pack(view->derived.values);
       store_.publish(std::move(view));
     }
   }

@@ -403,5 +403,5 @@ TEST_CASE("a stall for which there is no room is counted as dropped, and the oth
   CHECK(reclaims.dropped() == 1);
   CHECK(samples(reclaims.counted(shm::kDirect)) == 0);
   (void)reclaims.ends(shm::kDirect);
-  CHECK(stalls(reclaims.counted(shm::kDirect)) == 1);
+  CHECK(samples(reclaims.counted(shm::kDirect)) == 1);
 }
