@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <compare>
 #include <condition_variable>
 #include <cstdint>
 #include <map>
@@ -41,6 +42,16 @@ struct ScrapeOptions {
   unsigned threads = 2;  ///< that receive, parse and derive
 };
 
+/// When a target is due: every interval, this long after multiples of it by the steady clock.
+struct Moment {
+  std::chrono::nanoseconds interval{}, offset{};
+
+  /// The first after `now`.
+  [[nodiscard]] std::chrono::steady_clock::time_point next(
+      std::chrono::steady_clock::time_point now) const;
+  friend auto operator<=>(const Moment&, const Moment&) = default;
+};
+
 /// A target is never asked while its last scrape is under way. Everything about a target happens on
 /// one thread at a time, so slow and hostile targets cost only themselves and, at most, one parse.
 class Scraper {
@@ -63,9 +74,16 @@ class Scraper {
   class Work;
   using Clock = std::chrono::steady_clock;
   using Works = std::vector<std::shared_ptr<Work>>;
+  /// Targets that are due at the same moments.
+  struct Due {
+    Moment moment;
+    std::shared_ptr<const Works> works;
+  };
   void run();
-  Works take_due(Clock::time_point now);
-  void start(const std::shared_ptr<Work>& work, std::vector<http::Fetcher::Ask>& asks);
+  std::vector<std::shared_ptr<const Works>> take_due(Clock::time_point now);
+  void start(const Works& works);
+  void start(const std::shared_ptr<Work>& work, Clock::time_point now, std::int64_t unix_ms,
+             std::vector<http::Fetcher::Ask>& asks);
   void look_at_config(Clock::time_point now);
 
   const ScrapeOptions options_;
@@ -78,7 +96,7 @@ class Scraper {
   std::condition_variable changed_;
   bool stopping_ = false;
   std::map<std::string, std::shared_ptr<Work>> works_;  // by node
-  std::map<Clock::time_point, Works> due_;
+  std::multimap<Clock::time_point, Due> due_;
   std::atomic<bool> too_many_ = false;  ///< targets, for target_limit
   // The thread's only:
   Clock::time_point looked_at_{};
