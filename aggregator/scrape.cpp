@@ -24,18 +24,6 @@ std::int64_t unix_ms() {
       .count();
 }
 
-/// The Fetcher's thread that asks a target, of all there are.
-struct Lane {
-  unsigned number = 0, of = 1;
-};
-
-/// FNV-1a: the same in every process, so that a target keeps its moment over restarts.
-std::uint64_t hash(std::string_view text) {
-  std::uint64_t h = 0xcbf29ce484222325;
-  for (const char c : text) h = (h ^ static_cast<unsigned char>(c)) * 0x100000001b3;
-  return h ^ (h >> 29);
-}
-
 /// What the parser reads: text/plain or OpenMetrics, each of any version.
 std::optional<text::Format> format_of(std::string_view content_type) {
   std::string type(content_type.substr(0, content_type.find(';')));
@@ -79,30 +67,14 @@ Outcome outcome_of(BodyError::Kind kind) {
 
 using Answer = tl::expected<http::Fetcher::Reply, Failure>;
 
-/// To wake for each target alone costs more than to ask it. So moments are multiples of this, or
-/// of the interval's hundredth; and they are each one thread's, in turn.
-constexpr std::chrono::nanoseconds kMostTick = std::chrono::milliseconds(50);
-
-Moment moment_of(std::uint64_t hash, std::chrono::nanoseconds interval, Lane lane) {
-  const auto tick = std::max(std::min(kMostTick, interval / 100), std::chrono::nanoseconds(1));
-  const std::chrono::nanoseconds anywhere(hash % static_cast<std::uint64_t>(interval.count()));
-  return {interval, anywhere - anywhere % (tick * lane.of) + tick * lane.number};
-}
-
 }  // namespace
-
-std::chrono::steady_clock::time_point Moment::next(
-    std::chrono::steady_clock::time_point now) const {
-  const auto since = now.time_since_epoch() - offset;
-  return std::chrono::steady_clock::time_point(offset + (since / interval + 1) * interval);
-}
 
 /// One target. `under_way` makes its members one thread's at a time.
 class Scraper::Work final : public http::Fetcher::Receiver {
  public:
   /// What is made of it goes to `store` and `self`.
   Work(const Target& target, const ScrapeOptions& options, std::shared_ptr<SharedPages> pages,
-       InternPool<NodePlan> plans, Lane lane, Store& store, Self& self)
+       InternPool<NodePlan> plans, ScrapeThread thread, Store& store, Self& self)
       : store_(store),
         self_(self),
         target_(std::make_shared<const Target>(target)),
@@ -110,13 +82,13 @@ class Scraper::Work final : public http::Fetcher::Receiver {
         interval_(target.interval.count() > 0 ? target.interval : options.interval),
         timeout_(
             std::min(target.timeout.count() > 0 ? target.timeout : options.timeout, interval_)),
-        backoff_(hash(url_), options.max_backoff / interval_ - 1),
+        backoff_(stable_hash(url_), options.max_backoff / interval_ - 1),
         parser_(target.labels, options.limits, std::move(pages)),
         report_(parser_.labels(), timeout_, options.limits.max_samples, options.extra_metrics),
         derived_(target.node),
         pods_(derived_.labels(), target.labels),
         plans_(std::move(plans)),
-        moment_(moment_of(hash(target.node + "\n" + url_), interval_, lane)) {}
+        moment_(moment_of(target.node + "\n" + url_, interval_, thread)) {}
 
   [[nodiscard]] const Target& target() const { return *target_; }
   [[nodiscard]] const std::string& url() const { return url_; }
@@ -151,13 +123,13 @@ class Scraper::Work final : public http::Fetcher::Receiver {
       work->asked_as_ = requests.version();
       work->request_ = http::Fetcher::prepare(work->url_, requests.with(work->timeout_));
     }
-    // Nobody replaces the request while it is under way: one count of references is enough for both.
-    return {{work, work->request_.get()}, work};
+    return {work->request_, work};
   }
 
   void receive(http::Fetcher::Answer answer) override {
     if (answer) return finish(*answer);
-    finish(tl::unexpected(Failure{outcome_of(answer.error().kind), std::move(answer.error().what)}));
+    finish(
+        tl::unexpected(Failure{outcome_of(answer.error().kind), std::move(answer.error().what)}));
   }
 
   /// Takes the answer; publishes unless the target is gone.
@@ -352,12 +324,12 @@ void Scraper::set_targets(const std::vector<Target>& targets) {
     const std::lock_guard lock(mutex_);
     std::map<Moment, Works> moments;
     for (const Target& target : targets) {
-      const Lane lane{fetcher_->thread_of(target.url()), std::max(options_.threads, 1U)};
+      const ScrapeThread thread{fetcher_->thread_of(target.url()), std::max(options_.threads, 1U)};
       const auto known = works_.find(target.node);
       works[target.node] =
           known != works_.end() && known->second->target() == target
               ? known->second
-              : std::make_shared<Work>(target, options_, pages_, plans_, lane, store_, self_);
+              : std::make_shared<Work>(target, options_, pages_, plans_, thread, store_, self_);
     }
     for (const auto& [node, work] : works_) {
       const auto kept = works.find(node);
@@ -439,10 +411,10 @@ void Scraper::start(const std::shared_ptr<Work>& work, Clock::time_point now, st
                     std::vector<http::Fetcher::Ask>& asks) {
   if (!work->begin(now, ms)) return self_.skipped();
   if (too_many_) {
-    return work->finish(tl::unexpected(Failure{
-        Outcome::kLimit,
-        fmt::format("GET {}: not asked: there are more targets than the target limit, {}",
-                    work->url(), options_.target_limit)}));
+    return work->finish(tl::unexpected(
+        Failure{Outcome::kLimit,
+                fmt::format("GET {}: not asked: there are more targets than the target limit, {}",
+                            work->url(), options_.target_limit)}));
   }
   if (work->leave_out()) return self_.backed_off(1);
   asks.push_back(Work::ask(work, requests_));

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Asks every target once an interval, each at its own moment of it, those due within the same
-// hundredth of it together, and publishes what came.
+// Asks every target once an interval, at its own moment of it, and publishes what came.
 #pragma once
 
 #include <atomic>
 #include <chrono>
-#include <compare>
 #include <condition_variable>
 #include <cstdint>
 #include <map>
@@ -18,6 +16,7 @@
 
 #include "aggregator/discovery.hpp"
 #include "aggregator/parse.hpp"
+#include "aggregator/scrape_moment.hpp"
 #include "aggregator/scrape_requests.hpp"
 #include "aggregator/self.hpp"
 #include "aggregator/store.hpp"
@@ -40,16 +39,6 @@ struct ScrapeOptions {
   /// Whom to trust and who we are, looked at once a second; null: plain HTTP to anybody.
   std::shared_ptr<http::ClientConfigFile> client_config;
   unsigned threads = 2;  ///< that receive, parse and derive
-};
-
-/// When a target is due: every interval, this long after multiples of it by the steady clock.
-struct Moment {
-  std::chrono::nanoseconds interval{}, offset{};
-
-  /// The first after `now`.
-  [[nodiscard]] std::chrono::steady_clock::time_point next(
-      std::chrono::steady_clock::time_point now) const;
-  friend auto operator<=>(const Moment&, const Moment&) = default;
 };
 
 /// A target is never asked while its last scrape is under way. Everything about a target happens on

@@ -53,8 +53,8 @@ ClientResult post(const std::string& url, const std::string& body, const std::st
 
 /// Many concurrent GETs on `threads` threads with kept-alive connections (one per URL's
 /// host:port; those over TLS are not shared between different `tls`). Thread-safe. Each request
-/// ends exactly once, in its receiver, on a Fetcher thread, at its deadline at the latest: also for a
-/// peer that is silent, endless, slow or gone. All of a host:port are one thread's. A connection
+/// ends exactly once, in its receiver, on a Fetcher thread, at its deadline at the latest: also for
+/// a peer that is silent, endless, slow or gone. All of a host:port are one thread's. A connection
 /// at rest has no memory of ours but its socket.
 class Fetcher {
  public:
@@ -73,8 +73,8 @@ class Fetcher {
     virtual ~Receiver() = default;
     /// Once for each ask, on a Fetcher thread.
     virtual void receive(Answer answer) = 0;
-    /// receive() is likely to come next but one or so, on this thread: time to fetch the memory that
-    /// it looks at. Must not wait, nor change anything.
+    /// receive() is likely to come next but one or so, on this thread: time to fetch the memory
+    /// that it looks at. Must not wait, nor change anything.
     virtual void expect() const {}
   };
   explicit Fetcher(unsigned threads = 1);

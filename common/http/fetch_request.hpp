@@ -52,7 +52,9 @@ class Fetcher::Request {
   /// Asks to the same host:port have the same.
   [[nodiscard]] std::size_t host_hash() const { return host_hash_; }
   /// Which of a Fetcher thread's connections has served it last: a hint, which that thread checks.
-  [[nodiscard]] std::uint32_t served_by() const { return served_by_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::uint32_t served_by() const {
+    return served_by_.load(std::memory_order_relaxed);
+  }
   void set_served_by(std::uint32_t connection) const {
     served_by_.store(connection, std::memory_order_relaxed);
   }

@@ -144,8 +144,8 @@ bool FetchShard::send(Fetcher::Ask& ask, Clock::time_point deadline) {
     header_lines_ = Fetcher::Request::header_lines(*sent_with_);
   }
   ask.request->write(to_send_, header_lines_);
-  const ssize_t n = ::send(connection->socket(), to_send_.data(), to_send_.size(),
-                           MSG_DONTWAIT | MSG_NOSIGNAL);
+  const ssize_t n =
+      ::send(connection->socket(), to_send_.data(), to_send_.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
   if (n != static_cast<ssize_t>(to_send_.size())) {  // it is gone; or it has taken nothing for long
     standing_.close(*connection);
     return false;
@@ -236,9 +236,8 @@ std::shared_ptr<Exchange> FetchShard::make_exchange(Fetcher::Ask ask, Clock::tim
     exchanges_.erase(found);
   };
   std::string key = ask.request->connection_key();
-  auto exchange =
-      std::make_shared<Exchange>(*this, std::move(transport), reused, std::move(key),
-                                 std::move(ask.request), deadline, std::move(ended));
+  auto exchange = std::make_shared<Exchange>(*this, std::move(transport), reused, std::move(key),
+                                             std::move(ask.request), deadline, std::move(ended));
   exchanges_.emplace(exchange.get(), exchange);
   return exchange;
 }

@@ -84,12 +84,12 @@ class FetchShard final : public ExchangeHost {
   // The thread's only:
   bool stopping_ = false;
   Standing standing_;
-  boost::asio::posix::stream_descriptor readable_;  ///< standing_'s, which closes it
+  boost::asio::posix::stream_descriptor readable_;           ///< standing_'s, which closes it
   std::unordered_map<std::string, std::vector<Idle>> idle_;  ///< newest last
   std::unordered_map<Exchange*, std::shared_ptr<Exchange>> exchanges_;
   boost::asio::steady_timer late_, sweeper_;
   Clock::time_point watched_ = Clock::time_point::max();  ///< when late_ ends
-  std::shared_ptr<const ClientOptions> sent_with_;         ///< whose lines these are:
+  std::shared_ptr<const ClientOptions> sent_with_;        ///< whose lines these are:
   std::string header_lines_;
   std::string to_send_;
   std::unique_ptr<char[]> buffer_;

@@ -46,12 +46,12 @@ class Standing {
     // The reply that is waited for:
     std::shared_ptr<const Fetcher::Request> request;
     std::shared_ptr<Fetcher::Receiver> receiver;
-    Clock::time_point time;  ///< when it is too late for it; at rest: since when it is
+    Clock::time_point time;  ///< when it is too late for it; at rest: since when, at the latest
 
    private:
     friend class Standing;
-    int socket_ = -1;         ///< none: the place is free
-    std::uint32_t turn_ = 0;  ///< tells apart those that had the place one after the other
+    int socket_ = -1;           ///< none: the place is free
+    std::uint32_t turn_ = 0;    ///< tells apart those that had the place one after the other
     std::uint64_t served_ = 0;  ///< the number of the request it has served last
     Host* host_ = nullptr;
   };
