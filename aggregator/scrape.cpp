@@ -18,19 +18,10 @@
 namespace optipod::aggregator {
 namespace {
 
-using SteadyClock = std::chrono::steady_clock;
-
 std::int64_t unix_ms() {
   return std::chrono::duration_cast<std::chrono::milliseconds>(
              std::chrono::system_clock::now().time_since_epoch())
       .count();
-}
-
-/// FNV-1a: the same in every process, so that a target keeps its moment over restarts.
-std::uint64_t hash(std::string_view text) {
-  std::uint64_t h = 0xcbf29ce484222325;
-  for (const char c : text) h = (h ^ static_cast<unsigned char>(c)) * 0x100000001b3;
-  return h ^ (h >> 29);
 }
 
 /// What the parser reads: text/plain or OpenMetrics, each of any version.
@@ -74,50 +65,49 @@ Outcome outcome_of(BodyError::Kind kind) {
   return Outcome::kSyntax;
 }
 
-Failure failure_of(http::ClientError error) {
-  return {outcome_of(error.kind), std::move(error.what)};
-}
-
-/// The reply is whose it was.
-using Answer = tl::expected<const http::ClientResponse*, Failure>;
-
-/// Moments are multiples of this, or of the interval's hundredth: to wake for each target alone
-/// costs more than to ask it.
-constexpr std::chrono::nanoseconds kMostTick = std::chrono::milliseconds(50);
+using Answer = tl::expected<http::Fetcher::Reply, Failure>;
 
 }  // namespace
 
 /// One target. `under_way` makes its members one thread's at a time.
-class Scraper::Work {
+class Scraper::Work final : public http::Fetcher::Receiver {
  public:
+  /// What is made of it goes to `store` and `self`.
   Work(const Target& target, const ScrapeOptions& options, std::shared_ptr<SharedPages> pages,
-       InternPool<NodePlan> plans)
-      : target_(std::make_shared<const Target>(target)),
+       InternPool<NodePlan> plans, ScrapeThread thread, Store& store, Self& self)
+      : store_(store),
+        self_(self),
+        target_(std::make_shared<const Target>(target)),
         url_(target.url()),
         interval_(target.interval.count() > 0 ? target.interval : options.interval),
         timeout_(
             std::min(target.timeout.count() > 0 ? target.timeout : options.timeout, interval_)),
-        backoff_(hash(url_), options.max_backoff / interval_ - 1),
+        backoff_(stable_hash(url_), options.max_backoff / interval_ - 1),
         parser_(target.labels, options.limits, std::move(pages)),
         report_(parser_.labels(), timeout_, options.limits.max_samples, options.extra_metrics),
         derived_(target.node),
         pods_(derived_.labels(), target.labels),
-        plans_(std::move(plans)) {
-    const auto interval = std::chrono::duration_cast<std::chrono::nanoseconds>(interval_);
-    offset_ = std::chrono::nanoseconds(hash(target.node + "\n" + url_) %
-                                       static_cast<std::uint64_t>(interval.count()));
-    offset_ -= offset_ % std::max(std::min(kMostTick, interval / 100), std::chrono::nanoseconds(1));
-  }
+        plans_(std::move(plans)),
+        moment_(moment_of(target.node + "\n" + url_, interval_, thread)) {}
 
   [[nodiscard]] const Target& target() const { return *target_; }
   [[nodiscard]] const std::string& url() const { return url_; }
 
-  /// The target's next moment after `now`.
-  [[nodiscard]] Clock::time_point next(Clock::time_point now) const {
-    const std::chrono::nanoseconds interval(interval_);
-    const auto since = now.time_since_epoch() - offset_;
-    const auto intervals = since / interval + 1;
-    return Clock::time_point(offset_ + intervals * interval);
+  /// Begins to fetch the memory of what begin() and ask() need.
+  void prefetch() const { __builtin_prefetch(&under_way_, 1); }
+  void expect() const override {
+    for (std::size_t at = 0; at < sizeof *this; at += 64) {
+      __builtin_prefetch(reinterpret_cast<const char*>(this) + at, 1);
+    }
+  }
+  [[nodiscard]] const Moment& moment() const { return moment_; }
+
+  /// False while the last scrape is under way. `now` and `unix_ms` are one time.
+  bool begin(Clock::time_point now, std::int64_t unix_ms) {
+    if (under_way_.exchange(true)) return false;
+    scraped_ms_ = unix_ms;
+    started_ = now;
+    return true;
   }
 
   /// After begin(): whether this scrape is one that a failing target is spared; it has ended then.
@@ -127,30 +117,28 @@ class Scraper::Work {
     return true;
   }
 
-  /// After begin(): what is asked.
-  std::shared_ptr<const http::Fetcher::Request> request(ScrapeRequests& requests) {
-    auto options = requests.with(timeout_);
-    if (options != asked_with_) {
-      request_ = http::Fetcher::prepare(url_, options);
-      asked_with_ = std::move(options);
+  /// After begin(): what is asked. `work` is this.
+  static http::Fetcher::Ask ask(const std::shared_ptr<Work>& work, ScrapeRequests& requests) {
+    if (work->asked_as_ != requests.version()) {
+      work->asked_as_ = requests.version();
+      work->request_ = http::Fetcher::prepare(work->url_, requests.with(work->timeout_));
     }
-    return request_;
+    return {work->request_, work};
   }
 
-  bool begin() {
-    if (under_way_.exchange(true)) return false;
-    scraped_ms_ = unix_ms();
-    started_ = Clock::now();
-    return true;
+  void receive(http::Fetcher::Answer answer) override {
+    if (answer) return finish(*answer);
+    finish(
+        tl::unexpected(Failure{outcome_of(answer.error().kind), std::move(answer.error().what)}));
   }
 
   /// Takes the answer; publishes unless the target is gone.
-  void finish(Answer answer, Store& store, Self& self) {
+  void finish(Answer answer) {
     auto view = std::make_shared<TargetView>();
     view->target = target_;
     view->scraped_ms = scraped_ms_;
     view->scrapes = ++scrapes_;
-    body_bytes_ = answer ? static_cast<double>((*answer)->body.size()) : 0;
+    body_bytes_ = answer ? static_cast<double>(answer->body.size()) : 0;
     auto set = read(std::move(answer));
     Outcome outcome = Outcome::kOk;
     std::size_t added = 0;
@@ -160,7 +148,7 @@ class Scraper::Work {
       added = set->schema == shown_ ? 0 : count_new(*set->schema);
       shown_ = set->schema;
       view->scraped = std::move(*set);
-      derive(*view, self);
+      derive(*view);
     } else {
       outcome = set.error().outcome;
       view->error = std::move(set.error().what);
@@ -178,18 +166,18 @@ class Scraper::Work {
     {
       const std::lock_guard lock(publish_);
       latest_ = view;
-      if (!gone_) store.publish(std::move(view), place_);
+      if (!gone_) store_.publish(std::move(view), place_);
     }
-    self.scraped(outcome, duration, outcome == Outcome::kOk ? samples_ : 0);
+    self_.scraped(outcome, duration, outcome == Outcome::kOk ? samples_ : 0);
     done_once_ = true;
     under_way_ = false;
   }
 
   /// From any thread: nothing of it reaches the store afterwards.
-  void forget(Store& store) {
+  void forget() {
     const std::lock_guard lock(publish_);
     gone_ = true;
-    store.remove(target_->node);
+    store_.remove(target_->node);
   }
 
   [[nodiscard]] bool done_once() const { return done_once_; }
@@ -200,7 +188,7 @@ class Scraper::Work {
       return tl::unexpected(Failure{outcome, std::move(what)});
     };
     if (!answer) return tl::unexpected(std::move(answer.error()));
-    const http::ClientResponse& reply = **answer;
+    const http::Fetcher::Reply& reply = *answer;
     if (reply.status != 200) {
       return fail(Outcome::kStatus, fmt::format("GET {}: status {}", url_, reply.status));
     }
@@ -219,7 +207,7 @@ class Scraper::Work {
     return std::move(*set);
   }
 
-  void derive(TargetView& view, Self& self) {
+  void derive(TargetView& view) {
     const auto begin = Clock::now();
     view.agent_up = value_of(view.scraped, "optipod_agent_up") == 1;
     if (!view.agent_up) return;
@@ -234,7 +222,7 @@ class Scraper::Work {
     view.measured_ms = view.scraped.measured_ms;
     view.derived = derived_.make(derived, true, view.measured_ms, scraped_ms_);
     view.pods = pods_.series(view.measured_ms, scraped_ms_);
-    self.derived(Clock::now() - begin);
+    self_.derived(Clock::now() - begin);
   }
 
   /// What was derived last, with the times it has.
@@ -277,18 +265,20 @@ class Scraper::Work {
     }
   }
 
+  Store& store_;
+  Self& self_;
   std::shared_ptr<const Target> target_;
   std::string url_;
   const std::chrono::milliseconds interval_, timeout_;
-  std::shared_ptr<const http::ClientOptions> asked_with_;
-  std::shared_ptr<const http::Fetcher::Request> request_;
-  std::chrono::nanoseconds offset_{};
-  Backoff backoff_;
   double body_bytes_ = 0;  ///< of the last answer
-  std::atomic<bool> under_way_ = false, done_once_ = false;
 
+  // What begins a scrape needs these, of 5,000 targets in turn; so they lie together.
+  std::atomic<bool> under_way_ = false, done_once_ = false;
+  std::uint32_t asked_as_ = 0;  ///< the version of request_
+  std::shared_ptr<const http::Fetcher::Request> request_;
   std::int64_t scraped_ms_ = 0;
   Clock::time_point started_;
+  Backoff backoff_;
   BodyParser parser_;
   ScrapeReport report_;
   DerivedSeries derived_;
@@ -301,6 +291,7 @@ class Scraper::Work {
   std::size_t samples_ = 0;
   std::uint64_t scrapes_ = 0, failures_ = 0;
   bool was_up_ = false;
+  const Moment moment_;
 
   std::mutex publish_;
   bool gone_ = false;
@@ -329,21 +320,27 @@ void Scraper::set_targets(const std::vector<Target>& targets) {
   std::map<std::string, std::shared_ptr<Work>> works;
   {
     const std::lock_guard lock(mutex_);
+    std::map<Moment, Works> moments;
     for (const Target& target : targets) {
+      const ScrapeThread thread{fetcher_->thread_of(target.url()), std::max(options_.threads, 1U)};
       const auto known = works_.find(target.node);
-      works[target.node] = known != works_.end() && known->second->target() == target
-                               ? known->second
-                               : std::make_shared<Work>(target, options_, pages_, plans_);
+      works[target.node] =
+          known != works_.end() && known->second->target() == target
+              ? known->second
+              : std::make_shared<Work>(target, options_, pages_, plans_, thread, store_, self_);
     }
     for (const auto& [node, work] : works_) {
       const auto kept = works.find(node);
-      if (kept == works.end() || kept->second != work) work->forget(store_);
+      if (kept == works.end() || kept->second != work) work->forget();
     }
     works_ = std::move(works);
     too_many_ = options_.target_limit > 0 && works_.size() > options_.target_limit;
+    for (const auto& [node, work] : works_) moments[work->moment()].push_back(work);
     due_.clear();
     const auto now = Clock::now();
-    for (const auto& [node, work] : works_) due_[work->next(now)].push_back(work);
+    for (auto& [moment, its] : moments) {
+      due_.emplace(moment.next(now), Due{moment, std::make_shared<const Works>(std::move(its))});
+    }
   }
   changed_.notify_all();
 }
@@ -368,27 +365,23 @@ void Scraper::run() {
       changed_.wait_until(lock, next);
       continue;
     }
-    const Works works = take_due(now);
+    const auto taken = take_due(now);
     lock.unlock();
     look_at_config(now);
-    std::vector<http::Fetcher::Ask> asks;
-    asks.reserve(works.size());
-    for (const auto& work : works) start(work, asks);
-    fetcher_->get(std::move(asks));
+    for (const auto& works : taken) start(*works);
     lock.lock();
   }
 }
 
 /// Under mutex_.
-Scraper::Works Scraper::take_due(Clock::time_point now) {
-  Works taken;
+std::vector<std::shared_ptr<const Scraper::Works>> Scraper::take_due(Clock::time_point now) {
+  std::vector<std::shared_ptr<const Works>> taken;
   while (due_.begin()->first <= now) {
-    const auto at = due_.extract(due_.begin());
-    for (auto& work : at.mapped()) {
-      // From now rather than from the moment that was due: after a pause nothing is made up for.
-      due_[work->next(std::max(now, at.key()))].push_back(work);
-      taken.push_back(std::move(work));
-    }
+    auto at = due_.extract(due_.begin());
+    taken.push_back(at.mapped().works);
+    // From now rather than from the moment that was due: after a pause nothing is made up for.
+    at.key() = at.mapped().moment.next(std::max(now, at.key()));
+    due_.insert(std::move(at));
   }
   return taken;
 }
@@ -400,28 +393,29 @@ void Scraper::look_at_config(Clock::time_point now) {
   requests_.use(options_.client_config->current());
 }
 
-void Scraper::start(const std::shared_ptr<Work>& work, std::vector<http::Fetcher::Ask>& asks) {
-  if (!work->begin()) {
-    self_.skipped();
-    return;
+void Scraper::start(const Works& works) {
+  const auto now = Clock::now();
+  const std::int64_t ms = unix_ms();
+  std::vector<http::Fetcher::Ask> asks;
+  asks.reserve(works.size());
+  for (std::size_t i = 0; i < works.size(); ++i) {
+    if (i + 3 < works.size()) works[i + 3]->prefetch();
+    start(works[i], now, ms, asks);
   }
+  fetcher_->get(std::move(asks));
+}
+
+void Scraper::start(const std::shared_ptr<Work>& work, Clock::time_point now, std::int64_t ms,
+                    std::vector<http::Fetcher::Ask>& asks) {
+  if (!work->begin(now, ms)) return self_.skipped();
   if (too_many_) {
-    return work->finish(
-        tl::unexpected(Failure{
-            Outcome::kLimit,
-            fmt::format("GET {}: not asked: there are more targets than the target limit, {}",
-                        work->url(), options_.target_limit)}),
-        store_, self_);
+    return work->finish(tl::unexpected(
+        Failure{Outcome::kLimit,
+                fmt::format("GET {}: not asked: there are more targets than the target limit, {}",
+                            work->url(), options_.target_limit)}));
   }
-  if (work->leave_out()) {
-    self_.backed_off(1);
-    return;
-  }
-  asks.push_back({work->request(requests_), [work, this](http::ClientResult&& answer) {
-                    work->finish(answer ? Answer(&*answer)
-                                        : tl::unexpected(failure_of(std::move(answer.error()))),
-                                 store_, self_);
-                  }});
+  if (work->leave_out()) return self_.backed_off(1);
+  asks.push_back(Work::ask(work, requests_));
 }
 
 }  // namespace optipod::aggregator

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Asks every target once an interval, each at its own moment of it, those due within the same
-// hundredth of it together, and publishes what came.
+// Asks every target once an interval, at its own moment of it, and publishes what came.
 #pragma once
 
 #include <atomic>
@@ -18,6 +17,7 @@
 #include "aggregator/derive.hpp"
 #include "aggregator/discovery.hpp"
 #include "aggregator/parse.hpp"
+#include "aggregator/scrape_moment.hpp"
 #include "aggregator/scrape_requests.hpp"
 #include "aggregator/self.hpp"
 #include "aggregator/store.hpp"
@@ -64,9 +64,16 @@ class Scraper {
   class Work;
   using Clock = std::chrono::steady_clock;
   using Works = std::vector<std::shared_ptr<Work>>;
+  /// Targets that are due at the same moments.
+  struct Due {
+    Moment moment;
+    std::shared_ptr<const Works> works;
+  };
   void run();
-  Works take_due(Clock::time_point now);
-  void start(const std::shared_ptr<Work>& work, std::vector<http::Fetcher::Ask>& asks);
+  std::vector<std::shared_ptr<const Works>> take_due(Clock::time_point now);
+  void start(const Works& works);
+  void start(const std::shared_ptr<Work>& work, Clock::time_point now, std::int64_t unix_ms,
+             std::vector<http::Fetcher::Ask>& asks);
   void look_at_config(Clock::time_point now);
 
   const ScrapeOptions options_;
@@ -79,7 +86,7 @@ class Scraper {
   std::condition_variable changed_;
   bool stopping_ = false;
   std::map<std::string, std::shared_ptr<Work>> works_;  // by node
-  std::map<Clock::time_point, Works> due_;
+  std::multimap<Clock::time_point, Due> due_;
   std::atomic<bool> too_many_ = false;  ///< targets, for target_limit
   // The thread's only:
   Clock::time_point looked_at_{};

@@ -11,6 +11,7 @@ void ScrapeRequests::use(std::shared_ptr<const http::ClientConfig> config) {
   if (config == config_) return;
   config_ = std::move(config);
   made_.clear();
+  ++version_;
 }
 
 std::shared_ptr<const http::ClientOptions> ScrapeRequests::with(std::chrono::milliseconds timeout) {

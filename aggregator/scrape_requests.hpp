@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <map>
 #include <memory>
 
@@ -20,12 +21,15 @@ class ScrapeRequests {
 
   /// Whom to trust and who we are from now on; null: plain HTTP to anybody.
   void use(std::shared_ptr<const http::ClientConfig> config);
-  /// The same pointer until use() is told something new.
+  /// Another each time use() is told something new; not 0.
+  [[nodiscard]] std::uint32_t version() const { return version_; }
+  /// The same pointer while the version is the same.
   std::shared_ptr<const http::ClientOptions> with(std::chrono::milliseconds timeout);
 
  private:
   const std::size_t max_body_bytes_;
   const bool gzip_;
+  std::uint32_t version_ = 1;
   std::shared_ptr<const http::ClientConfig> config_;
   std::map<std::chrono::milliseconds, std::shared_ptr<const http::ClientOptions>> made_;
 };

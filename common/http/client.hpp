@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -52,30 +53,50 @@ ClientResult post(const std::string& url, const std::string& body, const std::st
 
 /// Many concurrent GETs on `threads` threads with kept-alive connections (one per URL's
 /// host:port; those over TLS are not shared between different `tls`). Thread-safe. Each request
-/// ends exactly once, in `done`, on a Fetcher thread, at its deadline at the latest: also for a
-/// peer that is silent, endless, slow or gone. All of a host:port are one thread's. A connection
+/// ends exactly once, in its receiver, on a Fetcher thread, at its deadline at the latest: also for
+/// a peer that is silent, endless, slow or gone. All of a host:port are one thread's. A connection
 /// at rest has no memory of ours but its socket.
 class Fetcher {
  public:
   /// What a GET asks, worked out once for many times: fetch_request.hpp. Immutable.
   class Request;
+  /// A reply as its receiver sees it.
+  struct Reply {
+    unsigned status = 0;
+    std::string_view content_type;
+    std::string_view body;  ///< decompressed
+  };
+  /// For the time of the call.
+  using Answer = tl::expected<Reply, ClientError>;
+  class Receiver {
+   public:
+    virtual ~Receiver() = default;
+    /// Once for each ask, on a Fetcher thread.
+    virtual void receive(Answer answer) = 0;
+    /// receive() is likely to come next but one or so, on this thread: time to fetch the memory
+    /// that it looks at. Must not wait, nor change anything.
+    virtual void expect() const {}
+  };
   explicit Fetcher(unsigned threads = 1);
-  ~Fetcher();  ///< cancels what is under way; every `done` has returned when it does
+  ~Fetcher();  ///< cancels what is under way; every receiver has returned when it does
   Fetcher(const Fetcher&) = delete;
   Fetcher& operator=(const Fetcher&) = delete;
 
-  /// May take what it is given, or leave it for the next.
-  using Done = std::function<void(ClientResult&&)>;
   struct Ask {
     std::shared_ptr<const Request> request;
-    Done done;
+    std::shared_ptr<Receiver> receiver;
   };
+  /// Of one request; has memory of its own.
+  using Done = std::function<void(ClientResult&&)>;
 
   /// A URL or a header that cannot be asked is told by the GET.
   static std::shared_ptr<const Request> prepare(std::string url,
                                                 std::shared_ptr<const ClientOptions> options);
-  /// Begins all of them, with one wake of each thread: many small requests cost half as much then.
+  /// Begins all of them, with one wake of each thread: many small requests cost half as much then,
+  /// and less still when all of them are one thread's.
   void get(std::vector<Ask> asks);
+  /// Which thread asks that URL: 0 to threads - 1.
+  [[nodiscard]] unsigned thread_of(const std::string& url) const;
   void get(const std::string& url, const ClientOptions& options, Done done);
 
  private:

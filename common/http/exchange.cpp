@@ -42,7 +42,9 @@ Exchange::Exchange(ExchangeHost& host, std::unique_ptr<Transport> transport, boo
 void Exchange::arm_timer() {
   timer_.expires_at(deadline_);
   timer_.async_wait([self = shared_from_this()](const ErrorCode& cancelled) {
-    if (!cancelled && !self->finished_) self->finish(self->request_->too_late(self->doing_));
+    if (!cancelled && !self->finished_) {
+      self->finish(tl::unexpected(self->request_->too_late(self->doing_)));
+    }
   });
 }
 
@@ -279,7 +281,7 @@ void Exchange::complete() {
 }
 
 void Exchange::fail(const std::string& why, Kind kind) {
-  if (!finished_) finish(request_->failure(why, kind));
+  if (!finished_) finish(tl::unexpected(request_->failure(why, kind)));
 }
 
 void Exchange::finish(Result result) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/http/fetch_request.hpp"
 
+#include <functional>
 #include <utility>
 
 #include <fmt/format.h>
@@ -10,14 +11,24 @@
 
 namespace optipod::http {
 
+namespace {
+
+std::uint64_t next_number() {
+  static std::atomic<std::uint64_t> last = 0;
+  return ++last;
+}
+
+}  // namespace
+
 Fetcher::Request::Request(std::string url, std::shared_ptr<const ClientOptions> options)
-    : url_(std::move(url)), options_(std::move(options)) {
+    : number_(next_number()), options_(std::move(options)), url_(std::move(url)) {
   auto parsed = parse_url(url_, Schemes::kHttpAndHttps);
   if (!parsed) {
     error_ = "GET " + parsed.error();
     return;
   }
   parsed_ = std::move(*parsed);
+  host_hash_ = std::hash<std::string>()(parsed_.authority);
   if (parsed_.tls && !options_->tls) {
     error_ = fmt::format("GET {}: https, but no TLS options are given", url_);
   }
@@ -33,27 +44,31 @@ std::string Fetcher::Request::connection_key() const {
                      static_cast<const void*>(options_->tls->context().get()));
 }
 
-ClientResult Fetcher::Request::unasked() const {
-  return tl::unexpected(ClientError{.what = error_});
+ClientError Fetcher::Request::unasked() const {
+  return {.what = error_};
 }
 
-ClientResult Fetcher::Request::failure(std::string_view why, ClientError::Kind kind) const {
-  return tl::unexpected(ClientError{kind, fmt::format("GET {}: {}", url_, why)});
+ClientError Fetcher::Request::failure(std::string_view why, ClientError::Kind kind) const {
+  return {kind, fmt::format("GET {}: {}", url_, why)};
 }
 
-ClientResult Fetcher::Request::too_late(std::string_view doing) const {
+ClientError Fetcher::Request::too_late(std::string_view doing) const {
   return failure(
       fmt::format("no complete answer in {} ms, while {}", options_->timeout.count(), doing),
       ClientError::Kind::kTimeout);
 }
 
-void Fetcher::Request::write(std::string& out) const {
-  out.assign("GET ").append(parsed_.target).append(" HTTP/1.1\r\nHost: ");
-  out.append(parsed_.authority).append("\r\nUser-Agent: OptiPod/" OPTIPOD_VERSION "\r\n");
-  for (const auto& [name, value] : options_->headers) {
-    out.append(name).append(": ").append(value).append("\r\n");
+std::string Fetcher::Request::header_lines(const ClientOptions& options) {
+  std::string lines = "User-Agent: OptiPod/" OPTIPOD_VERSION "\r\n";
+  for (const auto& [name, value] : options.headers) {
+    lines.append(name).append(": ").append(value).append("\r\n");
   }
-  out.append("\r\n");
+  return lines;
+}
+
+void Fetcher::Request::write(std::string& out, std::string_view header_lines) const {
+  out.assign("GET ").append(parsed_.target).append(" HTTP/1.1\r\nHost: ");
+  out.append(parsed_.authority).append("\r\n").append(header_lines).append("\r\n");
 }
 
 }  // namespace optipod::http

@@ -2,6 +2,7 @@
 #include "common/http/fetch_shard.hpp"
 
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -12,7 +13,6 @@
 #include <boost/asio/post.hpp>
 
 #include "common/http/fetch_request.hpp"
-#include "common/http/whole_reply.hpp"
 
 namespace optipod::http {
 namespace {
@@ -25,9 +25,9 @@ constexpr std::chrono::seconds kIdleTime{120};  ///< longer than a common scrape
 constexpr std::chrono::seconds kSweepPeriod{15};
 constexpr std::size_t kBuffer = 256 * 1024;
 
-void call(const Fetcher::Done& done, ClientResult&& result) {
+void call(Fetcher::Receiver& receiver, Fetcher::Answer answer) {
   try {
-    done(std::move(result));
+    receiver.receive(std::move(answer));
   } catch (const std::exception& error) {
     spdlog::error("a fetcher's callback threw: {}", error.what());
   } catch (...) {
@@ -47,11 +47,17 @@ bool is_dead(StrandSocket& socket) {
 FetchShard::FetchShard(asio::thread_pool& resolvers)
     : resolvers_(resolvers),
       work_(io_.get_executor()),
+      readable_(io_, standing_.descriptor()),
       late_(io_),
       sweeper_(io_),
       buffer_(std::make_unique_for_overwrite<char[]>(kBuffer)) {
   sweep();
+  wait_for_replies();
   thread_ = std::thread([this] { run(); });
+}
+
+FetchShard::~FetchShard() {
+  readable_.release();
 }
 
 void FetchShard::run() {
@@ -72,7 +78,11 @@ void FetchShard::ask(std::vector<Fetcher::Ask> asks) {
   {
     const std::lock_guard lock(mutex_);
     first = asked_.empty();
-    std::move(asks.begin(), asks.end(), std::back_inserter(asked_));
+    if (first) {
+      asked_ = std::move(asks);
+    } else {
+      std::move(asks.begin(), asks.end(), std::back_inserter(asked_));
+    }
   }
   if (first) asio::post(io_, [this] { begin_asked(); });
 }
@@ -81,9 +91,13 @@ void FetchShard::cancel() {
   asio::post(io_, [this] {
     stopping_ = true;
     idle_.clear();
+    standing_.close_idle();
+    readable_.cancel();
     late_.cancel();
     sweeper_.cancel();
-    for (Sent& sent : sent_) end(sent, sent.request->failure("cancelled"));
+    standing_.for_each_busy([this](Standing::Connection& connection) {
+      end(connection, connection.request->failure("cancelled"));
+    });
     for (const auto& [key, exchange] : exchanges_) exchange->post_cancel("cancelled");
   });
 }
@@ -99,78 +113,88 @@ void FetchShard::begin_asked() {
     const std::lock_guard lock(mutex_);
     asks.swap(asked_);
   }
-  for (Fetcher::Ask& ask : asks) begin(std::move(ask));
+  take_replies();  // what has come unasked ends its connection now, and is nobody's reply
+  const auto now = Clock::now();
+  for (std::size_t i = 0; i < asks.size(); ++i) {
+    if (i + 2 < asks.size()) asks[i + 2].request->prefetch();
+    if (i + 1 < asks.size()) standing_.prefetch(*asks[i + 1].request);
+    begin(std::move(asks[i]), now);
+  }
 }
 
-void FetchShard::begin(Fetcher::Ask ask) {
+void FetchShard::begin(Fetcher::Ask ask, Clock::time_point now) {
   const Fetcher::Request& request = *ask.request;
-  if (!request.error().empty()) return call(ask.done, request.unasked());
-  if (stopping_) return call(ask.done, request.failure("cancelled"));
-  Sent sent{.request = std::move(ask.request),
-            .done = std::move(ask.done),
-            .key = request.connection_key(),
-            .transport = nullptr,
-            .deadline = Clock::now() + request.options().timeout};
-  sent.transport = take_idle(sent.key);
-  const bool reused = sent.transport != nullptr;
-  if (reused && !sent.transport->is_tls() && send(request, *sent.transport)) {
-    sent_.push_front(std::move(sent));
-    watch(sent_.front().deadline);
-    return wait(sent_.begin());
+  if (!request.error().empty()) return call(*ask.receiver, tl::unexpected(request.unasked()));
+  if (stopping_) return call(*ask.receiver, tl::unexpected(request.failure("cancelled")));
+  const auto deadline = now + request.options().timeout;
+  if (!request.parsed().tls && send(ask, deadline)) return watch(deadline);
+  std::unique_ptr<Transport> transport;
+  if (request.parsed().tls) transport = take_idle(request.connection_key());
+  const bool reused = transport != nullptr;
+  if (!reused) transport = new_transport(request);
+  make_exchange(std::move(ask), deadline, std::move(transport), reused)->start();
+}
+
+/// Over a connection that stands; false when there is none.
+bool FetchShard::send(Fetcher::Ask& ask, Clock::time_point deadline) {
+  Standing::Connection* const connection = standing_.find(*ask.request);
+  if (connection == nullptr) return false;
+  if (sent_with_ != ask.request->shared_options()) {
+    sent_with_ = ask.request->shared_options();
+    header_lines_ = Fetcher::Request::header_lines(*sent_with_);
   }
-  if (!reused) sent.transport = new_transport(request);
-  make_exchange(std::move(sent), reused)->start();
-}
-
-/// False when it did not go out whole, which makes the connection useless.
-bool FetchShard::send(const Fetcher::Request& request, Transport& transport) {
-  request.write(to_send_);
-  const ssize_t n = ::send(transport.socket().native_handle(), to_send_.data(), to_send_.size(),
-                           MSG_DONTWAIT | MSG_NOSIGNAL);
-  if (n == static_cast<ssize_t>(to_send_.size())) return true;
-  ErrorCode ignored;
-  transport.socket().close(ignored);
-  return false;
-}
-
-void FetchShard::wait(SentAt at) {
-  at->transport->socket().async_wait(tcp::socket::wait_read,
-                                     [this, at](const ErrorCode&) { on_readable(at); });
-}
-
-void FetchShard::on_readable(SentAt at) {
-  if (at->ended) {
-    sent_.erase(at);
-    return;
-  }
+  ask.request->write(to_send_, header_lines_);
   const ssize_t n =
-      recv(at->transport->socket().native_handle(), buffer_.get(), kBuffer, MSG_DONTWAIT);
-  if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) return wait(at);
-  on_received(at, {buffer_.get(), static_cast<std::size_t>(std::max<ssize_t>(n, 0))});
+      ::send(connection->socket(), to_send_.data(), to_send_.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  if (n != static_cast<ssize_t>(to_send_.size())) {  // it is gone; or it has taken nothing for long
+    standing_.close(*connection);
+    return false;
+  }
+  connection->request = std::move(ask.request);
+  connection->receiver = std::move(ask.receiver);
+  connection->time = deadline;
+  return true;
 }
 
-void FetchShard::on_received(SentAt at, std::string_view bytes) {
-  Sent sent = std::move(*at);
-  sent_.erase(at);
-  if (bytes.empty()) {  // it died while nobody looked: once more, on a new one
-    sent.transport = new_transport(*sent.request);
-    return make_exchange(std::move(sent), false)->start();
-  }
-  if (!reply_) reply_.emplace();
-  if (!take_whole_reply(bytes, sent.request->options().max_body_bytes, head_, *reply_)) {
-    return make_exchange(std::move(sent), true)->go_on(bytes);
-  }
-  if (head_.keep_alive) keep(sent.key, std::move(sent.transport));
-  call(sent.done, std::move(reply_));
+void FetchShard::wait_for_replies() {
+  readable_.async_wait(asio::posix::descriptor_base::wait_read, [this](const ErrorCode& error) {
+    if (error || stopping_) return;
+    take_replies();
+    wait_for_replies();
+  });
 }
 
-/// Its handler comes with an error, then.
-void FetchShard::end(Sent& sent, ClientResult result) {
-  if (sent.ended) return;
-  sent.ended = true;
-  ErrorCode ignored;
-  sent.transport->socket().close(ignored);
-  call(sent.done, std::move(result));
+void FetchShard::take_replies() {
+  standing_.drain([this](Standing::Connection& connection) { on_readable(connection); });
+}
+
+void FetchShard::on_readable(Standing::Connection& connection) {
+  const ssize_t n = recv(connection.socket(), buffer_.get(), kBuffer, MSG_DONTWAIT);
+  if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) return;
+  on_received(connection, {buffer_.get(), static_cast<std::size_t>(std::max<ssize_t>(n, 0))});
+}
+
+void FetchShard::on_received(Standing::Connection& connection, std::string_view bytes) {
+  Fetcher::Ask ask{std::move(connection.request), std::move(connection.receiver)};
+  const auto reply = replies_.take(bytes, ask.request->options().max_body_bytes);
+  if (reply) {
+    if (!replies_.keep_alive()) standing_.close(connection);
+    return call(*ask.receiver, *reply);
+  }
+  const auto deadline = connection.time;
+  auto transport = plain_transport(standing_.release(connection));
+  if (!bytes.empty()) {
+    return make_exchange(std::move(ask), deadline, std::move(transport), true)->go_on(bytes);
+  }
+  // It died while nobody looked: once more, on a new one.
+  transport = new_transport(*ask.request);
+  make_exchange(std::move(ask), deadline, std::move(transport), false)->start();
+}
+
+void FetchShard::end(Standing::Connection& connection, ClientError why) {
+  const auto receiver = std::move(connection.receiver);
+  standing_.close(connection);
+  call(*receiver, tl::unexpected(std::move(why)));
 }
 
 void FetchShard::watch(Clock::time_point deadline) {
@@ -185,26 +209,35 @@ void FetchShard::watch(Clock::time_point deadline) {
 void FetchShard::end_late() {
   const auto now = Clock::now();
   auto next = watched_ = Clock::time_point::max();
-  for (Sent& sent : sent_) {
-    if (sent.deadline > now) {
-      next = std::min(next, sent.deadline);
+  standing_.for_each_busy([&](Standing::Connection& connection) {
+    if (connection.time > now) {
+      next = std::min(next, connection.time);
     } else {
-      end(sent, sent.request->too_late("waiting for the reply"));
+      end(connection, connection.request->too_late("waiting for the reply"));
     }
-  }
+  });
   watch(next);
 }
 
-std::shared_ptr<Exchange> FetchShard::make_exchange(Sent sent, bool reused) {
-  auto exchange = std::make_shared<Exchange>(
-      *this, std::move(sent.transport), reused, std::move(sent.key), std::move(sent.request),
-      sent.deadline, [this, done = std::move(sent.done)](Exchange* ended, ClientResult result) {
-        call(done, std::move(result));
-        const auto found = exchanges_.find(ended);
-        if (found == exchanges_.end()) return;
-        const std::shared_ptr<Exchange> last = std::move(found->second);
-        exchanges_.erase(found);
-      });
+std::shared_ptr<Exchange> FetchShard::make_exchange(Fetcher::Ask ask, Clock::time_point deadline,
+                                                    std::unique_ptr<Transport> transport,
+                                                    bool reused) {
+  auto ended = [this, receiver = std::move(ask.receiver)](Exchange* exchange, ClientResult result) {
+    if (result) {
+      call(*receiver, Fetcher::Reply{.status = result->status,
+                                     .content_type = result->content_type,
+                                     .body = result->body});
+    } else {
+      call(*receiver, tl::unexpected(std::move(result.error())));
+    }
+    const auto found = exchanges_.find(exchange);
+    if (found == exchanges_.end()) return;
+    const std::shared_ptr<Exchange> last = std::move(found->second);
+    exchanges_.erase(found);
+  };
+  std::string key = ask.request->connection_key();
+  auto exchange = std::make_shared<Exchange>(*this, std::move(transport), reused, std::move(key),
+                                             std::move(ask.request), deadline, std::move(ended));
   exchanges_.emplace(exchange.get(), exchange);
   return exchange;
 }
@@ -213,6 +246,14 @@ std::unique_ptr<Transport> FetchShard::new_transport(const Fetcher::Request& req
   std::shared_ptr<Transport::TlsContext> tls;
   if (request.parsed().tls) tls = request.options().tls->context();
   return std::make_unique<Transport>(StrandSocket(asio::make_strand(io_)), std::move(tls));
+}
+
+std::unique_ptr<Transport> FetchShard::plain_transport(int socket) {
+  StrandSocket adopted(asio::make_strand(io_));
+  ErrorCode error;
+  adopted.assign(tcp::v4(), socket, error);  // or v6: only what opens a socket asks which
+  if (error) ::close(socket);                // who reads is told
+  return std::make_unique<Transport>(std::move(adopted), nullptr);
 }
 
 void FetchShard::resolve(const std::string& host, std::uint16_t port, Resolved resolved) {
@@ -229,6 +270,12 @@ void FetchShard::resolve(const std::string& host, std::uint16_t port, Resolved r
 
 void FetchShard::keep(const std::string& key, std::unique_ptr<Transport> transport) {
   if (stopping_) return;
+  if (!transport->is_tls()) {
+    ErrorCode error;
+    const int socket = transport->socket().release(error);
+    if (!error) standing_.add(key, socket, Clock::now());
+    return;
+  }
   auto& kept = idle_[key];
   if (kept.size() >= kIdlePerHost) kept.erase(kept.begin());
   kept.push_back({std::move(transport), Clock::now()});
@@ -249,6 +296,7 @@ void FetchShard::sweep() {
   sweeper_.async_wait([this](const ErrorCode& cancelled) {
     if (cancelled) return;
     const auto oldest = Clock::now() - kIdleTime;
+    standing_.close_idle(oldest);
     for (auto it = idle_.begin(); it != idle_.end();) {
       std::erase_if(it->second,
                     [&](Idle& i) { return i.since < oldest || is_dead(i.transport->socket()); });

@@ -2,11 +2,11 @@
 //
 // One thread of a Fetcher, and all that is its own: connections, requests under way, buffers. A GET
 // over a plain connection that stands is sent at once, and its reply, which usually comes whole, is
-// received into a buffer that all share; whatever else it needs is an Exchange's to do.
+// received into a buffer that all share, and looked at there; whatever else it needs is an
+// Exchange's to do.
 #pragma once
 
 #include <chrono>
-#include <list>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -17,13 +17,15 @@
 
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/thread_pool.hpp>
 
 #include "common/http/client.hpp"
 #include "common/http/exchange.hpp"
-#include "common/http/head.hpp"
+#include "common/http/standing.hpp"
 #include "common/http/transport.hpp"
+#include "common/http/whole_reply.hpp"
 
 namespace optipod::http {
 
@@ -31,6 +33,7 @@ class FetchShard final : public ExchangeHost {
  public:
   /// Names are looked up on `resolvers`, which outlives it.
   explicit FetchShard(boost::asio::thread_pool& resolvers);
+  ~FetchShard() override;
   FetchShard(const FetchShard&) = delete;
   FetchShard& operator=(const FetchShard&) = delete;
 
@@ -47,33 +50,27 @@ class FetchShard final : public ExchangeHost {
  private:
   using Clock = std::chrono::steady_clock;
   using ErrorCode = boost::system::error_code;
+  /// At rest, over TLS.
   struct Idle {
     std::unique_ptr<Transport> transport;
     Clock::time_point since;
   };
-  /// A GET that was sent, of whose reply nothing has come.
-  struct Sent {
-    std::shared_ptr<const Fetcher::Request> request;
-    Fetcher::Done done;
-    std::string key;
-    std::unique_ptr<Transport> transport;
-    Clock::time_point deadline;
-    bool ended = false;  ///< done was called; its handler is still to come
-  };
-  using SentAt = std::list<Sent>::iterator;
 
   void run();
   void begin_asked();
-  void begin(Fetcher::Ask ask);
-  bool send(const Fetcher::Request& request, Transport& transport);
-  void wait(SentAt at);
-  void on_readable(SentAt at);
-  void on_received(SentAt at, std::string_view bytes);
-  void end(Sent& sent, ClientResult result);
+  void begin(Fetcher::Ask ask, Clock::time_point now);
+  bool send(Fetcher::Ask& ask, Clock::time_point deadline);
+  void wait_for_replies();
+  void take_replies();
+  void on_readable(Standing::Connection& connection);
+  void on_received(Standing::Connection& connection, std::string_view bytes);
+  void end(Standing::Connection& connection, ClientError why);
   void end_late();
   void watch(Clock::time_point deadline);
-  std::shared_ptr<Exchange> make_exchange(Sent sent, bool reused);
+  std::shared_ptr<Exchange> make_exchange(Fetcher::Ask ask, Clock::time_point deadline,
+                                          std::unique_ptr<Transport> transport, bool reused);
   std::unique_ptr<Transport> new_transport(const Fetcher::Request& request);
+  std::unique_ptr<Transport> plain_transport(int socket);
   std::unique_ptr<Transport> take_idle(const std::string& key);
   void sweep();
 
@@ -86,15 +83,17 @@ class FetchShard final : public ExchangeHost {
 
   // The thread's only:
   bool stopping_ = false;
+  Standing standing_;
+  boost::asio::posix::stream_descriptor readable_;           ///< standing_'s, which closes it
   std::unordered_map<std::string, std::vector<Idle>> idle_;  ///< newest last
   std::unordered_map<Exchange*, std::shared_ptr<Exchange>> exchanges_;
-  std::list<Sent> sent_;
   boost::asio::steady_timer late_, sweeper_;
   Clock::time_point watched_ = Clock::time_point::max();  ///< when late_ ends
+  std::shared_ptr<const ClientOptions> sent_with_;        ///< whose lines these are:
+  std::string header_lines_;
   std::string to_send_;
   std::unique_ptr<char[]> buffer_;
-  Head head_;
-  ClientResult reply_;  ///< its memory is used again
+  WholeReplies replies_;
 
   std::thread thread_;
 };

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <functional>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -14,11 +13,26 @@ namespace {
 
 constexpr std::size_t kResolverThreads = 4;  ///< so that one slow name does not stop all others
 
+/// Gives `done` what it can keep.
+class Once final : public Fetcher::Receiver {
+ public:
+  explicit Once(Fetcher::Done done) : done_(std::move(done)) {}
+  void receive(Fetcher::Answer answer) override {
+    if (!answer) return done_(tl::unexpected(std::move(answer.error())));
+    done_(ClientResponse{.status = answer->status,
+                         .content_type = std::string(answer->content_type),
+                         .body = std::string(answer->body)});
+  }
+
+ private:
+  Fetcher::Done done_;
+};
+
 }  // namespace
 
 struct Fetcher::Impl {
-  FetchShard& shard_of(const Request& request) {
-    return *shards[std::hash<std::string>()(request.parsed().authority) % shards.size()];
+  [[nodiscard]] unsigned thread_of(const Request& request) const {
+    return static_cast<unsigned>(request.host_hash() % shards.size());
   }
 
   boost::asio::thread_pool resolvers{kResolverThreads};
@@ -42,21 +56,28 @@ std::shared_ptr<const Fetcher::Request> Fetcher::prepare(
   return std::make_shared<const Request>(std::move(url), std::move(options));
 }
 
+unsigned Fetcher::thread_of(const std::string& url) const {
+  return impl_->thread_of(Request(url, std::make_shared<const ClientOptions>()));
+}
+
 void Fetcher::get(std::vector<Ask> asks) {
-  for (const auto& shard : impl_->shards) {
-    std::vector<Ask> its;
-    for (Ask& ask : asks) {
-      if (ask.request && &impl_->shard_of(*ask.request) == shard.get()) {
-        its.push_back(std::move(ask));
-      }
-    }
-    if (!its.empty()) shard->ask(std::move(its));
+  if (asks.empty()) return;
+  const unsigned first = impl_->thread_of(*asks[0].request);
+  const auto other = std::find_if(asks.begin(), asks.end(), [&](const Ask& ask) {
+    return impl_->thread_of(*ask.request) != first;
+  });
+  if (other == asks.end()) return impl_->shards[first]->ask(std::move(asks));
+  std::vector<std::vector<Ask>> its(impl_->shards.size());
+  for (Ask& ask : asks) its[impl_->thread_of(*ask.request)].push_back(std::move(ask));
+  for (std::size_t i = 0; i < its.size(); ++i) {
+    if (!its[i].empty()) impl_->shards[i]->ask(std::move(its[i]));
   }
 }
 
 void Fetcher::get(const std::string& url, const ClientOptions& options, Done done) {
   std::vector<Ask> asks;
-  asks.push_back({prepare(url, std::make_shared<const ClientOptions>(options)), std::move(done)});
+  asks.push_back({prepare(url, std::make_shared<const ClientOptions>(options)),
+                  std::make_shared<Once>(std::move(done))});
   get(std::move(asks));
 }
 

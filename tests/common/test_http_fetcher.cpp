@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <thread>
 #include <utility>
@@ -177,6 +178,42 @@ TEST_CASE("hundreds at once, good and bad, on several threads: each ends exactly
   CHECK(count.good == 640);
 }
 
+TEST_CASE("a thread asks all of a host:port, and receives what it has asked") {
+  const RawServer server(always(ok("x"), false));
+  Fetcher fetcher(3);
+  std::set<unsigned> used;
+  for (int port = 1; port < 100; ++port) {
+    const std::string host = "http://127.0.0.1:" + std::to_string(port);
+    const unsigned thread = fetcher.thread_of(host + "/metrics");
+    CHECK(thread == fetcher.thread_of(host + "/other?x=1"));
+    used.insert(thread);
+  }
+  CHECK(used == std::set<unsigned>{0, 1, 2});
+  CHECK(fetcher.thread_of("nonsense") < 3);
+
+  struct One : Fetcher::Receiver {
+    void receive(Fetcher::Answer answer) override {
+      by.push_back(std::this_thread::get_id());
+      count->one(answer && answer->body == "x" && answer->content_type == "text/x");
+    }
+    Count* count = nullptr;
+    std::vector<std::thread::id> by;  ///< a race, if these were different threads
+  };
+  Count count;
+  const auto one = std::make_shared<One>();
+  one->count = &count;
+  const auto request =
+      Fetcher::prepare(server.url(), std::make_shared<const ClientOptions>(within(seconds(20))));
+  for (int i = 0; i < 20; ++i) {
+    std::vector<Fetcher::Ask> asks(5, Fetcher::Ask{request, one});
+    fetcher.get(std::move(asks));
+    REQUIRE(count.wait_for(5 * (i + 1)));
+  }
+  const std::lock_guard lock(count.mutex);
+  CHECK(count.good == 100);
+  CHECK(std::set(one->by.begin(), one->by.end()).size() == 1);
+}
+
 TEST_CASE("destroying a Fetcher ends what is under way") {
   const RawServer silent([](Raw& raw, int) { hold(raw); });
   Count count;
@@ -192,6 +229,28 @@ TEST_CASE("destroying a Fetcher ends what is under way") {
   }
   CHECK(count.ended == 20);
   CHECK(count.good == 20);
+}
+
+TEST_CASE("destroying a Fetcher ends what waits on connections that stand, and their replies") {
+  // Each answers once, and then nothing any more.
+  const RawServer once([](Raw& raw, int) {
+    RawServer::read_head(raw);
+    raw.send(ok("first"));
+    hold(raw);
+  });
+  Count count;
+  {
+    Fetcher fetcher(2);
+    fetcher.get(once.url(), within(seconds(20)), [&](Result r) { count.one(r.has_value()); });
+    REQUIRE(count.wait_for(1));
+    fetcher.get(once.url(), within(seconds(60)), [&](Result r) {
+      count.one(!r.has_value() && contains(r.error().what, "cancelled"));
+    });
+    std::this_thread::sleep_for(milliseconds(20));
+  }
+  CHECK(count.ended == 2);
+  CHECK(count.good == 2);
+  CHECK(once.connections() == 1);
 }
 
 TEST_CASE("a callback may ask again, and may throw") {
