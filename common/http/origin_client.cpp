@@ -143,10 +143,12 @@ tl::expected<ReplyReader::End, std::string> OriginClient::Impl::read_body(
     const OriginRequest& request, const Patience& patience, const StreamOptions* options,
     const BodySink* sink, ReplyReader& reader, OriginReply& reply) const {
   if (options == nullptr) {
+    std::string& body = request.room != nullptr ? *request.room : reply.body;
+    body.clear();
     return reader.read_body(
         request.max_body_bytes, [&] { return patience; },
         [&](std::string_view piece) {
-          reply.body.append(piece);
+          body.append(piece);
           return true;
         });
   }

@@ -26,6 +26,9 @@ struct OriginRequest {
   std::string target = "/";  ///< path and query, escaped; the origin's own path comes before it
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;
+  /// Of send(): where to put the reply's body, instead of into new memory. A large reply that comes
+  /// again and again is cheaper in the memory of the one before it.
+  std::string* room = nullptr;
   /// Whole request: connect, send, receive. For stream(): until the head of the reply has come.
   std::chrono::milliseconds timeout{10'000};
   std::size_t max_body_bytes = 16 * 1024 * 1024;
@@ -35,7 +38,8 @@ struct OriginRequest {
 
 struct OriginReply {
   unsigned status = 0;
-  std::string body;  ///< of stream(): only when the status is not 200, and cut to 64 KiB
+  std::string body;  ///< empty where it is in OriginRequest::room. Of stream(): only when the
+                     ///< status is not 200, and cut to 64 KiB
   std::string content_type;
   std::chrono::seconds retry_after{0};  ///< Retry-After in seconds, at most an hour
   bool complete = true;                 ///< false: the sink of stream() ended it

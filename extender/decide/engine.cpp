@@ -22,6 +22,7 @@ void find_rows(const NodeTable& nodes, const Inquiry& inquiry, Decision& out) {
     const std::uint32_t row =
         nodes.find(inquiry.nodes[i], successor == nullptr ? NodeTable::kUnknown : *successor);
     out.row[i] = row;
+    nodes.prefetch_behind(row);
     if (row == NodeTable::kUnknown) continue;
     if (successor != nullptr) *successor = row;
     successor = &out.successor[row];
@@ -36,6 +37,7 @@ void weigh_ages(const PolicyView& view, const Inquiry& inquiry, const DecideOpti
   part.trusted = true;
   for (std::size_t i = 0; i < out.row.size(); ++i) {
     const std::uint32_t row = out.row[i];
+    prefetch<std::int64_t, 64>(view.oldest_ms, out.row, i);
     const std::int64_t oldest =
         row == NodeTable::kUnknown ? PolicyView::kNothing : view.oldest_ms[row];
     // 0 for kAgeless. A node's clock may be ahead of ours.

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 
 namespace optipod::extender {
 namespace {
@@ -46,6 +47,10 @@ std::vector<std::uint32_t> best(const Decision& decision, std::size_t most) {
 /// Kubernetes' longest name; what a hostile client sends must not fill the ring.
 std::string_view bounded(std::string_view name) {
   return name.substr(0, 253);
+}
+
+std::size_t hash_of(std::string_view uid) {
+  return std::hash<std::string_view>{}(uid);
 }
 
 void add_policies(const World& world, const Decision& decision, Record& record) {
@@ -155,22 +160,26 @@ std::shared_ptr<Record> make_record(std::string_view verb, const World& world,
 
 void Records::add(std::shared_ptr<const Record> record) {
   if (capacity_ == 0) return;
+  const std::size_t hash = hash_of(record->uid);
   Remembered oldest;  // dies outside the lock
   const std::lock_guard lock(mutex_);
   if (ring_.size() >= capacity_) {
-    oldest = std::move(ring_.front());
+    oldest = std::move(ring_.front().decision);
     ring_.pop_front();
   }
-  ring_.push_back({std::move(record), {}, 0});
+  ring_.push_back({hash, {std::move(record), {}, 0}});
 }
 
 void Records::bound(std::string_view uid, std::string_view node, std::int64_t now_ms) {
+  uid = bounded(uid);
+  const std::size_t hash = hash_of(uid);
   const std::lock_guard lock(mutex_);
   std::size_t looked_at = 0;
   for (auto at = ring_.rbegin(); at != ring_.rend() && looked_at < kRecent; ++at, ++looked_at) {
-    if (at->record->uid != uid || !at->bound_to.empty()) continue;
-    at->bound_to = bounded(node);
-    at->bound_at_ms = now_ms;
+    Remembered& decision = at->decision;
+    if (at->uid_hash != hash || decision.record->uid != uid || !decision.bound_to.empty()) continue;
+    decision.bound_to = bounded(node);
+    decision.bound_at_ms = now_ms;
   }
 }
 
@@ -179,12 +188,12 @@ std::vector<Remembered> Records::find(std::string_view pod, std::size_t limit) c
   std::vector<Remembered> found;
   const std::lock_guard lock(mutex_);
   for (auto at = ring_.rbegin(); at != ring_.rend() && found.size() < limit; ++at) {
-    const Record& r = *at->record;
+    const Record& r = *at->decision.record;
     const bool matches =
         pod.empty() || (slash == std::string_view::npos ? r.uid == pod
                                                         : r.name_space == pod.substr(0, slash) &&
                                                               r.name == pod.substr(slash + 1));
-    if (matches) found.push_back(*at);
+    if (matches) found.push_back(at->decision);
   }
   return found;
 }

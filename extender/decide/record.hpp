@@ -94,9 +94,16 @@ class Records {
   static constexpr std::size_t kRecent = 2'048;
 
  private:
+  struct Kept {
+    /// Of the pod's uid. Each binding is looked for in all of them, and most records are not worth
+    /// a look: they lie anywhere in memory.
+    std::size_t uid_hash = 0;
+    Remembered decision;
+  };
+
   const std::size_t capacity_;
   mutable std::mutex mutex_;
-  std::deque<Remembered> ring_;
+  std::deque<Kept> ring_;
 };
 
 /// {"decisions":[…]}, docs/policies.md describes it.

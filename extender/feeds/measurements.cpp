@@ -29,7 +29,7 @@ void MeasurementsFeed::take(const Fetched& fetched, std::chrono::nanoseconds too
   if (fetched.result != Fetched::Result::kOk) {
     const bool status = fetched.result == Fetched::Result::kStatus;
     metrics_.refresh_failed(status ? "status" : "unreachable", took);
-    enter(State::kFailing, fetched.text);
+    enter(State::kFailing, std::string(fetched.text));
     return;
   }
   const auto built = publisher_.take(fetched.text, unix_ms());

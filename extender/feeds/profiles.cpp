@@ -65,10 +65,12 @@ ProfilesFeed::ProfilesFeed(SourceOptions options, const ClusterState& state, Wor
               [this](const Fetched& fetched, std::chrono::nanoseconds) { take(fetched); }) {}
 
 void ProfilesFeed::take(const Fetched& fetched) {
-  std::string wrong = fetched.text;
+  std::string wrong;
   if (fetched.result == Fetched::Result::kOk) {
     const auto learned = learn(fetched.text, state_, workloads_);
-    wrong = learned ? std::string() : learned.error();
+    if (!learned) wrong = learned.error();
+  } else {
+    wrong = fetched.text;
   }
   metrics_.profiles_refreshed(wrong.empty());
   if (!wrong.empty() && !failing_) {

@@ -30,20 +30,24 @@ std::string query_encoded(std::string_view text) {
 
 }  // namespace
 
-Fetched Source::fetch(const std::stop_token& stop) {
+Fetched::Result Source::fetch(const std::stop_token& stop) {
   http::OriginRequest request;
   request.target = "/federate?match%5B%5D=" + query_encoded(options_.match);
   request.timeout = options_.timeout;
   request.max_body_bytes = options_.max_body_bytes;
   request.stop = stop;
-  auto answer = client_.send(std::move(request));
-  if (!answer) return {Fetched::Result::kUnreachable, answer.error().message};
-  if (answer->status != 200) {
-    return {Fetched::Result::kStatus,
-            fmt::format("{}/federate answered {}: {}", options_.url, answer->status,
-                        std::string_view(answer->body).substr(0, 200))};
+  request.room = &text_;
+  const auto answer = client_.send(std::move(request));
+  if (!answer) {
+    text_ = answer.error().message;
+    return Fetched::Result::kUnreachable;
   }
-  return {Fetched::Result::kOk, std::move(answer->body)};
+  if (answer->status != 200) {
+    text_ = fmt::format("{}/federate answered {}: {}", options_.url, answer->status,
+                        std::string_view(text_).substr(0, 200));
+    return Fetched::Result::kStatus;
+  }
+  return Fetched::Result::kOk;
 }
 
 Source::Source(SourceOptions options, Take take)
@@ -64,9 +68,9 @@ void Source::run(const std::stop_token& stop) {
   auto next = std::chrono::steady_clock::now();
   while (!stop.stop_requested()) {
     const auto began = std::chrono::steady_clock::now();
-    const Fetched fetched = fetch(stop);
+    const Fetched::Result result = fetch(stop);
     if (stop.stop_requested()) return;
-    take_(fetched, std::chrono::steady_clock::now() - began);
+    take_({result, text_}, std::chrono::steady_clock::now() - began);
     next = std::max(next + options_.interval, std::chrono::steady_clock::now());
     std::unique_lock lock(mutex);
     wake.wait_until(lock, stop, next, [] { return false; });

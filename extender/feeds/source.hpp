@@ -30,7 +30,7 @@ struct SourceOptions {
 struct Fetched {
   enum class Result { kOk, kUnreachable, kStatus };
   Result result = Result::kOk;
-  std::string text;  ///< kOk: the body; else what is wrong, and where
+  std::string_view text;  ///< kOk: the body; else what is wrong, and where. Valid during the call
 };
 
 /// Calls `take` on its thread after each fetch, good or bad, until it is destroyed.
@@ -43,12 +43,14 @@ class Source {
   Source& operator=(const Source&) = delete;
 
  private:
-  [[nodiscard]] Fetched fetch(const std::stop_token& stop);
+  [[nodiscard]] Fetched::Result fetch(const std::stop_token& stop);
   void run(const std::stop_token& stop);
 
   const SourceOptions options_;
   const Take take_;
-  http::ConfiguredClient client_;  ///< its thread's
+  // Its thread's:
+  http::ConfiguredClient client_;
+  std::string text_;  ///< Fetched::text; its memory serves again
   std::jthread thread_;
 };
 

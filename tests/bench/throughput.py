@@ -3,7 +3,9 @@
 """./dev bench throughput: pods per second that kube-scheduler places, with the extender scoring and without.
 
 A real control plane (tests/kube) with 5,000 nodes. Pods wait when the scheduler starts; the clock runs from the
-first that is bound to the last. The runs go without, with, with, without, so that drift of the machine cancels.
+first that is bound to the last. Runs come in rounds of four: without, with, with, without, so that drift of the
+machine cancels within a round; what is reported is the round whose ratio is the median. One run of each kind
+before them, which warms the control plane up, does not count. In a run without it the extender is not there at all.
 Twice: with a scheduler whose client is not limited, and with one as it comes, whose client is.
 """
 
@@ -11,7 +13,6 @@ import argparse
 import json
 import os
 import pathlib
-import signal
 import sys
 import time
 
@@ -34,79 +35,134 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / HERTZ
 
 
+def machine_seconds():
+    """CPU seconds of this machine so far: busy ones, and all."""
+    numbers = [int(n) / HERTZ for n in pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    return sum(numbers) - numbers[3] - numbers[4], sum(numbers)   # but idle and iowait
+
+
+class Clock:
+    """Wall and CPU seconds from its making to stop(). `.cpu`: {program: seconds}."""
+
+    def __init__(self, pids):
+        self.pids = pids
+        self.cpu, self._machine = {name: -cpu_seconds(pid) for name, pid in pids.items()}, machine_seconds()
+        self.seconds = -time.monotonic()
+
+    def stop(self):
+        self.seconds += time.monotonic()
+        for name, pid in self.pids.items():
+            self.cpu[name] += cpu_seconds(pid)
+        busy, whole = (now - then for now, then in zip(machine_seconds(), self._machine))
+        self.busy = busy / whole
+        return self
+
+
 class Bench:
     def __init__(self, plane, stack, feed, args):
-        self.plane, self.args = plane, args
+        self.plane, self.stack, self.feed, self.args = plane, stack, feed, args
         self.workspace = Workspace(plane, kwok=False)   # bound is far enough: no pod need run
         names = [f"node-{i:05}" for i in range(args.nodes)]
         self.workspace.nodes(names)
         for i, name in enumerate(names):
             feed.set(name, **feeds.measured(cpu=i % 10 / 10, waiting=i % 7 / 7, io_stall=i % 5 / 10))
-        self.extender = self.workspace.extender(stack, feed)
+        self.kubeconfig = self.workspace.extender_kubeconfig()
+        self.extender = None
+
+    def have_extender(self, wanted):
+        """Starts it, until it knows everything, or ends it."""
+        if not wanted and self.extender:
+            self.extender.stop()
+            self.stack.processes.remove(self.extender)
+            self.extender = None
+        if not wanted or self.extender:
+            return
+        self.extender = self.stack.serve("extender", "--metrics-url", self.feed.url, "--kubernetes=on",
+                                         "--kubeconfig", self.kubeconfig, *self.args.extender.split())
+
+        def knows_all():
+            page = self.extender.get("/readyz").json()
+            return page["nodes_fresh"] == self.args.nodes and page["kubernetes"]["state"] in ("synced", "off")
+        self.plane.wait(knows_all, "the extender has fresh measurements and the cluster's state")
 
     def programs(self, scheduler):
         found = {process.name.rpartition("-")[0]: process.pid for process in self.plane.processes
                  if process is scheduler or "scheduler" not in process.name}
-        return {**found, "extender": self.extender.pid, "this script": os.getpid()}
+        return {**found, **({"extender": self.extender.pid} if self.extender else {}), "this script": os.getpid()}
 
     def run(self, with_extender, pods, qps):
-        """Seconds in which so many pods were bound."""
+        """The Clock of so many pods being bound."""
         workspace = self.workspace
-        # Without means without: its background work stands still, too.
-        self.extender.signal(signal.SIGCONT if with_extender else signal.SIGSTOP)
-        if with_extender:
-            self.plane.wait(lambda: self.extender.get("/readyz").json()["nodes_fresh"] == self.args.nodes,
-                            "the extender has fresh measurements")
+        self.have_extender(with_extender)
         name = workspace.scheduler_name()
         workspace.pods([f"p-{i}" for i in range(pods)], workspace.spec(name, cpu="100m", memory="128Mi"))
+        asked = self.asked()
         version = workspace.api.get(f"{workspace.path}/pods?limit=1")["metadata"]["resourceVersion"]
         scheduler = workspace.scheduler(extender=self.extender.url if with_extender else None, name=name,
                                         verbs=self.args.verbs.split(","), qps=qps, verbosity=0)
-        before = {program: cpu_seconds(pid) for program, pid in self.programs(scheduler).items()}
-        bound, first = set(), None
+        bound, clock = set(), None
         for _, pod in workspace.api.watch(f"{workspace.path}/pods", version):
             if pod["spec"].get("nodeName"):
-                first = first or time.monotonic()
+                clock = clock or Clock(self.programs(scheduler))
                 bound.add(pod["metadata"]["name"])
                 if len(bound) == pods:
                     break
-        seconds = time.monotonic() - first
-        for program, pid in self.programs(scheduler).items():
-            spent = cpu_seconds(pid) - before[program]
-            self.cpu[with_extender][program] = self.cpu[with_extender].get(program, 0) + spent
+        clock.stop()
+        if with_extender and self.asked() - asked < pods:
+            raise AssertionError(f"of {pods} pods {self.asked() - asked:.0f} were asked for: nothing was compared")
         workspace.stop(scheduler)
         workspace.clear()
-        return seconds
+        return clock
 
     def asked(self):
+        if not self.extender:
+            return 0
         return sum(value for (name, labels), value in self.extender.metrics().items()
                    if name == "optipod_extender_requests_total" and ("verb", "prioritize") in labels)
 
-
-    def compare(self, case, pods, qps):
-        self.cpu = {False: {}, True: {}}   # with extender → program → seconds
-        seconds, asked = {False: 0.0, True: 0.0}, self.asked()
-        for _ in range(self.args.rounds):
+    def compare(self, case, pods, qps, rounds):
+        for with_extender in (False, True):
+            self.run(with_extender, pods, qps)
+        done = []
+        for _ in range(rounds):
+            runs = {False: [], True: []}
             for with_extender in ORDER:
-                seconds[with_extender] += self.run(with_extender, pods, qps)
-        self.extender.signal(signal.SIGCONT)   # the last run was without it
-        placed = self.args.rounds * 2 * pods
-        asked = self.asked() - asked
-        if asked < placed:
-            raise AssertionError(f"only {asked:.0f} of {placed} pods were asked for: nothing was compared")
-        self.report(case, placed / seconds[True], placed / seconds[False], placed)
+                runs[with_extender].append(self.run(with_extender, pods, qps))
+            done.append(Round(runs, pods))
+        self.report(case, sorted(done, key=lambda one: one.ratio))
 
-    def report(self, case, ours, peer, placed):
+    def report(self, case, done):
+        middle = done[(len(done) - 1) // 2]
+        ours, peer = middle.rate[True], middle.rate[False]
         if self.args.json:
             print(json.dumps({"bench": "throughput", "case": case, "value": round(ours, 1), "unit": "pods/s",
                               "peer": "no extender", "peer_value": round(peer, 1), "ratio": round(ours / peer, 4)}),
                   flush=True)
             return
-        print(f"throughput {case:<24} {ours:8.1f} pods/s   no extender {peer:8.1f}   ratio {ours / peer:.3f}")
-        print("CPU ms per pod, with and without:")
-        for program in self.cpu[True]:
-            print(f"  {program:<26} {self.cpu[True][program] / placed * 1e3:6.2f}"
-                  f" {self.cpu[False][program] / placed * 1e3:6.2f}", flush=True)
+        print(f"throughput {case:<24} {ours:8.1f} pods/s   no extender {peer:8.1f}   ratio {ours / peer:.3f}"
+              f"   ({len(done)} rounds: {done[0].ratio:.3f} to {done[-1].ratio:.3f})")
+        cpu = {kind: mean([one.cpu[kind] for one in done]) for kind in (True, False)}
+        print(f"CPU ms per pod, with and without (of all rounds; CPUs busy {cpu[True].pop('busy'):.0%}"
+              f" and {cpu[False].pop('busy'):.0%}):")
+        for program in cpu[True]:
+            print(f"  {program:<26} {cpu[True][program] * 1e3:6.2f} {cpu[False].get(program, 0) * 1e3:6.2f}")
+        print(f"  {'all':<26} {sum(cpu[True].values()) * 1e3:6.2f} {sum(cpu[False].values()) * 1e3:6.2f}", flush=True)
+
+
+def mean(tables):
+    """Of {name: number}s with the same names."""
+    return {name: sum(table[name] for table in tables) / len(tables) for name in tables[0]}
+
+
+class Round:
+    """`.rate`: pods a second, `.cpu`: {program: seconds a pod} and how busy the CPUs were, with and without."""
+
+    def __init__(self, runs, pods):
+        self.rate = {kind: pods * len(clocks) / sum(clock.seconds for clock in clocks)
+                     for kind, clocks in runs.items()}
+        self.ratio = self.rate[True] / self.rate[False]
+        self.cpu = {kind: mean([{**{name: seconds / pods for name, seconds in clock.cpu.items()}, "busy": clock.busy}
+                                for clock in clocks]) for kind, clocks in runs.items()}
 
 
 def measure(args):
@@ -115,8 +171,9 @@ def measure(args):
     try:
         with controlplane.ControlPlane() as plane:
             bench = Bench(plane, stack, feed, args)
-            bench.compare(f"{args.nodes}_nodes", args.pods, UNLIMITED)
-            bench.compare(f"{args.nodes}_nodes_stock_client", args.pods // 4, STOCK)
+            bench.compare(f"{args.nodes}_nodes", args.pods, UNLIMITED, args.rounds)
+            if not args.unlimited_only:
+                bench.compare(f"{args.nodes}_nodes_stock_client", args.pods // 4, STOCK, 1)
     finally:
         stack.close()
         feed.close()
@@ -127,9 +184,11 @@ def main():
     parser.add_argument("--build", default="build", help=argparse.SUPPRESS)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--nodes", type=int, default=5000)
-    parser.add_argument("--pods", type=int, default=2000, help="placed in each of four runs")
-    parser.add_argument("--rounds", type=int, default=1, help="of four runs each")
+    parser.add_argument("--pods", type=int, default=1000, help="placed in each run")
+    parser.add_argument("--rounds", type=int, default=5, help="of four runs each")
+    parser.add_argument("--unlimited-only", action="store_true", help="not also with a client as it comes")
     parser.add_argument("--verbs", default="prioritize", help="asked of the extender, with commas")
+    parser.add_argument("--extender", default="", help="more arguments of the extender")
     args = parser.parse_args()
     try:
         measure(args)

@@ -59,15 +59,14 @@ class Feed:
     def __init__(self):
         self._lock = threading.Lock()
         self._nodes, self._extra, self._frozen_ms, self._status = {}, {}, None, 200
-        self._asked, self._text = 0, None
+        self._asked, self._parts = 0, None
         feed = self
 
         class Page(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_GET(self):  # noqa: N802
-                status, body = feed._page() if self.path.startswith("/federate?match") else (404, "")
-                body = body.encode()
+                status, body = feed._page() if self.path.startswith("/federate?match") else (404, b"")
                 self.send_response(status)
                 self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
                 self.send_header("Content-Length", str(len(body)))
@@ -94,7 +93,7 @@ class Feed:
         with self._lock:
             row = {**self._nodes.get(node, {}), **values}
             self._nodes[node] = {key: value for key, value in row.items() if value is not None}
-            self._text = None
+            self._parts = None
 
     def series(self, name, value, **labels):
         """Any other series, for example an optipod:pod_* one; value None takes it away."""
@@ -104,12 +103,12 @@ class Feed:
                 self._extra.pop(key, None)
             else:
                 self._extra[key] = value
-            self._text = None
+            self._parts = None
 
     def drop(self, node):
         with self._lock:
             self._nodes.pop(node, None)
-            self._text = None
+            self._parts = None
 
     def freeze(self, age_seconds=0.0):
         """The samples were measured this long ago, and no new ones come."""
@@ -134,11 +133,11 @@ class Feed:
         with self._lock:
             self._asked += 1
             if self._status != 200:
-                return self._status, ""
-            if self._text is None:
-                self._text = self._render()
+                return self._status, b""
+            if self._parts is None:
+                self._parts = self._render().encode().split(_AT.encode())
             at = self._frozen_ms if self._frozen_ms is not None else int(time.time() * 1000)
-            return 200, self._text.replace(_AT, str(at))
+            return 200, str(at).encode().join(self._parts)   # by far the fastest way in Python
 
     def _render(self):
         """The page with a mark for each sample's time: thousands of nodes are asked for twice a second."""

@@ -212,6 +212,7 @@ void Contention::judge(const Question& question, const Prepared* prepared, Judge
   if (s.cpu == 0 && s.memory == 0 && s.io == 0 && s.network == 0) return;  // all nodes are alike
   const ContentionParameters p = p_;  // a copy: what is written below could be what *this holds
   for (std::size_t i = 0; i < question.size(); ++i) {
+    prefetch<Standing>(nodes.standing, question.row, i);
     if (!nodes.known(question.row[i])) continue;
     const Losses loss = losses_at(question, nodes, out.memo, i, p);
     out.score[i] = (1 - s.cpu * loss.cpu) * (1 - s.memory * loss.memory) * (1 - s.io * loss.io) *
