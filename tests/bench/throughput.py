@@ -15,6 +15,7 @@ import os
 import pathlib
 import sys
 import time
+from random import Random
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests/kube"), str(ROOT / "tests/e2e")]
@@ -58,14 +59,23 @@ class Clock:
         return self
 
 
+def node(random):
+    """One as a shared cluster has them: CPU use around 45 %, waits where it is high, stalls on few."""
+    cpu = min(0.98, max(0.02, random.gauss(0.45, 0.18)))
+    return feeds.measured(cpu=cpu, waiting=max(0.0, cpu - 0.6) * random.random(),
+                          memory=min(0.95, max(0.1, random.gauss(0.55, 0.15))),
+                          io_stall=min(0.5, random.expovariate(50)))
+
+
 class Bench:
     def __init__(self, plane, stack, feed, args):
         self.plane, self.stack, self.feed, self.args = plane, stack, feed, args
         self.workspace = Workspace(plane, kwok=False)   # bound is far enough: no pod need run
         names = [f"node-{i:05}" for i in range(args.nodes)]
         self.workspace.nodes(names)
-        for i, name in enumerate(names):
-            feed.set(name, **feeds.measured(cpu=i % 10 / 10, waiting=i % 7 / 7, io_stall=i % 5 / 10))
+        random = Random(1)
+        for name in names:
+            feed.set(name, **node(random))
         self.kubeconfig = self.workspace.extender_kubeconfig()
         self.extender = None
 
