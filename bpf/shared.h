@@ -14,16 +14,16 @@
 namespace optipod::bpf {
 using U64 = std::uint64_t;
 using U32 = std::uint32_t;
-using U8 = std::uint8_t;
 using U16 = std::uint16_t;
+using U8 = std::uint8_t;
 #else
 #define OPTIPOD_ASSERT _Static_assert
 #define OPTIPOD_LOOP _Pragma("clang loop unroll(disable)")  // the verifier walks every path
 #define OPTIPOD_FN static inline __attribute__((always_inline))
 typedef __u64 U64;
 typedef __u32 U32;
-typedef __u8 U8;
 typedef __u16 U16;
+typedef __u8 U8;
 #endif
 
 enum {
