@@ -95,11 +95,6 @@ class Scraper::Work final : public http::Fetcher::Receiver {
 
   /// Begins to fetch the memory of what begin() and ask() need.
   void prefetch() const { __builtin_prefetch(&under_way_, 1); }
-  void expect() const override {
-    for (std::size_t at = 0; at < sizeof *this; at += 64) {
-      __builtin_prefetch(reinterpret_cast<const char*>(this) + at, 1);
-    }
-  }
   [[nodiscard]] const Moment& moment() const { return moment_; }
 
   /// False while the last scrape is under way. `now` and `unix_ms` are one time.

@@ -73,9 +73,6 @@ class Fetcher {
     virtual ~Receiver() = default;
     /// Once for each ask, on a Fetcher thread.
     virtual void receive(Answer answer) = 0;
-    /// receive() is likely to come next but one or so, on this thread: time to fetch the memory
-    /// that it looks at. Must not wait, nor change anything.
-    virtual void expect() const {}
   };
   explicit Fetcher(unsigned threads = 1);
   ~Fetcher();  ///< cancels what is under way; every receiver has returned when it does

@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <system_error>
 #include <utility>
@@ -134,19 +135,6 @@ Standing::Connection* Standing::of(const epoll_event& event) {
 
 bool Standing::has_ended(const epoll_event& event) {
   return (event.events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
-}
-
-/// What is needed of the next, one after the other: the connection, who receives, and, as only the
-/// receiver knows, what it is going to look at.
-void Standing::expect(std::span<const epoll_event> next) {
-  if (next.size() > 2)
-    __builtin_prefetch(&connections_[static_cast<std::uint32_t>(next[2].data.u64)], 1);
-  if (next.size() > 1) {
-    const Connection* const second = of(next[1]);
-    if (second != nullptr) __builtin_prefetch(second->receiver.get());
-  }
-  const Connection* const first = of(next[0]);
-  if (first != nullptr && first->is_busy()) first->receiver->expect();
 }
 
 }  // namespace optipod::http

@@ -8,7 +8,6 @@
 
 #include <sys/epoll.h>
 
-#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstddef>
@@ -92,7 +91,6 @@ class Standing {
     while (n == events.size()) {
       n = wait(events);
       for (std::size_t i = 0; i < n; ++i) {
-        if (i + 1 < n) expect(std::span(events).subspan(i + 1, std::min(n - i - 1, kAhead)));
         Connection* connection = of(events[i]);
         if (connection != nullptr && connection->is_busy()) {
           use(*connection);
@@ -104,12 +102,9 @@ class Standing {
   }
 
  private:
-  static constexpr std::size_t kAhead = 3;
-
   [[nodiscard]] std::size_t wait(std::span<epoll_event> events) const;
   [[nodiscard]] Connection* of(const epoll_event& event);
   [[nodiscard]] static bool has_ended(const epoll_event& event);
-  void expect(std::span<const epoll_event> next);
   void forget_if_empty(const Host& host);
 
   int epoll_;
