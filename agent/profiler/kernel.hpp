@@ -149,7 +149,8 @@ class Kernel {
   /// Charges the cgroup (an open directory fd and its id) to `slot` from now on, and zeroes
   /// nothing: the caller takes the difference to the slot's values at this moment, which
   /// reset_slot() zeroes. A cgroup made inside the root later starts as kNodeOther by itself, in
-  /// the kernel.
+  /// the kernel. A cgroup that was removed after the directory was opened is no error: there is
+  /// nothing left to charge, and no entry of it stays.
   tl::expected<void, std::string> assign(int cgroup_fd, std::uint64_t cgroup_id, Slot slot);
   void forget(std::uint64_t cgroup_id);
   /// Zeroes a slot nobody is charged to any more, before it is handed out again.

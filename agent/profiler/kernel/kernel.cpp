@@ -160,11 +160,16 @@ tl::expected<void, std::string> Kernel::assign(int cgroup_fd, std::uint64_t cgro
   } else if (!impl_->table.put(cgroup_id, slot)) {
     return tl::unexpected("no room in the slot table for cgroup " + std::to_string(cgroup_id));
   }
-  if (impl_->storage_fd >= 0 &&
-      bpf_map_update_elem(impl_->storage_fd, &cgroup_fd, &slot, BPF_ANY) != 0)
-    return tl::unexpected("charging cgroup " + std::to_string(cgroup_id) + " to slot " +
-                          std::to_string(slot) + ": " + std::strerror(errno));
   impl_->used[slot] = true;
+  if (impl_->storage_fd >= 0 &&
+      bpf_map_update_elem(impl_->storage_fd, &cgroup_fd, &slot, BPF_ANY) != 0) {
+    const int error = errno;
+    impl_->table.erase(cgroup_id);
+    // The kernel's answer for a cgroup that was removed after cgroup_fd was opened.
+    if (error != ENOENT)
+      return tl::unexpected("charging cgroup " + std::to_string(cgroup_id) + " to slot " +
+                            std::to_string(slot) + ": " + std::strerror(error));
+  }
   return {};
 }
 

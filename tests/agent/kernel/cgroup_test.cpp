@@ -12,6 +12,7 @@
 #include "agent/profiler/kernel/open.hpp"
 #include "agent/profiler/kernel/probe.hpp"
 #include "bpf/shared.h"
+#include "shm/fd.hpp"
 #include "tests/agent/kernel/support.hpp"
 #include "tests/support/catch.hpp"
 
@@ -274,6 +275,22 @@ TEST_CASE("the node's totals survive the reset of a slot") {
   kernel->reset_slot(kFirstSlot);
   CHECK(switches(kernel->slot_values(kFirstSlot)) == 0);
   CHECK(switches(kernel->node_values()) >= node);
+}
+
+TEST_CASE("a cgroup removed while it is being charged is no error") {
+  const Cgroup root = Cgroup::top("removed");
+  for (const auto& ways : both_ways(options_for(root.from_mount()))) {
+    auto kernel = kernel::open(options_for(root.from_mount()), ways);
+    REQUIRE(kernel);
+    std::optional<Cgroup> group = root.child("short-lived");
+    const std::uint64_t id = group->id();
+    const shm::Fd directory(::open(group->path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    REQUIRE(directory);
+    group.reset();
+    const auto charged = kernel->assign(directory.get(), id, kFirstSlot);
+    CHECK(charged.has_value());
+    CHECK(kernel->assign(directory.get(), id, kNodeOther).has_value());
+  }
 }
 
 TEST_CASE("what cannot be is refused in words") {
