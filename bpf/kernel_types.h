@@ -55,6 +55,11 @@ struct bpf_iter_task {
   __u64 opaque[3];
 } __attribute__((aligned(8)));
 
+// A timer in a map's value, likewise (Linux 5.15).
+struct bpf_timer {
+  __u64 opaque[2];
+} __attribute__((aligned(8)));
+
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 struct kernfs_node {
@@ -118,6 +123,7 @@ struct cfs_bandwidth {  // CONFIG_CFS_BANDWIDTH
 
 struct task_group {
   struct cgroup_subsys_state css;
+  struct cfs_rq** cfs_rq;  // CONFIG_FAIR_GROUP_SCHED: by CPU
   struct cfs_bandwidth cfs_bandwidth;
 };
 
@@ -132,6 +138,8 @@ struct css_set {
 
 struct rq {
   __u64 clock;
+  unsigned int nr_running;  // all classes, and the one that has the CPU
+  int online;               // CONFIG_SMP
 };
 
 struct cfs_rq {  // the throttle members: CONFIG_CFS_BANDWIDTH
@@ -174,6 +182,7 @@ struct task_struct {
   char comm[16];
   int prio;  // 100 and up: not of a real-time class
   struct sched_entity se;
+  struct task_group* sched_task_group;  // CONFIG_CGROUP_SCHED
   struct sched_info sched_info;
   struct css_set* cgroups;
   __u64 start_time;

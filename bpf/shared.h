@@ -49,6 +49,7 @@ enum {
   kCounters = 3,           // of the CPU: cycles, instructions, cache misses
   kMadePath = 504,         // more of a new cgroup's path is cut
   kNoPlace = 0xffffffff,   // of a CPU, whose place is not known
+  kQueueBuckets = 12,      // of run queue lengths, as shm::kQueueBuckets
   kChargedPages = 64,      // allocated pages are charged so many at a time
 };
 
@@ -185,6 +186,14 @@ struct AllocationSlot {
   U64 pages;
 };
 
+/// How often so many tasks waited for one CPU. Two cache lines.
+struct QueueCpu {
+  U64 looks[kQueueBuckets];
+  U64 waiting;  // the sum of all looks
+  U64 queue;    // the kernel's address of it
+  U64 padding[2];
+};
+
 /// Dropped packets of one CPU.
 struct DropCpu {
   U64 packets[kDropReasonCount];
@@ -269,6 +278,13 @@ OPTIPOD_FN U32 bucket_of(U64 duration_ns) {
   return v ? (r + 1) & (kBuckets - 1) : 0;  // the mask for verifiers that lose track of r (6.1)
 }
 
+/// Index of the bucket of a run queue's length: 0 for none, k for 2^(k-2) < n <= 2^(k-1), the last
+/// for the rest.
+OPTIPOD_FN U32 queue_bucket_of(U32 waiting) {
+  const U32 bucket = waiting ? bucket_of(waiting) + 1 : 0;
+  return bucket < kQueueBuckets ? bucket : kQueueBuckets - 1;
+}
+
 /// Begins anew when the mark is another group's.
 OPTIPOD_FN int adopt_mark(struct ThrottleMark* mark, U64 queue, U64 total_ns) {
   if (mark->queue == queue) return 0;
@@ -349,6 +365,7 @@ OPTIPOD_ASSERT(sizeof(struct TaskSlot) == 64, "one cache line");
 OPTIPOD_ASSERT(sizeof(struct TcpSlot) == 36 * 8, "no padding");
 OPTIPOD_ASSERT(sizeof(struct OomKill) == 24, "no padding");
 OPTIPOD_ASSERT(sizeof(struct AllocationCpu) == 64, "one cache line");
+OPTIPOD_ASSERT(sizeof(struct QueueCpu) == 128, "two cache lines");
 OPTIPOD_ASSERT(sizeof(struct CgroupSample) == 112, "no padding");
 
 #ifdef __cplusplus

@@ -115,6 +115,14 @@ struct Dictionary<SchedulerStats> {
 };
 
 template <>
+struct Dictionary<QueueLengths> {
+  static constexpr Field kFields[] = {
+      OPTIPOD_FIELD(QueueLengths, looks),
+      OPTIPOD_FIELD(QueueLengths, waiting),
+  };
+};
+
+template <>
 struct Dictionary<CpuTime> {
   static constexpr Field kFields[] = {
       OPTIPOD_FIELD(CpuTime, usage_ns),
@@ -250,6 +258,7 @@ struct Dictionary<NodeRecord> {
       OPTIPOD_FIELD(NodeRecord, refaults_anon),
       OPTIPOD_FIELD(NodeRecord, refaults_file),
       OPTIPOD_FIELD(NodeRecord, far_migrations),
+      OPTIPOD_FIELD(NodeRecord, queue_lengths),
   };
 };
 

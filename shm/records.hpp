@@ -71,6 +71,8 @@ enum Valid : std::uint64_t {
   kValidAllocations = 1ull << 40,    ///< ContainerRecord::memory_allocated_bytes
   kValidDropped = 1ull << 41,        ///< AgentRecord::dropped; of the node, and likewise
   kValidMissedRuns = 1ull << 42,     ///< AgentRecord::missed_runs
+  // Since ABI 1.5.
+  kValidQueueLengths = 1ull << 43,  ///< NodeRecord::queue_lengths
 };
 
 enum PreemptedBy : std::size_t { kBySelf, kByOther, kBySystem, kPreemptedByCount };
@@ -127,6 +129,17 @@ struct SchedulerStats {
 inline constexpr std::size_t kSoftirqVectors = 10;
 inline constexpr const char* kSoftirqNames[kSoftirqVectors] = {
     "hi", "timer", "net_tx", "net_rx", "block", "irq_poll", "tasklet", "sched", "hrtimer", "rcu"};
+
+/// Buckets of run queue lengths: looks[0] counts empty ones, looks[k] 2^(k-2) < n <= 2^(k-1) tasks,
+/// the last one everything above.
+inline constexpr std::size_t kQueueBuckets = 12;
+
+/// How many tasks waited for a CPU whenever its run queue was looked at; the one that has the CPU
+/// is not among them, nor are those that a CPU quota holds back. All counters.
+struct QueueLengths {
+  std::uint64_t looks[kQueueBuckets];  ///< at the queues of all CPUs of the node
+  std::uint64_t waiting;               ///< tasks, the sum of all looks
+};
 
 struct CpuTime {
   std::uint64_t usage_ns, user_ns, system_ns;
@@ -243,6 +256,8 @@ struct NodeRecord {
   // Since ABI 1.4.
   std::uint64_t refaults_anon, refaults_file;    ///< as MemoryUse's; whole-machine nodes only
   std::uint64_t far_migrations[kFarMigrations];  ///< among scheduler.migrations
+  // Since ABI 1.5.
+  QueueLengths queue_lengths;
 };
 
 /// One per container (or per leaf cgroup outside Kubernetes) per tick. Identity and values are one

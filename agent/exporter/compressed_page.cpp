@@ -93,4 +93,9 @@ void CompressedPage::histogram(std::string_view labels, const Label* more,
   wrote(histogram_lines_);
 }
 
+void CompressedPage::queue_lengths(std::string_view labels, const shm::QueueLengths& lengths) {
+  blocks_[current_].content.queue_lengths(labels, lengths);
+  wrote(shm::kQueueBuckets + 2);  // _sum, _count
+}
+
 }  // namespace optipod::exporter

@@ -37,6 +37,7 @@ class CompressedPage : public Page {
   void sample_seconds(std::string_view labels, const Label* more, std::uint64_t ns) override;
   void histogram(std::string_view labels, const Label* more,
                  const shm::Histogram& histogram) override;
+  void queue_lengths(std::string_view labels, const shm::QueueLengths& lengths) override;
 
  private:
   /// Where in the page writing stands.

@@ -38,6 +38,7 @@ class Series {
   }
   void thousandths(std::uint64_t milli) { seconds(milli * 1'000'000); }
   void histogram(const shm::Histogram& h) { page_.histogram(labels_, nullptr, h); }
+  void queue_lengths(const shm::QueueLengths& l) { page_.queue_lengths(labels_, l); }
 
   /// One series for each label.
   template <std::size_t N>

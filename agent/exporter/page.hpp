@@ -21,6 +21,10 @@ enum class Buckets {
 };
 /// The record's buckets that are shown: bucket k ends at 2^k ns.
 std::span<const std::size_t> shown_buckets(Buckets buckets);
+/// Most tasks that looks of a record's bucket found; of the last one there is no bound.
+constexpr std::uint64_t queue_bound(std::size_t bucket) {
+  return bucket == 0 ? 0 : std::uint64_t{1} << (bucket - 1);
+}
 
 /// Writes an exposition format. Appends to a buffer of the caller's, whole when the page is gone. A
 /// family that gets no sample leaves no trace: what is unknown is absent, never zero. `labels` is
@@ -43,6 +47,8 @@ class Page {
   /// bounds are inclusive, as the record's are.
   virtual void histogram(std::string_view labels, const Label* more,
                          const shm::Histogram& histogram) = 0;
+  /// Whole numbers of tasks, every bound shown.
+  virtual void queue_lengths(std::string_view labels, const shm::QueueLengths& lengths) = 0;
 };
 
 std::unique_ptr<Page> make_page(std::string& out, text::Format format, Buckets buckets);

@@ -2,6 +2,8 @@
 #include "agent/exporter/protobuf_page.hpp"
 
 #include <algorithm>
+#include <iterator>
+#include <numeric>
 
 #include "agent/exporter/text_page.hpp"
 #include "common/text/number.hpp"
@@ -18,8 +20,8 @@ constexpr std::uint32_t kCount = 1, kSum = 2, kBucket = 3, kSchema = 5, kZeroThr
 }
 
 constexpr int kSchema = 0;  // bounds 2^n
-/// The record's bucket that stands for the native one up to 2^0 s.
-constexpr std::int64_t kOneSecond = 30;
+/// The records' buckets that stand for the native one up to 2^0: s, tasks.
+constexpr std::int64_t kOneSecond = 30, kOneTask = 1;
 constexpr double kZeroThreshold = 0x1p-30;
 
 /// The double nearest to it: what a reader makes of the text.
@@ -124,43 +126,60 @@ void ProtobufPage::histogram(std::string_view labels, const Label* more,
   add_integer(value_, histogram_field::kCount, count);
   add_double(value_, histogram_field::kSum, seconds(histogram.sum_ns));
   add_bounds(histogram);
-  add_native(histogram);
+  add_native(histogram.bucket, kOneSecond);
   end_metric(metric_field::kHistogram);
 }
 
-/// Without +Inf: a reader takes the count for it.
+void ProtobufPage::queue_lengths(std::string_view labels, const shm::QueueLengths& lengths) {
+  begin_metric(labels, nullptr);
+  const std::uint64_t count =
+      std::accumulate(std::begin(lengths.looks), std::end(lengths.looks), std::uint64_t{0});
+  add_integer(value_, histogram_field::kCount, count);
+  add_double(value_, histogram_field::kSum, static_cast<double>(lengths.waiting));
+  std::uint64_t up_to = 0;
+  for (std::size_t k = 0; k + 1 < shm::kQueueBuckets; ++k)
+    add_bound(up_to += lengths.looks[k], static_cast<double>(queue_bound(k)));
+  add_native(lengths.looks, kOneTask);
+  end_metric(metric_field::kHistogram);
+}
+
 void ProtobufPage::add_bounds(const shm::Histogram& histogram) {
   std::uint64_t count = 0;
   std::size_t next = 0;
   for (const std::size_t shown : buckets_) {
     for (; next <= shown; ++next) count += histogram.bucket[next];
-    inner_.clear();
-    add_integer(inner_, kFirst, count);
-    add_double(inner_, kSecond, seconds(1ULL << shown));
-    add_bytes(value_, histogram_field::kBucket, inner_);
+    add_bound(count, seconds(1ULL << shown));
   }
 }
 
+/// Never +Inf: a reader takes the count for it.
+void ProtobufPage::add_bound(std::uint64_t up_to, double bound) {
+  inner_.clear();
+  add_integer(inner_, kFirst, up_to);
+  add_double(inner_, kSecond, bound);
+  add_bytes(value_, histogram_field::kBucket, inner_);
+}
+
 /// One span from the first bucket that has something to the last.
-void ProtobufPage::add_native(const shm::Histogram& histogram) {
+void ProtobufPage::add_native(std::span<const std::uint64_t> buckets, std::int64_t one) {
   add_signed(value_, histogram_field::kSchema, kSchema);
   add_double(value_, histogram_field::kZeroThreshold, kZeroThreshold);
-  add_integer(value_, histogram_field::kZeroCount, histogram.bucket[0]);
+  add_integer(value_, histogram_field::kZeroCount, buckets[0]);
   std::size_t first = 1;
-  std::size_t end = shm::kHistogramBuckets;
-  while (first < end && histogram.bucket[first] == 0) ++first;
-  while (end > first && histogram.bucket[end - 1] == 0) --end;
+  std::size_t end = buckets.size();
+  while (first < end && buckets[first] == 0) ++first;
+  while (end > first && buckets[end - 1] == 0) --end;
   if (first == end) return;
   inner_.clear();
-  add_signed(inner_, kFirst, static_cast<std::int64_t>(first) - kOneSecond);
+  add_signed(inner_, kFirst, static_cast<std::int64_t>(first) - one);
   add_integer(inner_, kSecond, end - first);
   add_bytes(value_, histogram_field::kPositiveSpan, inner_);
   std::uint64_t before = 0;
   for (std::size_t k = first; k < end; ++k) {
     // The difference of what was counted, which fits but for counts no machine lives to see.
     add_signed(value_, histogram_field::kPositiveDelta,
-               static_cast<std::int64_t>(histogram.bucket[k] - before));
-    before = histogram.bucket[k];
+               static_cast<std::int64_t>(buckets[k] - before));
+    before = buckets[k];
   }
 }
 

@@ -28,6 +28,7 @@ class ProtobufPage : public Page {
   void sample_seconds(std::string_view labels, const Label* more, std::uint64_t ns) override;
   void histogram(std::string_view labels, const Label* more,
                  const shm::Histogram& histogram) override;
+  void queue_lengths(std::string_view labels, const shm::QueueLengths& lengths) override;
 
  private:
   void begin_family();
@@ -38,7 +39,9 @@ class ProtobufPage : public Page {
   void end_metric(std::uint32_t field);
   void add_scalar(std::string_view labels, const Label* more, double value);
   void add_bounds(const shm::Histogram& histogram);
-  void add_native(const shm::Histogram& histogram);
+  void add_bound(std::uint64_t up_to, double bound);
+  /// `one`: the bucket that ends at 1.
+  void add_native(std::span<const std::uint64_t> buckets, std::int64_t one);
 
   std::string& out_;
   const std::span<const std::size_t> buckets_;

@@ -79,6 +79,11 @@ void Recording::histogram(std::string_view labels, const Label* more,
   put_call(Kind::kHistogram, labels, more, histogram);
 }
 
+void Recording::queue_lengths(std::string_view labels, const shm::QueueLengths& lengths) {
+  static_assert(std::has_unique_object_representations_v<shm::QueueLengths>);
+  put_call(Kind::kQueueLengths, labels, nullptr, lengths);
+}
+
 void Recording::replay(Page& page) const {
   std::string_view bytes = bytes_;
   while (!bytes.empty()) {
@@ -101,6 +106,9 @@ void Recording::replay(Page& page) const {
         break;
       case Kind::kHistogram:
         page.histogram(labels, more, take<shm::Histogram>(bytes));
+        break;
+      case Kind::kQueueLengths:
+        page.queue_lengths(labels, take<shm::QueueLengths>(bytes));
         break;
     }
   }

@@ -28,9 +28,17 @@ class Recording : public Page {
   void sample_seconds(std::string_view labels, const Label* more, std::uint64_t ns) override;
   void histogram(std::string_view labels, const Label* more,
                  const shm::Histogram& histogram) override;
+  void queue_lengths(std::string_view labels, const shm::QueueLengths& lengths) override;
 
  private:
-  enum class Kind : std::uint32_t { kFamily, kSample, kNumber, kSeconds, kHistogram };
+  enum class Kind : std::uint32_t {
+    kFamily,
+    kSample,
+    kNumber,
+    kSeconds,
+    kHistogram,
+    kQueueLengths
+  };
   /// Before each call's labels and value. A metric is a static table's, and so is a label that is
   /// no part of `labels`: the same address is the same text.
   struct Call {

@@ -104,15 +104,18 @@ void TextPage::sample_seconds(std::string_view labels, const Label* more, std::u
   out_.push_back('\n');
 }
 
-void TextPage::histogram(std::string_view labels, const Label* more,
-                         const shm::Histogram& histogram) {
+void TextPage::begin_buckets(std::string_view labels, const Label* more) {
   begin_family();
   bucket_.assign(name_).append("_bucket{").append(labels);
   if (!labels.empty()) bucket_.push_back(',');
   append_plain(bucket_, more);
   if (more != nullptr) bucket_.push_back(',');
   bucket_.append("le=\"");
+}
 
+void TextPage::histogram(std::string_view labels, const Label* more,
+                         const shm::Histogram& histogram) {
+  begin_buckets(labels, more);
   const Ends& ends = bucket_ends();
   std::uint64_t count = 0;
   std::size_t next = 0;
@@ -128,6 +131,27 @@ void TextPage::histogram(std::string_view labels, const Label* more,
   append_seconds(out_, histogram.sum_ns);
   out_.push_back('\n');
   begin_line("_count", labels, more);
+  end_line(out_, count);
+}
+
+void TextPage::queue_lengths(std::string_view labels, const shm::QueueLengths& lengths) {
+  begin_buckets(labels, nullptr);
+  std::uint64_t count = 0;
+  for (std::size_t k = 0; k < shm::kQueueBuckets; ++k) {
+    count += lengths.looks[k];
+    out_.append(bucket_);
+    if (k + 1 == shm::kQueueBuckets) {
+      out_.append("+Inf");
+    } else {
+      append_integer(out_, queue_bound(k));
+      out_.append(".0");  // as OpenMetrics has them, and Prometheus since 3.0 keeps them
+    }
+    out_.append("\"} ");
+    end_line(out_, count);
+  }
+  begin_line("_sum", labels, nullptr);
+  end_line(out_, lengths.waiting);
+  begin_line("_count", labels, nullptr);
   end_line(out_, count);
 }
 

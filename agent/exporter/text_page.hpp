@@ -31,10 +31,12 @@ class TextPage : public Page {
   void sample_seconds(std::string_view labels, const Label* more, std::uint64_t ns) override;
   void histogram(std::string_view labels, const Label* more,
                  const shm::Histogram& histogram) override;
+  void queue_lengths(std::string_view labels, const shm::QueueLengths& lengths) override;
 
  private:
   void begin_family();
   void begin_line(std::string_view suffix, std::string_view labels, const Label* more);
+  void begin_buckets(std::string_view labels, const Label* more);
 
   std::string& out_;
   text::ExpositionWriter exposition_;

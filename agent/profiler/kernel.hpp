@@ -179,6 +179,8 @@ class Kernel {
   /// Sum over all slots that belong to the node: every slot for root "/", all but kOutside else.
   [[nodiscard]] SlotValues node_values() const;
   [[nodiscard]] InterruptValues interrupts() const;
+  /// On the CPUs that count, whosever tasks they are.
+  [[nodiscard]] shm::QueueLengths queue_lengths() const;
   /// What was counted between the two calls before this one, per pair of slots: call it once a
   /// tick, before slots are reset, so that slots still mean what they meant then.
   void take_pairs(std::vector<PairCount>& out);

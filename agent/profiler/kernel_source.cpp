@@ -23,6 +23,7 @@ class RealKernel final : public KernelSource {
   SlotValues slot_values(Slot slot) const override { return kernel_.slot_values(slot); }
   SlotValues node_values() const override { return kernel_.node_values(); }
   InterruptValues interrupts() const override { return kernel_.interrupts(); }
+  shm::QueueLengths queue_lengths() const override { return kernel_.queue_lengths(); }
   void take_pairs(std::vector<PairCount>& out) override { kernel_.take_pairs(out); }
   std::uint64_t pairs_untold() const override { return kernel_.pairs_untold(); }
   std::vector<Device> devices() const override { return kernel_.devices(); }

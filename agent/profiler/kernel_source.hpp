@@ -28,6 +28,7 @@ class KernelSource {
   [[nodiscard]] virtual SlotValues slot_values(Slot slot) const = 0;
   [[nodiscard]] virtual SlotValues node_values() const = 0;
   [[nodiscard]] virtual InterruptValues interrupts() const = 0;
+  [[nodiscard]] virtual shm::QueueLengths queue_lengths() const = 0;
   virtual void take_pairs(std::vector<PairCount>& out) = 0;
   [[nodiscard]] virtual std::uint64_t pairs_untold() const = 0;
   [[nodiscard]] virtual std::vector<Device> devices() const = 0;

@@ -112,7 +112,7 @@ void Sampler::sample(shm::Tick& tick) {
   tick.node.valid |=
       kernel_.valid() &
       ((kSlotValid & ~(shm::kValidIrqStolen | shm::kValidAllocations)) | shm::kValidNeighbours);
-  sample_interrupts(tick.node);
+  sample_cpus(tick.node);
   sample_neighbours(tick);
   tick.node.sampled_boottime_ns = boottime;
   tick.node.sampled_realtime_ns = realtime;
@@ -198,13 +198,15 @@ void Sampler::count_short_lived() {
   made_.clear();
 }
 
-void Sampler::sample_interrupts(shm::NodeRecord& node) const {
-  // A subtree without CPUs of its own shares them, and their interrupts are nobody's.
+void Sampler::sample_cpus(shm::NodeRecord& node) const {
+  // A subtree without CPUs of its own shares them, and what happens there is nobody's.
   if (options_.root.path != "/" && options_.cpus.empty()) return;
   const InterruptValues irqs = kernel_.interrupts();
   std::copy(std::begin(irqs.softirq_ns), std::end(irqs.softirq_ns), node.softirq_ns);
   node.hardirq_ns = irqs.hardirq_ns;
-  node.valid |= kernel_.valid() & (shm::kValidSoftirq | shm::kValidHardirq);
+  node.queue_lengths = kernel_.queue_lengths();
+  node.valid |=
+      kernel_.valid() & (shm::kValidSoftirq | shm::kValidHardirq | shm::kValidQueueLengths);
 }
 
 void Sampler::sample_neighbours(shm::Tick& tick) {

@@ -77,7 +77,7 @@ class Sampler {
   void write_identity(Live& live);
   void sample_neighbours(shm::Tick& tick);
   void sample_devices(std::vector<shm::DeviceRecord>& devices);
-  void sample_interrupts(shm::NodeRecord& node) const;
+  void sample_cpus(shm::NodeRecord& node) const;
   [[nodiscard]] const CgroupValues* values_of(std::uint64_t cgroup_id) const;
 
   SamplerOptions options_;

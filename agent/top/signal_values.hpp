@@ -22,6 +22,7 @@ using shm::kValidMemoryDetail, shm::kValidMemoryLimit;
 using shm::kValidPacketDrops, shm::kValidSoftirq, shm::kValidHardirq;
 using shm::kValidPressureIrq, shm::kValidVmEvents, shm::kValidTcpSegments;
 using shm::kValidPressureMemory, shm::kValidPressureIo, shm::kValidCpuModes;
+using shm::kValidQueueLengths;
 using shm::kValidRefaults, shm::kValidFarMigrations, shm::kValidAllocations;
 using shm::kValidSwitches, shm::kValidThrottling, shm::kValidMemory, shm::kValidPressureCpu;
 using shm::kValidThrottledWait, shm::kValidMigrations, shm::kValidIrqStolen, shm::kValidLoad;
@@ -200,6 +201,18 @@ template <class B>
 Value inflight(const B& b) {
   return b.gauge(kValidBlockBytes,
                  b.now.block.inflight[shm::kRead] + b.now.block.inflight[shm::kWrite]);
+}
+
+/// So many tasks waited, or fewer, in 95 of 100 looks.
+inline Value queue_p95(const N& n) {
+  if (!n.knows(kValidQueueLengths)) return std::nullopt;
+  const auto &was = n.before.record.queue_lengths, &is = n.now.record.queue_lengths;
+  std::uint64_t all = 0, found = 0;
+  for (std::size_t i = 0; i < shm::kQueueBuckets; ++i) all += is.looks[i] - was.looks[i];
+  if (all == 0) return std::nullopt;
+  std::size_t bucket = 0;
+  while ((found += is.looks[bucket] - was.looks[bucket]) * 100 < all * 95) ++bucket;
+  return bucket == 0 ? 0 : static_cast<double>(1u << (bucket - 1));
 }
 
 /// Of the interfaces with a device behind them.

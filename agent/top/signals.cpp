@@ -166,6 +166,8 @@ constexpr Signal<NodeMoment> kNodeSignals[] = {
        return *tasks / static_cast<double>(n.now.record.cpus);
      },
      "the same per CPU: 1 means everybody waits as long as it runs", 0.25, 1},
+    {"runqueue_length_p95", "queue p95", Unit::kTasks, queue_p95,
+     "in 95 of 100 looks at a CPU no more tasks waited for it", 4, 16},
     {"cpu_wait_p50_seconds", "wait p50", Unit::kSeconds, wait<50, N>,
      "half of the waits for a CPU were shorter", 5e-3, 20e-3},
     {"cpu_wait_p95_seconds", "wait p95", Unit::kSeconds, wait<95, N>,

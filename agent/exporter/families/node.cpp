@@ -82,6 +82,14 @@ constexpr auto kInterrupts = std::to_array<Family<NodeRecord>>({
 });
 
 constexpr auto kLoad = std::to_array<Family<NodeRecord>>({
+    {{kNode, Topic::kCpu, "runqueue_length", kHistogram, "", "",
+      "each CPU's run queue, looked at 49 times a second by a timer in the kernel (Linux 5.17); of "
+      "nodes with CPUs of their own",
+      "Tasks that waited for a CPU while another had it, per look at a CPU.",
+      "who wakes waits behind so many others; long queues beside empty ones: tasks are not spread "
+      "over the CPUs"},
+     shm::kValidQueueLengths,
+     [](Series& s, const NodeRecord& r) { s.queue_lengths(r.queue_lengths); }},
     {{kNode, Topic::kCpu, "load1", kGauge, "", "", "`/proc/loadavg`; whole-machine nodes only",
       "Tasks that run, can run or wait for disks, averaged over 1 minute.",
       "above the CPUs: tasks wait"},

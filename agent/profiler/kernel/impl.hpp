@@ -33,6 +33,7 @@ struct Kernel::Impl {
   std::optional<kernel::TaskPrograms> tasks;
   std::optional<kernel::TcpPrograms> tcp;
   std::optional<kernel::IrqPrograms> irq;
+  std::optional<kernel::QueuePrograms> queues;
   std::optional<kernel::DropPrograms> drops;
   std::optional<kernel::CounterPrograms> counters;
   std::optional<kernel::AllocationPrograms> allocations;

@@ -243,6 +243,10 @@ SlotValues Kernel::node_values() const {
   return sum;
 }
 
+shm::QueueLengths Kernel::queue_lengths() const {
+  return impl_->queues ? impl_->queues->sum(impl_->cpus) : shm::QueueLengths{};
+}
+
 InterruptValues Kernel::interrupts() const {
   return impl_->irq ? impl_->irq->sum(impl_->cpus) : InterruptValues{};
 }

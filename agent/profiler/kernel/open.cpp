@@ -45,6 +45,7 @@ class KernelOpener {
   void load_tasks();
   void load_tcp();
   void load_irq();
+  void load_queues();
   void load_drops();
   void load_counters();
   void load_allocations();
@@ -126,6 +127,7 @@ void KernelOpener::load() {
   load_tasks();
   load_tcp();
   load_irq();
+  load_queues();
   load_drops();
   load_counters();
   load_allocations();
@@ -274,6 +276,15 @@ void KernelOpener::load_irq() {
   }
 }
 
+void KernelOpener::load_queues() {
+  if (!kernel::plan(probes_).queue_lengths) return;
+  if (auto loaded = kernel::QueuePrograms::load(layout_)) {
+    impl_->queues = std::move(*loaded);
+  } else {
+    probes_.queue_failed = failed(loaded.error());
+  }
+}
+
 void KernelOpener::load_drops() {
   if (!kernel::plan(probes_).drops) return;
   if (auto loaded = kernel::DropPrograms::load(layout_)) {
@@ -355,6 +366,7 @@ void KernelOpener::finish() {
   if (impl.counters) impl.valid |= shm::kValidHardwareCounters;
   if (impl.counters && impl.counters->has_cache_misses()) impl.valid |= shm::kValidCacheMisses;
   if (impl.allocations) impl.valid |= shm::kValidAllocations;
+  if (impl.queues) impl.valid |= shm::kValidQueueLengths;
   if (impl.drops) impl.valid |= shm::kValidPacketDrops;
   if (impl.irq && impl.plan.hardirqs) impl.valid |= shm::kValidHardirq;
   if (impl.irq && impl.plan.softirqs) impl.valid |= shm::kValidSoftirq;
@@ -370,6 +382,7 @@ void KernelOpener::finish() {
   keep(impl.tasks);
   keep(impl.tcp);
   keep(impl.irq);
+  keep(impl.queues);
   keep(impl.drops);
   keep(impl.counters);
   keep(impl.allocations);

@@ -99,6 +99,16 @@ void plan_interrupts(const Probes& p, const std::string& in_the_way, Plan& plan)
                            plan.hardirqs});
 }
 
+void plan_queues(const Probes& p, const std::string& in_the_way, Plan& plan) {
+  std::string off = in_the_way;
+  if (off.empty()) off = p.queue_failed;
+  if (off.empty() && !p.queue_timer) off = "no eBPF timers";
+  if (off.empty() && !p.queue_tasks) off = "run queues out of reach";
+  plan.queue_lengths = off.empty();
+  plan.features.push_back(
+      {"runqueue_length", plan.queue_lengths ? "timer" : off, plan.queue_lengths});
+}
+
 void plan_block(const Probes& p, const std::string& in_the_way, Plan& plan) {
   std::string off = in_the_way;
   if (off.empty()) off = p.block_failed;
@@ -218,6 +228,7 @@ Plan plan(const Probes& probes) {
   plan_switch(probes, in_the_way, result);
   plan_iterator(probes, in_the_way, result);
   plan_interrupts(probes, in_the_way, result);
+  plan_queues(probes, in_the_way, result);
   plan_block(probes, in_the_way, result);
   plan_memory(probes, in_the_way, result);
   plan_tasks(probes, in_the_way, result);

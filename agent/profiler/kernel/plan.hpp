@@ -60,12 +60,14 @@ struct Probes {
   bool counters_wanted = false;           ///< those of the CPUs
   bool allocations_wanted = false;        ///< pages of each slot
   bool page_alloc = false;                ///< mm_page_alloc can be traced
+  bool queue_timer = false;               ///< a program's own timer, and a loop (5.17)
+  bool queue_tasks = false;               ///< run queues know how many tasks they have
   bool kfree_skb = false;                 ///< kfree_skb can be traced
   std::vector<std::string> drop_reasons;  ///< why, by number, if it says so (5.17); "": no loss
 
   // Set when loading failed although the probes promised it, before planning again.
   std::string switch_failed, iterator_failed, block_failed, memory_failed, task_failed, tcp_failed,
-      irq_failed, drop_failed, counters_failed, allocations_failed;
+      irq_failed, queue_failed, drop_failed, counters_failed, allocations_failed;
 };
 
 /// One line of "what this kernel gives": `source` says from where, or why not.
@@ -106,11 +108,13 @@ struct Plan {
   bool tcp_retransmits = false;
   bool counters = false;
   bool allocations = false;
+  bool queue_lengths = false;
   bool drops = false;
   std::vector<std::string> drop_reasons;  ///< as Probes'
   std::vector<FeatureNote>
       features;  ///< runqueue_wait, throttled_wait, preemptions, context_switches, migrations,
                  ///< far_migrations, cgroup_slots, cgroup_iter, softirq_time, hardirq_time,
+                 ///< runqueue_length,
                  ///< block_io, reclaim_stall, oom_kills, page_faults, file_io, tcp_retransmits,
                  ///< tcp_connections, packet_drops; one each, always all of them;
                  ///< and hardware_counters, page_allocations when they are wanted

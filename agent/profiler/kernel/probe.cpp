@@ -229,6 +229,10 @@ void probe_types(const KernelTypes& types, Probes& p) {
   p.sched_info = types.has_member("sched_info", "last_queued");
   p.run_queue = types.has_member("sched_entity", "cfs_rq") && types.has_member("cfs_rq", "rq") &&
                 types.has_member("rq", "clock");
+  p.queue_timer = types.has_function("bpf_timer_start") && types.has_function("bpf_loop");
+  p.queue_tasks = types.has_member("rq", "nr_running") && types.has_member("cfs_rq", "rq") &&
+                  types.has_member("task_group", "cfs_rq") &&
+                  types.has_member("task_struct", "sched_task_group");
   p.switch_state = types.tracepoint_arguments("sched_switch") >= 4;
   p.migrate_task = types.tracepoint("sched_migrate_task") > 0;
   p.page_alloc = types.tracepoint("mm_page_alloc") > 0;

@@ -113,6 +113,23 @@ class IrqPrograms {
   std::unique_ptr<State> state_;
 };
 
+/// bpf/queue.bpf.c: run queue lengths.
+class QueuePrograms {
+ public:
+  static tl::expected<QueuePrograms, std::string> load(const Layout& layout);
+  QueuePrograms(QueuePrograms&&) noexcept;
+  QueuePrograms& operator=(QueuePrograms&&) noexcept;
+  ~QueuePrograms();
+
+  [[nodiscard]] shm::QueueLengths sum(std::span<const unsigned> cpus) const;
+  [[nodiscard]] std::vector<LoadedProgram> programs() const;
+
+ private:
+  struct State;
+  explicit QueuePrograms(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
 /// bpf/block.bpf.c.
 class BlockPrograms {
  public:

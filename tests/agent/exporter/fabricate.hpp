@@ -151,6 +151,8 @@ inline shm::Tick node_tick() {
   n.refaults_file = 16;
   n.far_migrations[shm::kToOtherCache] = 40;
   n.far_migrations[shm::kToOtherNode] = 7;
+  for (std::size_t i = 0; i < shm::kQueueBuckets; ++i) n.queue_lengths.looks[i] = 90 - 7 * i;
+  n.queue_lengths.waiting = 1'234;
   n.drop_count = 2;
   set(n.drops[0].reason, "socket_rcvbuff");
   n.drops[0].packets = 12;

@@ -138,6 +138,7 @@ struct Decoded {
       const Message bucket(bytes);
       std::string le;
       text::append_number(le, bucket.real(2));
+      if (le.find_first_of(".e") == std::string::npos) le += ".0";
       samples[key("_bucket", le)] = static_cast<double>(bucket.number(1));
     }
     natives[key("")] = native(histogram);
@@ -174,7 +175,7 @@ TEST_CASE("Protobuf says what text says") {
       REQUIRE(text.has(key));
       if (!key.starts_with("process_")) CHECK(value == text.at(key));
     }
-    CHECK(decoded.natives.size() == 1 + 2 + 2 * 2 + 2 + 3 * (1 + 2));
+    CHECK(decoded.natives.size() == 1 + 2 + 2 * 2 + 2 + 3 * (1 + 2) + 1);
   }
 }
 
@@ -206,4 +207,14 @@ TEST_CASE("native histograms keep every count, at the bound 6.9 % below its own"
   CHECK(buckets.at(1) == 1);
   wait = {};
   CHECK(decode().natives.at(key).empty());
+
+  shm::QueueLengths& lengths = tick.node.queue_lengths;
+  lengths = {};
+  lengths.looks[0] = 9;
+  lengths.looks[1] = 4;  // of one task
+  lengths.looks[3] = 2;  // of three or four
+  const Decoded queues = decode();
+  const std::string length = "optipod_node_runqueue_length{}";
+  CHECK(queues.zeros.at(length) == 9);
+  CHECK(queues.natives.at(length) == std::map<int, std::int64_t>{{0, 4}, {1, 0}, {2, 2}});
 }

@@ -245,6 +245,7 @@ TEST_CASE("each valid bit takes its own families away and nothing else") {
       {shm::kValidNeighbours, {"optipod_node_cpu_preempted_by_untold_total"}},
       {shm::kValidSoftirq, {"optipod_node_softirq_seconds_total"}},
       {shm::kValidHardirq, {"optipod_node_hardirq_seconds_total"}},
+      {shm::kValidQueueLengths, {"optipod_node_runqueue_length"}},
       {shm::kValidIrqStolen, {"optipod_container_irq_stolen_seconds_total"}},
       {shm::kValidLoad,
        {"optipod_node_load1", "optipod_node_load5", "optipod_node_load15",

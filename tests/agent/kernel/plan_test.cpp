@@ -28,6 +28,7 @@ Probes full() {
   p.task_storage = p.task_exit = p.task_io = p.task_iter = p.task_walk = p.host_pids = true;
   p.socket_storage = p.socket_state = p.tcp_retransmit = true;
   p.cfs_bandwidth = p.whole_machine = p.kfree_skb = p.page_alloc = true;
+  p.queue_timer = p.queue_tasks = true;
   p.drop_reasons = {"", "", "not_specified", "no_socket"};
   return p;
 }
@@ -47,7 +48,7 @@ void check_features(const Plan& plan) {
     CHECK(f.name.size() < sizeof(optipod::shm::AgentRecord::Feature::name));
     CHECK(f.source.size() < sizeof(optipod::shm::AgentRecord::Feature::source));
   }
-  CHECK(names.size() == 18);
+  CHECK(names.size() == 19);
 }
 
 struct Row {
@@ -251,6 +252,7 @@ TEST_CASE("what is planned is what the features promise") {
     CHECK((source(made, "softirq_time")[0] == '+') == made.softirqs);
     CHECK((source(made, "hardirq_time")[0] == '+') == made.hardirqs);
     CHECK((made.softirqs || made.hardirqs) == (made.interrupts != Plan::Hook::kNone));
+    CHECK((source(made, "runqueue_length")[0] == '+') == made.queue_lengths);
     CHECK((source(made, "preemptions")[0] == '+') == (made.sched_switch != Plan::Hook::kNone));
     CHECK((source(made, "cgroup_iter")[0] == '+') == made.iterator);
     CHECK((source(made, "block_io")[0] == '+') == (made.block != Plan::BlockStart::kNone));
@@ -277,6 +279,20 @@ TEST_CASE("what failed to load although probed is given as the reason") {
   p = full();
   p.block_failed = "load failed: Invalid argument";
   CHECK(source(plan(p), "block_io") == "-load failed: Invalid argument");
+}
+
+TEST_CASE("run queue lengths: what they need") {
+  const auto without = [](const std::function<void(Probes&)>& take) {
+    Probes p = full();
+    take(p);
+    return source(plan(p), "runqueue_length");
+  };
+  CHECK(without([](Probes&) {}) == "+timer");
+  CHECK(without([](Probes& p) { p.btf = false; }) == "-no kernel BTF");
+  CHECK(without([](Probes& p) { p.queue_timer = false; }) == "-no eBPF timers");
+  CHECK(without([](Probes& p) { p.queue_tasks = false; }) == "-run queues out of reach");
+  CHECK(without([](Probes& p) { p.queue_failed = "load failed: x"; }) == "-load failed: x");
+  CHECK(without([](Probes& p) { p.tp_btf = p.raw_tp = false; }) == "+timer");
 }
 
 TEST_CASE("throttled waits, migrations, interrupts: what each needs") {

@@ -188,7 +188,7 @@ TEST_CASE("switched off, nothing is loaded and everything says so") {
   CHECK(kernel->programs().empty());
   CHECK(kernel->devices().empty());
   CHECK(sources(*kernel, 1).empty());
-  CHECK(kernel->features().size() == 18);
+  CHECK(kernel->features().size() == 19);
   for (const auto& f : kernel->features()) CHECK(std::string(f.source) == "switched off");
   std::vector<CgroupValues> all;
   CHECK_FALSE(kernel->read_cgroups(all));

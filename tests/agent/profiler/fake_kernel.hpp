@@ -25,6 +25,7 @@ class FakeKernel final : public agent::KernelSource {
   std::vector<agent::PairCount> pairs;  ///< handed out at the next take
   std::uint64_t untold = 0;
   agent::InterruptValues irqs;
+  shm::QueueLengths lengths{};
   std::vector<agent::MadeCgroup> made;  ///< news for the next take
   bool tells_made = true;
   bool refuses_slots = false;
@@ -74,6 +75,7 @@ class FakeKernel final : public agent::KernelSource {
     return sum;
   }
   agent::InterruptValues interrupts() const override { return irqs; }
+  shm::QueueLengths queue_lengths() const override { return lengths; }
   void take_pairs(std::vector<agent::PairCount>& out) override {
     out.clear();
     out.swap(pairs);

@@ -302,17 +302,24 @@ TEST_CASE("the node's interfaces, drops and interrupts") {
   n.drops[1].packets = 4;
   n.softirq_ns[0] = n.softirq_ns[9] = kSecond / 8;
   n.hardirq_ns = kSecond / 2;
+  for (const std::size_t bucket : {0u, 3u, 5u})
+    n.queue_lengths.looks[bucket] = bucket == 5 ? 6 : 47;
   for (const char* key : {"network_received_bytes_per_second", "packet_drops_per_second",
-                          "softirq_cpus", "hardirq_cpus"})
+                          "softirq_cpus", "hardirq_cpus", "runqueue_length_p95"})
     CHECK_FALSE(node(key).has_value());
   for (auto* s : {&before, &now})
-    s->tick.node.valid |=
-        shm::kValidInterfaces | shm::kValidPacketDrops | shm::kValidSoftirq | shm::kValidHardirq;
+    s->tick.node.valid |= shm::kValidInterfaces | shm::kValidPacketDrops | shm::kValidSoftirq |
+                          shm::kValidHardirq | shm::kValidQueueLengths;
   CHECK(node("network_received_bytes_per_second").value() == Approx(700));
   CHECK(node("network_lost_per_second").value() == Approx(5));
   CHECK(node("packet_drops_per_second").value() == Approx(14));
   CHECK(node("softirq_cpus").value() == Approx(0.25));
   CHECK(node("hardirq_cpus").value() == Approx(0.5));
+  CHECK(node("runqueue_length_p95").value() == 16);
+  before.tick.node.queue_lengths.looks[5] = 6;
+  CHECK(node("runqueue_length_p95").value() == 4);
+  before.tick.node.queue_lengths = n.queue_lengths;
+  CHECK_FALSE(node("runqueue_length_p95").has_value());
 }
 
 TEST_CASE("keys of signals are unique, and their titles fit their columns") {
