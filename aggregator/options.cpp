@@ -127,6 +127,7 @@ std::string problem(const Options& o) {
   }
   if (o.http_sd_interval.count() <= 0) return "--http-sd-interval must be above 0";
   if (o.dns_sd_interval.count() <= 0) return "--dns-sd-interval must be above 0";
+  if (o.lookback.count() <= 0) return "--lookback must be above 0";
   return {};
 }
 
