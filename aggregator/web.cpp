@@ -59,6 +59,10 @@ void reply(http::Response& response, unsigned status, std::string body) {
 }
 
 void serve_federate(const http::Request& request, http::Response& response, const Served& served) {
+  if (!request.decodes()) {  // what a match[] cannot be read from must not be as good as none
+    served.self.bad_selector();
+    return reply(response, 400, "the query has an invalid escape, as %zz\n");
+  }
   std::vector<Selector> selectors;
   for (const std::string& match : request.params("match[]")) {
     auto selector = Selector::parse(match);
