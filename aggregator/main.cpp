@@ -96,6 +96,10 @@ int run(app::Stop& stop, Options& o) {
   std::unique_ptr<kube::Client> kube;
   auto sources = make_sources(o, kube);
   if (!sources) return wrong(sources.error());
+  if (fixed->empty() && sources->empty()) {
+    spdlog::warn(
+        "nothing to scrape: no --target, --file-sd, --http-sd, --dns-sd or --kube-sd is given");
+  }
 
   Discovery discovery(std::move(*fixed), std::move(*sources), o.scheme);
   const FederateOptions federation{.lookback_ms = o.lookback.count(),

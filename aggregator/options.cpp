@@ -13,6 +13,7 @@
 #include "aggregator/discovery/kube_source.hpp"
 #include "common/app/app.hpp"
 #include "common/app/web_options.hpp"
+#include "common/text/utf8.hpp"
 
 namespace optipod::aggregator {
 namespace {
@@ -127,6 +128,7 @@ std::string problem(const Options& o) {
   }
   if (o.http_sd_interval.count() <= 0) return "--http-sd-interval must be above 0";
   if (o.dns_sd_interval.count() <= 0) return "--dns-sd-interval must be above 0";
+  if (o.lookback.count() <= 0) return "--lookback must be above 0";
   return {};
 }
 
@@ -154,7 +156,8 @@ tl::expected<LabelPairs, std::string> external_labels(const Options& o) {
                       name.find_first_not_of(
                           "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_"
                           "0123456789") == std::string::npos &&
-                      (name[0] < '0' || name[0] > '9') && !name.starts_with("__");
+                      (name[0] < '0' || name[0] > '9') && !name.starts_with("__") &&
+                      text::utf8_valid(text);
     if (!good) {
       return tl::unexpected(
           fmt::format("--external-label {}: write NAME=VALUE, for example cluster=berlin", text));

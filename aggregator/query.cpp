@@ -36,6 +36,7 @@ class Form {
     std::string value = query_.param(name);
     return value.empty() ? body_.param(name) : value;
   }
+  [[nodiscard]] bool decodes() const { return query_.decodes() && body_.decodes(); }
 
  private:
   const http::Request& query_;
@@ -67,6 +68,7 @@ tl::expected<std::unique_ptr<QueryProxy>, std::string> QueryProxy::make(const st
 
 void QueryProxy::serve(const http::Request& request, http::Response& response) const {
   const Form form(request);
+  if (!form.decodes()) return fail(response, 400, "bad_data", "an invalid escape, as %zz");
   std::string query = form.get("q");
   if (query.empty()) query = form.get("query");
   if (query.empty()) return fail(response, 400, "bad_data", "Missing query parameter 'q'");

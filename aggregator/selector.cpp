@@ -20,6 +20,25 @@ bool name_char(char c) {
   return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_';
 }
 
+/// Words of PromQL that its grammar takes for no name of a metric, in any case of letters; as the
+/// name of a label they are words like others.
+bool reserved(std::string_view word) {
+  static constexpr std::string_view kWords[] = {"atan2",    "bool", "group_left", "group_right",
+                                                "ignoring", "inf",  "nan",        "on"};
+  std::string lower(word);
+  std::transform(lower.begin(), lower.end(), lower.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return std::find(std::begin(kWords), std::end(kWords), lower) != std::end(kWords);
+}
+
+/// Whether a regular expression asks for single bytes, \C, which RE2 can do and Go's cannot.
+bool asks_for_bytes(std::string_view regex) {
+  for (std::size_t i = 0; i + 1 < regex.size(); ++i) {
+    if (regex[i] == '\\' && regex[++i] == 'C') return true;
+  }
+  return false;
+}
+
 int hex_digit(char c) {
   if (c >= '0' && c <= '9') return c - '0';
   if (c >= 'a' && c <= 'f') return c - 'a' + 10;
@@ -51,7 +70,9 @@ class Parser {
     if (at_ < text_.size() && (name_start(text_[at_]) || text_[at_] == ':')) {
       const std::size_t begin = at_;
       while (at_ < text_.size() && (name_char(text_[at_]) || text_[at_] == ':')) ++at_;
-      take_name(std::string(text_.substr(begin, at_ - begin)), begin);
+      const std::string_view name = text_.substr(begin, at_ - begin);
+      if (reserved(name)) return fail(begin, fmt::format("unexpected <{}>", name));
+      take_name(std::string(name));
       space();
     } else if (at_ >= text_.size()) {
       return fail(at_, "no expression found in input");
@@ -62,16 +83,6 @@ class Parser {
     space();
     if (error_.empty() && at_ < text_.size()) {
       return fail(at_, fmt::format("unexpected {} after the selector", here()));
-    }
-    if (error_.empty() && named_ &&
-        std::count_if(matchers_.begin(), matchers_.end(),
-                      [](const Matcher& m) { return m.label == "__name__"; }) > 1) {
-      return fail(0, "metric name must not be set twice");
-    }
-    const bool selective = std::any_of(matchers_.begin(), matchers_.end(),
-                                       [](const Matcher& m) { return !m.matches(""); });
-    if (error_.empty() && !selective) {
-      return fail(0, "vector selector must contain at least one non-empty matcher");
     }
     if (!error_.empty()) return tl::unexpected(error_);
     return std::move(matchers_);
@@ -101,12 +112,7 @@ class Parser {
       }
     }
   }
-  void take_name(std::string name, std::size_t at) {
-    if (named_) {
-      fail(at, fmt::format("metric name must not be set twice: \"{}\"", name));
-      return;
-    }
-    named_ = true;
+  void take_name(std::string name) {
     matchers_.push_back({.label = "__name__", .op = Matcher::Op::kEqual, .value = std::move(name)});
   }
 
@@ -129,7 +135,6 @@ class Parser {
   }
 
   void matcher() {
-    const std::size_t begin = at_;
     std::string label;
     const bool quoted = at_ < text_.size() && is_quote(text_[at_]);
     if (quoted) {
@@ -138,10 +143,11 @@ class Parser {
       label = *text;
       space();
       if (at_ < text_.size() && (text_[at_] == ',' || text_[at_] == '}')) {
-        take_name(std::move(label), begin);  // {"a.metric"}: a name in quotes
+        take_name(std::move(label));  // {"a.metric"}: a name in quotes
         return;
       }
     } else if (at_ < text_.size() && name_start(text_[at_])) {
+      const std::size_t begin = at_;
       while (at_ < text_.size() && name_char(text_[at_])) ++at_;
       label = std::string(text_.substr(begin, at_ - begin));
     } else {
@@ -168,6 +174,10 @@ class Parser {
       RE2::Options options;
       options.set_log_errors(false);
       options.set_dot_nl(true);  // as Prometheus since 3.0
+      if (asks_for_bytes(made.value)) {
+        fail(at, "error parsing regexp: invalid escape sequence: `\\C`");
+        return;
+      }
       auto regex = std::make_shared<const RE2>(made.value, options);
       if (!regex->ok()) {
         fail(at, fmt::format("error parsing regexp: {}", regex->error()));
@@ -262,7 +272,6 @@ class Parser {
 
   std::string_view text_;
   std::size_t at_ = 0;
-  bool named_ = false;
   std::vector<Matcher> matchers_;
   std::string error_;
 };
@@ -287,6 +296,8 @@ tl::expected<Selector, std::string> Selector::parse(std::string_view text) {
   auto matchers = Parser(text).run();
   if (!matchers) return tl::unexpected(matchers.error());
   Selector selector;
+  // "{}" asks for nothing in particular and, in Prometheus, gets it: an empty name is nobody's.
+  if (matchers->empty()) matchers->push_back({.label = "__name__"});
   for (Matcher& matcher : *matchers) {
     auto& list = matcher.label == "__name__" ? selector.name_ : selector.labels_;
     list.push_back(std::move(matcher));

@@ -32,8 +32,9 @@ struct Matcher {
 /// Every matcher must match. Immutable, thread-safe.
 class Selector {
  public:
-  /// The error reads "1:<column>: parse error: <what>", as Prometheus' does; columns count bytes
-  /// from 1.
+  /// What Prometheus' /federate takes, which is more than a query may have: a name given several
+  /// times, matchers that an empty value fits, "{}", which no series fits. The error reads
+  /// "1:<column>: parse error: <what>", as Prometheus' does; columns count bytes from 1.
   static tl::expected<Selector, std::string> parse(std::string_view text);
 
   /// Matchers of the metric's name; most selections end here.

@@ -112,7 +112,8 @@ Self::Self() : metrics_("aggregator") {
   source_refreshes_ = &counter(metrics_, "optipod_aggregator_discovery_refreshes_total",
                                "Lists of targets asked for, or changes of them heard, by source.");
   source_failures_ =
-      &counter(metrics_, "optipod_aggregator_discovery_failures_total", "Those that gave none.");
+      &counter(metrics_, "optipod_aggregator_discovery_failures_total",
+               "Attempts of these that gave no list: the last good one stayed in use.");
   source_good_ =
       &gauge(metrics_, "optipod_aggregator_discovery_good",
              "1 when the last attempt at the source succeeded; else its last good list is in use.");

@@ -59,6 +59,10 @@ void reply(http::Response& response, unsigned status, std::string body) {
 }
 
 void serve_federate(const http::Request& request, http::Response& response, const Served& served) {
+  if (!request.decodes()) {  // what a match[] cannot be read from must not be as good as none
+    served.self.bad_selector();
+    return reply(response, 400, "the query has an invalid escape, as %zz\n");
+  }
   std::vector<Selector> selectors;
   for (const std::string& match : request.params("match[]")) {
     auto selector = Selector::parse(match);
@@ -182,12 +186,15 @@ void add_routes(http::Server& server, const Served& served) {
                [&pushed = served.pushed](const http::Request& request, http::Response& response) {
                  serve_update(request, response, pushed);
                });
-  server.route("GET", "/nodes", [served](const http::Request&, http::Response& response) {
-    response.content_type = "application/json";
-    response.gzip = true;
-    const std::int64_t now = unix_ms();
-    response.body = nodes_json(served.store.views(), served.pushed.nodes(now), now);
-  });
+  server.route(
+      "GET", "/nodes",
+      [served](const http::Request&, http::Response& response) {
+        response.content_type = "application/json";
+        response.gzip = true;
+        const std::int64_t now = unix_ms();
+        response.body = nodes_json(served.store.views(), served.pushed.nodes(now), now);
+      },
+      slow);  // of thousands it is megabytes
   server.route("GET", "/sd",
                [&store = served.store](const http::Request&, http::Response& response) {
                  response.content_type = "application/json";

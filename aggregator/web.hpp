@@ -31,7 +31,7 @@ struct Served {
   std::function<bool()> ready;
 };
 
-/// Adds the routes; call before server.listen(). /federate and /query are slow routes.
+/// Adds the routes; call before server.listen(). /federate, /query and /nodes are slow routes.
 void add_routes(http::Server& server, const Served& served);
 
 /// The body of /nodes: {"nodes":[{node, target, up, agent_up, last_scrape, last_sample,

@@ -7,36 +7,15 @@
 #include <map>
 #include <set>
 #include <string>
-#include <string_view>
+#include <utility>
 #include <vector>
 
 #include <tl/expected.hpp>
 
+#include "aggregator/discovery/endpoint_slice.hpp"
 #include "aggregator/discovery/target.hpp"
 
 namespace optipod::aggregator {
-
-/// What of a slice counts.
-struct EndpointSlice {
-  struct Endpoint {
-    std::string address;
-    std::string node;  ///< nodeName; "" when it has none
-    bool operator==(const Endpoint&) const = default;
-  };
-  struct Port {
-    std::string name;
-    std::uint16_t port = 0;
-    bool operator==(const Port&) const = default;
-  };
-  std::string name;
-  bool v6 = false;
-  std::vector<Endpoint> endpoints;  ///< ready ones: conditions.ready is true, or not said
-  std::vector<Port> ports;
-  bool operator==(const EndpointSlice&) const = default;
-};
-
-/// Text of one EndpointSlice (discovery.k8s.io/v1). One whose addresses are names has no endpoints.
-tl::expected<EndpointSlice, std::string> parse_endpoint_slice(std::string_view json);
 
 /// The slices of one Service, as a list and a watch tell them.
 class EndpointSlices {

@@ -26,13 +26,13 @@ class SliceHandler final : public kube::Handler {
     slices_.begin_list();
   }
   void object(const kube::EncodedObject& object) override {
-    EndpointSlice slice = parse(object.bytes);
+    EndpointSlice slice = read(object);
     const std::lock_guard lock(mutex_);
     slices_.put(std::move(slice));
     changed_ = changed_ || complete_;
   }
   void deleted(const kube::EncodedObject& object) override {
-    const EndpointSlice slice = parse(object.bytes);
+    const EndpointSlice slice = read(object);
     const std::lock_guard lock(mutex_);
     slices_.erase(slice.name);
     changed_ = true;
@@ -53,8 +53,8 @@ class SliceHandler final : public kube::Handler {
 
  private:
   /// To go on without a slice would be to miss nodes: it ends the list or watch as an error.
-  static EndpointSlice parse(std::string_view json) {
-    auto slice = parse_endpoint_slice(json);
+  static EndpointSlice read(const kube::EncodedObject& object) {
+    auto slice = read_endpoint_slice(object);
     if (!slice) throw std::runtime_error(slice.error());
     return std::move(*slice);
   }
@@ -73,6 +73,7 @@ kube::ReflectorOptions slices_of(const Service& service) {
   options.resource =
       fmt::format("/apis/discovery.k8s.io/v1/namespaces/{}/endpointslices", service.name_space);
   options.label_selector = "kubernetes.io/service-name=" + service.name;
+  options.protobuf = true;
   return options;
 }
 

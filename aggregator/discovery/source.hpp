@@ -70,8 +70,11 @@ class Source {
     state_.last_success = unix_seconds;
   }
   void fail(std::string_view why) {
-    state_.problem = fmt::format("--{} {}: {}; its last good list of {} targets stays in use",
-                                 state_.mechanism, state_.name, why, targets_.size());
+    const std::string kept =
+        state_.last_success == 0
+            ? "it has given no list yet"
+            : fmt::format("its last good list of {} targets stays in use", targets_.size());
+    state_.problem = fmt::format("--{} {}: {}; {}", state_.mechanism, state_.name, why, kept);
   }
 
   SourceState state_;

@@ -12,6 +12,7 @@
 
 #include "aggregator/discovery/target.hpp"
 #include "common/app/duration.hpp"
+#include "common/text/utf8.hpp"
 
 namespace optipod::aggregator {
 namespace {
@@ -39,7 +40,8 @@ std::string what_is_wrong(std::string_view address) {
   const std::string_view host = address.substr(0, colon);
   const bool v6 = host.starts_with('[') && host.ends_with(']') && host.size() > 2;
   if (!v6 && host.find(':') != std::string_view::npos) return "an IPv6 address needs [brackets]";
-  if (!printable(host) || host.find_first_of("/?#@\\") != std::string_view::npos) {
+  if (!printable(host) || !text::utf8_valid(host) ||
+      host.find_first_of("/?#@\\") != std::string_view::npos) {
     return "the host has characters that do not belong there";
   }
   const std::string_view port = address.substr(colon + 1);
@@ -86,6 +88,15 @@ std::string take_times(const Labels& labels, Target& target) {
   const bool both = target.interval.count() > 0 && target.timeout.count() > 0;
   if (both && target.timeout > target.interval) {
     return "__scrape_timeout__ is above __scrape_interval__";
+  }
+  return {};
+}
+
+/// They go onto every series, and what is no UTF-8 would make the whole page of /federate
+/// unreadable.
+std::string what_is_no_text(const Labels& labels) {
+  for (const auto& [name, value] : labels) {
+    if (!text::utf8_valid(value)) return fmt::format("label {} is not UTF-8", name);
   }
   return {};
 }
@@ -191,6 +202,7 @@ tl::expected<std::vector<Target>, std::string> from_yaml_tree(const YAML::Node& 
 Made make_target(const std::string& address, Labels labels) {
   Target target{.address = address};
   std::string wrong = what_is_wrong(address);
+  if (wrong.empty()) wrong = what_is_no_text(labels);
   for (auto* take : {take_scheme, take_path, take_times}) {
     if (wrong.empty()) wrong = take(labels, target);
   }

@@ -41,16 +41,20 @@ YamlSection::YamlSection(const YAML::Node& node, std::string path, YamlProblem& 
 }
 
 YamlSection::~YamlSection() {
-  if (!mapping_) return;
-  for (const auto& entry : node_) {
+  only_known();
+}
+
+bool YamlSection::only_known() {
+  for (const auto& entry : mapping_ ? node_ : YAML::Node()) {
     const std::string key = entry.first.IsScalar() ? entry.first.Scalar() : shown(entry.first);
     if (asked_.contains(key)) continue;
     std::string known;
     for (const std::string& k : asked_) known += " " + k;
     problem_.say(entry.first,
                  fmt::format("{} is unknown here; there are:{}", name(key.substr(0, 64)), known));
-    return;
+    break;
   }
+  return problem_.text().empty();
 }
 
 std::string YamlSection::name(std::string_view key) const {

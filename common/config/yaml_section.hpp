@@ -31,7 +31,7 @@ class YamlSection {
  public:
   /// `node` undefined or null: an empty section. `path` names it in messages: "safe".
   YamlSection(const YAML::Node& node, std::string path, YamlProblem& problem);
-  /// Says which key nobody asked for.
+  /// Says which key nobody asked for, unless only_known() has looked.
   ~YamlSection();
   YamlSection(const YamlSection&) = delete;
   YamlSection& operator=(const YamlSection&) = delete;
@@ -48,6 +48,10 @@ class YamlSection {
   std::vector<std::pair<std::string, std::string>> texts();
   /// The mapping below a key.
   [[nodiscard]] YAML::Node below(std::string_view key);
+
+  /// Says now which key nobody has asked for; false when anything is wrong so far. What a section
+  /// lacks is judged behind it: who misspelt a key is to be told so, and not that it is missing.
+  bool only_known();
 
   /// Says that a value is not right: of this key, else of the section.
   void reject(std::string_view key, const std::string& what);

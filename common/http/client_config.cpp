@@ -57,6 +57,7 @@ class Reader {
     section.text("server_name", tls.server_name);
     section.flag("insecure_skip_verify", skip);
     tls.verify = !skip;
+    if (!section.only_known()) return;
     auto client = TlsClient::make(tls);
     if (!client) return section.reject("", client.error());
     config_.tls_client = std::move(*client);
@@ -73,7 +74,7 @@ class Reader {
     std::string user, password;
     secret(section, "username", user);
     secret(section, "password", password);
-    if (!node.IsDefined()) return;
+    if (!section.only_known() || !node.IsDefined()) return;
     if (user.empty()) return section.reject("", "needs username");
     if (user.find(':') != std::string::npos) {
       return section.reject("username", "a user's name holds no colon");
@@ -86,7 +87,7 @@ class Reader {
     std::string type = "Bearer", credentials;
     section.text("type", type);
     secret(section, "credentials", credentials);
-    if (!node.IsDefined()) return;
+    if (!section.only_known() || !node.IsDefined()) return;
     if (credentials.empty()) return section.reject("", "needs credentials or credentials_file");
     if (equals_no_case(type, "Basic")) return section.reject("type", "use basic_auth instead");
     std::string value = type + " " + credentials;

@@ -85,4 +85,9 @@ std::string Request::param(std::string_view name) const {
   return out;
 }
 
+bool Request::decodes() const {
+  std::string ignored;
+  return percent_decode(query, true, ignored);
+}
+
 }  // namespace optipod::http

@@ -27,6 +27,8 @@ struct Request {
   [[nodiscard]] std::vector<std::string> params(std::string_view name) const;
   /// First value or "".
   [[nodiscard]] std::string param(std::string_view name) const;
+  /// False when the query has an escape that means nothing: the two above leave out what holds it.
+  [[nodiscard]] bool decodes() const;
 };
 
 struct Response {

@@ -78,7 +78,7 @@ void Reader::read_tls(const YAML::Node& node) {
   section.list("cipher_suites", options.cipher_suites);
   section.flag("prefer_server_cipher_suites", options.prefer_server_ciphers);
   section.list("curve_preferences", options.curves);
-  if (!node.IsDefined() || node.IsNull() || node.size() == 0) return;
+  if (!section.only_known() || !node.IsDefined() || node.size() == 0) return;
   if (options.certificate_pem.empty()) return section.reject("", "needs cert_file");
   if (options.key_pem.empty()) return section.reject("", "needs key_file");
   auto server = TlsServer::make(options);

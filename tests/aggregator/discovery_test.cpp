@@ -19,8 +19,10 @@
 #include "aggregator/discovery/endpoint_slices.hpp"
 #include "aggregator/discovery/file_source.hpp"
 #include "aggregator/discovery/polled_source.hpp"
+#include "tests/common/kube/protobuf_text.hpp"
 #include "tests/support/catch.hpp"
 
+using namespace optipod;
 using namespace optipod::aggregator;
 namespace fs = std::filesystem;
 
@@ -255,6 +257,11 @@ TEST_CASE("a target's labels: scheme, path, times, and where its node's name com
   CHECK(make_target("a:1", {{"node", ""}, {"__meta_kubernetes_node_name", "n"}})->node == "n");
   CHECK(make_target("a:1", {{"node", ""}})->node == "a:1");
   CHECK(parse_target("n=https://a:1/m")->url() == "https://a:1/m");
+  // Nobody could read a page of /federate with it.
+  CHECK(make_target("a:1", {{"node", "gr\xc3\xbcn"}}).has_value());
+  CHECK(make_target("a:1", {{"rack", "\xff"}}).error().find("rack") != std::string::npos);
+  CHECK_FALSE(parse_target("n\xff=a:1").has_value());
+  CHECK_FALSE(parse_file_sd("- targets: ['h\xff:1']\n", FileFormat::kYaml).has_value());
   for (const TargetLabels& wrong :
        std::vector<TargetLabels>{{{"__scrape_interval__", "5"}},
                                  {{"__scrape_interval__", "0s"}},
@@ -274,7 +281,8 @@ TEST_CASE("discovery: targets that name no scheme have the one of all") {
 
 namespace {
 EndpointSlice slice_of(const std::string& name, const std::string& rest) {
-  auto slice = parse_endpoint_slice(R"({"metadata":{"name":")" + name + R"("},)" + rest + "}");
+  const std::string json = R"({"metadata":{"name":")" + name + R"("},)" + rest + "}";
+  auto slice = read_endpoint_slice({kube::Encoding::kJson, json});
   INFO((slice ? std::string() : slice.error()));
   REQUIRE(slice);
   return *slice;
@@ -337,10 +345,71 @@ TEST_CASE("EndpointSlices: which of several ports") {
   CHECK_FALSE(problem.empty());
 }
 
+namespace {
+/// The message of an EndpointSlice with one port, as the API server writes it.
+std::string message_of(const std::string& name, const std::string& type,
+                       const std::vector<std::string>& endpoints) {
+  using kube::test::protobuf::field;
+  std::string out = field(1, field(1, name) + field(3, "optipod") + field(5, "uid"));
+  for (const std::string& endpoint : endpoints) out += field(2, endpoint);
+  return out + field(3, field(1, "metrics") + field(2, "TCP") + field(3, std::uint64_t{9000})) +
+         field(4, type);
+}
+std::string ready(bool yes) {
+  using kube::test::protobuf::field;
+  return field(2, field(1, std::uint64_t{yes}) + field(2, std::uint64_t{1}));
+}
+auto read(const std::string& message) {
+  return read_endpoint_slice({kube::Encoding::kProtobuf, message});
+}
+}  // namespace
+
+TEST_CASE("EndpointSlices: protobuf says what JSON says") {
+  using kube::test::protobuf::field;
+  const std::vector<std::string> endpoints{
+      field(1, "10.0.0.1") + ready(true) + field(4, field(1, "Pod")) + field(6, "n1"),
+      field(1, "10.0.0.2") + ready(false) + field(6, "n2"),
+      field(1, "10.0.0.3") + field(1, "10.0.0.33") + field(6, "n3"),
+      field(1, "10.0.0.4") + field(2, ""), field(6, "n5")};
+  const auto slice = read(message_of("s", "IPv4", endpoints));
+  REQUIRE(slice.has_value());
+  CHECK(*slice == slice_of("s", R"("addressType":"IPv4","endpoints":[
+        {"addresses":["10.0.0.1"],"conditions":{"ready":true},"nodeName":"n1"},
+        {"addresses":["10.0.0.2"],"conditions":{"ready":false},"nodeName":"n2"},
+        {"addresses":["10.0.0.3","10.0.0.33"],"nodeName":"n3"},
+        {"addresses":["10.0.0.4"]},{"nodeName":"n5"}],)" +
+                                    kPorts));
+  CHECK(slice->endpoints.size() == 3);
+  CHECK(read(message_of("s", "IPv6", {field(1, "fd00::1")}))->v6);
+  CHECK(read(message_of("s", "FQDN", {field(1, "x.y")}))->endpoints.empty());
+}
+
+TEST_CASE("EndpointSlices: hostile protobuf") {
+  using kube::test::protobuf::field;
+  const std::string good = message_of("s", "IPv4", {field(1, "10.0.0.1") + ready(true)});
+  REQUIRE(read(good).has_value());
+  const std::size_t with_port = good.size() - field(4, "IPv4").size();
+  for (std::size_t size = 0; size < with_port; ++size) {
+    const auto cut = read(good.substr(0, size));
+    CHECK((!cut || *cut != *read(good)));
+  }
+  for (const std::string& bad :
+       {std::string(), field(1, field(1, "")), field(1, std::uint64_t{7}),
+        field(1, field(1, "\xff")), message_of("s", "IPv4", {field(1, std::uint64_t{1})}),
+        message_of("s", "IPv4", {field(1, "10.0.0.1") + field(6, "\xc0\x80")}),
+        message_of("s", "IPv4", {field(2, field(1, "x"))})}) {
+    CHECK_FALSE(read(bad).has_value());
+  }
+  const std::string name = field(1, field(1, "s"));
+  for (const std::uint64_t port : {std::uint64_t{0}, std::uint64_t{65'536}, ~std::uint64_t{0}}) {
+    CHECK(read(name + field(3, field(3, port)))->ports.empty());
+  }
+}
+
 TEST_CASE("EndpointSlices: hostile texts") {
   for (const char* text :
        {"", "[]", "{", "{}", R"({"metadata":{}})", R"({"metadata":{"name":7}})"}) {
-    CHECK_FALSE(parse_endpoint_slice(text).has_value());
+    CHECK_FALSE(read_endpoint_slice({kube::Encoding::kJson, text}).has_value());
   }
   const EndpointSlice odd = slice_of(
       "s",

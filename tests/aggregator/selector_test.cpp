@@ -102,17 +102,33 @@ TEST_CASE("what is no selector is refused with its place") {
   CHECK(error_of("up{,}").starts_with("1:4: parse error"));
   CHECK(error_of("up{job=~\"(\"}").find("error parsing regexp") != std::string::npos);
   CHECK(error_of("up{job=~\"a{99999}\"}").find("error parsing regexp") != std::string::npos);
-  CHECK(error_of("up{__name__=\"down\"}").find("set twice") != std::string::npos);
-  CHECK(error_of("{\"up\",__name__=~\"down\"}").find("set twice") != std::string::npos);
+  CHECK(error_of("up{job=~\"a\\\\C\"}").find("invalid escape sequence") != std::string::npos);
+  for (const char* word : {"on", "ignoring", "group_left", "group_right", "bool", "atan2", "inf",
+                           "NaN", "Inf", "ON"}) {
+    CHECK(error_of(word).starts_with("1:1: parse error: unexpected <"));
+  }
   CHECK(error_of(std::string("up\0", 3)).find("0x00") != std::string::npos);
 }
 
-TEST_CASE("a selector that would match everything is refused") {
-  for (const char* text : {"{}", "{job=\"\"}", "{job=~\".*\"}", "{job!=\"a\"}", "{job!~\"a\"}"}) {
-    CHECK(error_of(text).find("at least one non-empty matcher") != std::string::npos);
+TEST_CASE("what a query may not ask for, /federate may") {
+  CHECK(taken("{job=\"\"}") == "cde");
+  CHECK(taken("{job=~\".*\"}") == "abcde");
+  CHECK(taken("{job!=\"a\"}") == "bcde");
+  CHECK(taken("{job!~\"a\"}") == "bcde");
+  CHECK(taken("{__name__=~\".*\"}") == "abcde");
+  CHECK(taken("{}").empty());
+  CHECK(taken("{__name__=\"\"}").empty());
+  CHECK(taken("up{__name__=\"up\"}") == "ab");
+  CHECK(taken("up{__name__!=\"up\"}").empty());
+  CHECK(taken("{\"up\",__name__=~\"down\"}").empty());
+}
+
+TEST_CASE("words of PromQL are names like others where its grammar says so") {
+  for (const char* word : {"sum", "by", "offset", "start", "end", "and", "unless", "infx"}) {
+    CHECK(taken(word).empty());
   }
-  CHECK(Selector::parse("{job=~\".+\"}").has_value());
-  CHECK(Selector::parse("{job!=\"\"}").has_value());
+  CHECK(taken("up{on=\"\",bool=\"\",inf=\"\",by=\"\"}") == "ab");
+  CHECK(taken("up{job=~\"\\\\\\\\C|a\"}") == "a");  // a backslash, and a C
 }
 
 TEST_CASE("a hostile regex costs linear time and bounded memory") {

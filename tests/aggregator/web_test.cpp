@@ -93,6 +93,13 @@ TEST_CASE("web: /federate answers what the selectors ask, 400 with the place of 
   const auto bad = site.get("/federate?match[]=a&match[]=a-b");
   CHECK(bad.status == 400);
   CHECK(bad.body.starts_with("1:2: parse error: unexpected \"-\""));
+  for (const char* query :
+       {"match[]=%zz", "match[]=a%00", "match[]=a&match[]=%", "x=%z&match[]=a"}) {
+    INFO(query);
+    const auto malformed = site.get(std::string("/federate?") + query);
+    CHECK(malformed.status == 400);
+    CHECK(malformed.body.find("escape") != std::string::npos);
+  }
 }
 
 TEST_CASE("web: before the first sweep it is not ready, and bad selectors are still bad") {
@@ -308,6 +315,8 @@ TEST_CASE("web: /query passes questions and answers on as they are") {
   CHECK(site.get("/query?q=up&start=1&end=2&step=1m&start=9").body ==
         "GET /p/api/v1/query_range query=up&start=1&end=2&step=1m\n0");
   CHECK(site.get("/query?q=up&start=1").status == 400);
+  CHECK(site.get("/query?q=up&time=%zz").status == 400);
+  CHECK(site.post("/query", "q=up%", "application/x-www-form-urlencoded").status == 400);
   const auto bad = site.get("/query?q=bad");
   CHECK(bad.status == 422);
   CHECK(bad.content_type == "application/json");

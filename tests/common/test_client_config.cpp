@@ -158,6 +158,10 @@ TEST_CASE("what is wrong in a client's file is told by file and line") {
       {"authorization:\n  credentials: \"a\\nb\"\n", "line break"},
       {"basic_auth:\n  username: a\nauthorization:\n  credentials: x\n", "beside basic_auth"},
       {"bearer_token: x\n", ":1: bearer_token is unknown here"},
+      {"tls_config:\n  cert: client.crt\n  keyfile: stranger.key\n",
+       ":3: tls_config.keyfile is unknown here"},
+      {"basic_auth:\n  user: a\n  password: x\n", ":2: basic_auth.user is unknown here"},
+      {"authorization:\n  credential: x\n", ":2: authorization.credential is unknown here"},
       {"tls_config: [\n", "client.yml:"}};
   for (const auto& [text, said] : wrong) {
     INFO(text);

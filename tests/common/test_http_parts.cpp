@@ -428,6 +428,13 @@ TEST_CASE("query parameters") {
   CHECK(request.params("flag") == std::vector<std::string>{""});
   CHECK(request.params("none").empty());
   CHECK(request.param("match[]") == "{x=\"y\"}");
+  CHECK(request.decodes());
+  for (const char* bad : {"a=%", "a=%4&1=2", "%zz=1", "a=1&b=%00", "a=%g1"}) {
+    INFO(bad);
+    request.query = bad;
+    CHECK_FALSE(request.decodes());
+    CHECK(request.param("a") != "2");
+  }
 }
 
 TEST_CASE("URLs") {

@@ -393,12 +393,12 @@ def promtool_check(text):
 class Prometheus:
     """Debian's prometheus with its own configuration and data directory on a loopback port."""
 
-    def __init__(self, stack, scrape_configs, interval="1s", features=(), rules=()):
+    def __init__(self, stack, scrape_configs, interval="1s", features=(), rules=(), external_labels=None):
         """scrape_configs: a list of dicts as in prometheus.yml (written as JSON, which is YAML); rules: files."""
         directory = stack.directory / f"prometheus-{len(stack.processes)}"
         directory.mkdir()
         config = {"global": {"scrape_interval": interval, "scrape_timeout": interval,
-                             "evaluation_interval": interval},
+                             "evaluation_interval": interval, "external_labels": external_labels or {}},
                   "rule_files": [str(file) for file in rules], "scrape_configs": scrape_configs}
         (directory / "prometheus.yml").write_text(json.dumps(config, indent=1))
         port = free_port()

@@ -73,15 +73,17 @@ def test_dns_names(stack, fakes, opened):
     dns = opened(DnsServer())
     dns.records[("exporters.example", "A")] = ["127.0.0.3", "127.0.0.2"]
     dns.records[("_metrics._tcp.example", "SRV")] = [("127-0-0-4.example", fakes[2].port)]
+    dns.records[("six.example", "AAAA")] = ["::1"]
     port = fakes[0].port
     aggregator = stack.serve("aggregator", "--dns-server", dns.address, "--dns-sd-interval", "200ms",
-                             "--dns-sd", f"exporters.example:{port}", "--dns-sd", "_metrics._tcp.example")
+                             "--dns-sd", f"exporters.example:{port}", "--dns-sd", "_metrics._tcp.example",
+                             "--dns-sd", "six.example:1", "--dns-sd", "nobody.example:1")
     # The SRV record's host is for the system's resolver, which does not know it.
-    assert set(nodes_of(aggregator)) == {f"127.0.0.2:{port}", f"127.0.0.3:{port}", f"127-0-0-4.example:{port}"}
+    assert set(nodes_of(aggregator)) == {f"127.0.0.2:{port}", f"127.0.0.3:{port}", f"127-0-0-4.example:{port}", "[::1]:1"}
     assert who_is_up(aggregator) == {f"127.0.0.2:{port}", f"127.0.0.3:{port}"}
 
     def nodes():
-        return {node for node in nodes_of(aggregator) if not node.startswith("127-")}
+        return {node for node in nodes_of(aggregator) if not node.startswith(("127-", "[::1]"))}
 
     # More than a datagram holds.
     many = [f"127.1.{i // 250}.{i % 250 + 1}" for i in range(1000)]
