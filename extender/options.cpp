@@ -15,7 +15,8 @@ void declare_serving(CLI::App& cli, Options& o) {
       ->check(CLI::Range(1, 64))
       ->capture_default_str()
       ->group(group);
-  cli.add_option("--max-request-bytes", o.max_request_bytes, "A larger request is answered 413")
+  cli.add_option("--max-request-bytes", o.max_request_bytes,
+                 "A larger request is answered 413; more than four times as much at once, 503")
       ->check(CLI::Range(64 * 1024, 1024 * 1024 * 1024))
       ->capture_default_str()
       ->group(group);
