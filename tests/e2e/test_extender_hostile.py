@@ -8,7 +8,7 @@ import socket
 import optipod_e2e
 
 MIB = 1024 * 1024
-BOUND = 400 * MIB   # whatever is sent; each step alone took more than twice as much when nothing bounded it
+BOUND = 400 * MIB   # whatever is sent; each test took more when nothing bounded it
 
 
 def most_memory(extender):
