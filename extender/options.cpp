@@ -2,6 +2,7 @@
 #include "extender/options.hpp"
 
 #include "common/app/app.hpp"
+#include "common/app/kube_options.hpp"
 #include "common/app/web_options.hpp"
 #include "extender/wire/resources.hpp"
 
@@ -140,11 +141,7 @@ void declare_kubernetes(CLI::App& cli, Options& o) {
       "Follow pods and nodes at the API server; auto: if a kubeconfig is named or this "
       "runs in a cluster. Without it decisions rest on measurements alone")
       ->group(group);
-  cli.add_option("--kubeconfig", o.kubeconfig,
-                 "Where the API server is and who we are (default: $KUBECONFIG, then the pod's "
-                 "service account)")
-      ->type_name("FILE")
-      ->group(group);
+  app::add_kube_options(cli, o.kubeconfig, o.kube_context, group);
   app::add_duration(cli, "--bind-timeout", o.bind_timeout, "When a binding is given up")
       ->group(group);
   cli.add_option("--bind-threads", o.bind_threads, "Bindings at once")
@@ -169,8 +166,8 @@ std::string problem(const Options& o) {
     return "--refresh-interval and --refresh-timeout must be over 0";
   }
   if (o.deadline.count() <= 0) return "--deadline must be over 0";
-  if (o.kubernetes == UseKubernetes::kOff && !o.kubeconfig.empty()) {
-    return "--kubeconfig is given, but --kubernetes off: leave one out";
+  if (o.kubernetes == UseKubernetes::kOff && !(o.kubeconfig.empty() && o.kube_context.empty())) {
+    return "--kubeconfig or --kube-context is given, but --kubernetes off: leave one out";
   }
   return {};
 }

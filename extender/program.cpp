@@ -29,14 +29,14 @@ bool is_set(const char* name) {
 /// A client of the API server, or null when there is none to follow.
 tl::expected<std::unique_ptr<kube::Client>, std::string> connect(const Options& o) {
   if (o.kubernetes == UseKubernetes::kOff) return nullptr;
-  if (o.kubernetes == UseKubernetes::kAuto && o.kubeconfig.empty() && !is_set("KUBECONFIG") &&
-      !is_set("KUBERNETES_SERVICE_HOST")) {
+  if (o.kubernetes == UseKubernetes::kAuto && o.kubeconfig.empty() && o.kube_context.empty() &&
+      !is_set("KUBECONFIG") && !is_set("KUBERNETES_SERVICE_HOST")) {
     spdlog::info(
         "no API server is named (--kubeconfig, or run in a cluster): decisions rest on "
         "measurements alone");
     return nullptr;
   }
-  auto config = kube::load_config(o.kubeconfig);
+  auto config = kube::load_config(o.kubeconfig, o.kube_context);
   if (!config) return tl::unexpected(config.error());
   spdlog::info("following pods and nodes at {} ({})", config->server, config->source);
   return kube::Client::make(std::move(*config));
