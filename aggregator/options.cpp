@@ -12,6 +12,7 @@
 #include "aggregator/discovery/http_source.hpp"
 #include "aggregator/discovery/kube_source.hpp"
 #include "common/app/app.hpp"
+#include "common/app/kube_options.hpp"
 #include "common/app/web_options.hpp"
 #include "common/text/utf8.hpp"
 
@@ -62,10 +63,7 @@ void declare_discovery(CLI::App& cli, Options& o) {
   add_list(cli, "--kube-sd", o.services, "NAMESPACE/SERVICE[:PORT]",
            "Service of Kubernetes whose ready endpoints are exporters, followed at the API server; "
            "their nodes' names are the endpoints'");
-  cli.add_option(
-         "--kubeconfig", o.kubeconfig,
-         "Where that API server is (default: $KUBECONFIG, else that of the cluster we run in)")
-      ->type_name("FILE");
+  app::add_kube_options(cli, o.kubeconfig, o.kube_context);
 }
 
 void declare_scrape(CLI::App& cli, Options& o) {
@@ -194,7 +192,7 @@ tl::expected<std::vector<std::unique_ptr<Source>>, std::string> make_sources(
     add(make_dns_source(name, o.dns_sd_interval, o.dns_servers));
   }
   if (!o.services.empty()) {
-    auto cluster = kube::load_config(o.kubeconfig);
+    auto cluster = kube::load_config(o.kubeconfig, o.kube_context);
     if (!cluster) return tl::unexpected("--kube-sd: " + cluster.error());
     auto client = kube::Client::make(std::move(*cluster));
     if (!client) return tl::unexpected("--kube-sd: " + client.error());

@@ -21,7 +21,7 @@ struct Options {
 
   std::vector<std::string> targets, files, urls, dns_names, services;
   std::chrono::milliseconds http_sd_interval{60'000}, dns_sd_interval{30'000};
-  std::string http_sd_config, dns_servers, kubeconfig;
+  std::string http_sd_config, dns_servers, kubeconfig, kube_context;
   std::string scheme = "http";
 
   ScrapeOptions scrape;

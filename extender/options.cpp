@@ -2,6 +2,7 @@
 #include "extender/options.hpp"
 
 #include "common/app/app.hpp"
+#include "common/app/kube_options.hpp"
 #include "common/app/web_options.hpp"
 #include "extender/wire/resources.hpp"
 
@@ -15,7 +16,8 @@ void declare_serving(CLI::App& cli, Options& o) {
       ->check(CLI::Range(1, 64))
       ->capture_default_str()
       ->group(group);
-  cli.add_option("--max-request-bytes", o.max_request_bytes, "A larger request is answered 413")
+  cli.add_option("--max-request-bytes", o.max_request_bytes,
+                 "A larger request is answered 413; more than four times as much at once, 503")
       ->check(CLI::Range(64 * 1024, 1024 * 1024 * 1024))
       ->capture_default_str()
       ->group(group);
@@ -139,11 +141,7 @@ void declare_kubernetes(CLI::App& cli, Options& o) {
       "Follow pods and nodes at the API server; auto: if a kubeconfig is named or this "
       "runs in a cluster. Without it decisions rest on measurements alone")
       ->group(group);
-  cli.add_option("--kubeconfig", o.kubeconfig,
-                 "Where the API server is and who we are (default: $KUBECONFIG, then the pod's "
-                 "service account)")
-      ->type_name("FILE")
-      ->group(group);
+  app::add_kube_options(cli, o.kubeconfig, o.kube_context, group);
   app::add_duration(cli, "--bind-timeout", o.bind_timeout, "When a binding is given up")
       ->group(group);
   cli.add_option("--bind-threads", o.bind_threads, "Bindings at once")
@@ -168,8 +166,8 @@ std::string problem(const Options& o) {
     return "--refresh-interval and --refresh-timeout must be over 0";
   }
   if (o.deadline.count() <= 0) return "--deadline must be over 0";
-  if (o.kubernetes == UseKubernetes::kOff && !o.kubeconfig.empty()) {
-    return "--kubeconfig is given, but --kubernetes off: leave one out";
+  if (o.kubernetes == UseKubernetes::kOff && !(o.kubeconfig.empty() && o.kube_context.empty())) {
+    return "--kubeconfig or --kube-context is given, but --kubernetes off: leave one out";
   }
   return {};
 }

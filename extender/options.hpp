@@ -42,7 +42,7 @@ struct Options {
   std::vector<std::string> extended_resources{"nvidia.com/gpu"};
 
   UseKubernetes kubernetes = UseKubernetes::kAuto;
-  std::string kubeconfig;
+  std::string kubeconfig, kube_context;
   std::chrono::milliseconds bind_timeout{10'000};
   std::size_t bind_threads = 16;
 };

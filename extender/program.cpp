@@ -18,6 +18,8 @@ namespace {
 /// A world is published at least so often: old measurements are dropped, bookings settled.
 constexpr std::chrono::milliseconds kRefresh{500};
 constexpr std::chrono::milliseconds kTick{100};
+/// kube-scheduler has one large request under way at a time, or one an extender's verb.
+constexpr std::size_t kLargestAtOnce = 4;
 
 bool is_set(const char* name) {
   const char* value = std::getenv(name);
@@ -27,14 +29,14 @@ bool is_set(const char* name) {
 /// A client of the API server, or null when there is none to follow.
 tl::expected<std::unique_ptr<kube::Client>, std::string> connect(const Options& o) {
   if (o.kubernetes == UseKubernetes::kOff) return nullptr;
-  if (o.kubernetes == UseKubernetes::kAuto && o.kubeconfig.empty() && !is_set("KUBECONFIG") &&
-      !is_set("KUBERNETES_SERVICE_HOST")) {
+  if (o.kubernetes == UseKubernetes::kAuto && o.kubeconfig.empty() && o.kube_context.empty() &&
+      !is_set("KUBECONFIG") && !is_set("KUBERNETES_SERVICE_HOST")) {
     spdlog::info(
         "no API server is named (--kubeconfig, or run in a cluster): decisions rest on "
         "measurements alone");
     return nullptr;
   }
-  auto config = kube::load_config(o.kubeconfig);
+  auto config = kube::load_config(o.kubeconfig, o.kube_context);
   if (!config) return tl::unexpected(config.error());
   spdlog::info("following pods and nodes at {} ({})", config->server, config->source);
   return kube::Client::make(std::move(*config));
@@ -117,6 +119,7 @@ http::ServerLimits Program::limits() const {
   const Options& o = setup_.options;
   http::ServerLimits limits;
   limits.max_body_bytes = o.max_request_bytes;
+  limits.max_all_bodies_bytes = kLargestAtOnce * o.max_request_bytes;
   limits.max_connections = o.max_connections;
   limits.max_queued = o.max_queued;
   limits.queue_deadline = o.deadline;
@@ -197,9 +200,21 @@ void Program::start_feeds() {
   profiles_.emplace(std::move(source), state_, workloads_, metrics_);
 }
 
+/// Whether pods and nodes are as the API server has them, or were until lately: what it said counts
+/// as long as a measurement does.
+bool Program::is_followed() {
+  const auto now = std::chrono::steady_clock::now();
+  const auto synced = kube::ReflectorStatus::State::kSynced;
+  if (kubernetes_->pods().state == synced && kubernetes_->nodes().state == synced) {
+    followed_at_ = now;
+  }
+  return now - followed_at_ <= setup_.options.expire_after;
+}
+
 void Program::run(app::Stop& stop) {
   stand_back();
   while (!stop.wait_until(std::chrono::steady_clock::now() + kTick)) {
+    if (kubernetes_) publisher_.set_followed(is_followed());
     publisher_.refresh(unix_ms(), kRefresh.count());
   }
   if (binder_) binder_->stop();

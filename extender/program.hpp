@@ -3,6 +3,7 @@
 // The extender's parts, put together: what main() runs.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -61,6 +62,7 @@ class Program {
   [[nodiscard]] http::ServerLimits limits() const;
   [[nodiscard]] ServiceParts service_parts();
   [[nodiscard]] KubernetesHealth health() const;
+  bool is_followed();
   void watch_parameters();
   void start_feeds();
 
@@ -75,6 +77,7 @@ class Program {
   Answers answers_;
   ParametersError parameters_error_;
   std::optional<Binder> binder_;
+  std::chrono::steady_clock::time_point followed_at_{};  ///< pods and nodes both, at the latest
   // Threads that use the above; destroyed first.
   std::optional<KubernetesFeed> kubernetes_;
   std::optional<Service> service_;

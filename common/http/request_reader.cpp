@@ -164,6 +164,7 @@ void RequestReader::finish() {
 
 std::span<char> RequestReader::discard() {
   phase_ = Phase::kHead;
+  body_.release();
   in_.clear();
   in_.reserve(kReadSize);
   return {in_.end(), in_.room()};

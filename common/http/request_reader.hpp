@@ -51,6 +51,8 @@ class RequestReader {
   std::span<char> discard();
   /// Frees large buffers. Only between requests.
   void release_memory();
+  /// What the body takes, or has left allocated.
+  [[nodiscard]] std::size_t body_memory() const { return body_.capacity(); }
 
  private:
   enum class Phase { kHead, kSizedBody, kChunkedBody };

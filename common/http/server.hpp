@@ -18,7 +18,10 @@ namespace optipod::http {
 
 struct ServerLimits {
   std::size_t max_head_bytes = 16 * 1024;
-  std::size_t max_body_bytes = 1024 * 1024;        ///< also of chunked bodies
+  std::size_t max_body_bytes = 1024 * 1024;  ///< also of chunked bodies
+  /// Of all bodies at once, as far as each is over 1 MiB; what would take more is answered 503.
+  /// 0: each has its max_body_bytes.
+  std::size_t max_all_bodies_bytes = 0;
   std::size_t max_connections = 512;               ///< one more is answered 503 and closed
   std::chrono::milliseconds read_timeout{10'000};  ///< from the first byte of a request to its last
   std::chrono::milliseconds write_timeout{10'000};

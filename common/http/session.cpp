@@ -39,7 +39,8 @@ Session::Session(StrandSocket socket, std::shared_ptr<TlsServer> tls, Shared& sh
       transport_(std::move(socket), {tls_, tls_ ? &tls_->context() : nullptr}),
       shared_(shared),
       closed_(std::move(closed)),
-      reader_(shared.limits.max_head_bytes, shared.limits.max_body_bytes) {
+      reader_(shared.limits.max_head_bytes, shared.limits.max_body_bytes),
+      body_share_(shared.body_bytes, shared.limits.max_all_bodies_bytes) {
   idle_since_.store(ticks(Clock::now()), std::memory_order_relaxed);
   set_state(State::kIdle, shared_.limits.idle_timeout);
 }
@@ -100,6 +101,7 @@ void Session::post_release_memory() {
     if (self->state() != State::kIdle) return;
     self->memory_released.store(true, std::memory_order_relaxed);
     self->reader_.release_memory();
+    self->body_share_.hold(self->reader_.body_memory());
     self->release_reply(kSmallReply);
   });
 }
@@ -129,6 +131,7 @@ void Session::shake_hands() {
 void Session::next_request() {
   memory_released.store(false, std::memory_order_relaxed);
   reader_.begin();
+  body_share_.hold(reader_.body_memory());
   release_reply(kKeepReply);
   if (reader_.has_input()) {  // the peer did not wait for our reply
     set_state(State::kReading, shared_.limits.read_timeout);
@@ -161,6 +164,7 @@ void Session::on_read(const ErrorCode& error, std::size_t n) {
 }
 
 void Session::go_on(RequestReader::Step step) {
+  if (!body_share_.hold(reader_.body_memory())) return fail(503);
   switch (step) {
     case RequestReader::Step::kContinue:
       return send_continue();
@@ -301,9 +305,10 @@ void Session::end_sending() {
 
 /// Of what comes, encrypted or not.
 void Session::discard_some() {
+  const std::span<char> room = reader_.discard();
+  body_share_.hold(reader_.body_memory());
   transport_.socket().async_read_some(
-      buffer(reader_.discard()),
-      [self = shared_from_this()](const ErrorCode& error, std::size_t n) {
+      buffer(room), [self = shared_from_this()](const ErrorCode& error, std::size_t n) {
         if (self->state() == State::kClosed) return;
         self->drained_ += n;
         if (error || self->drained_ > kMostDrained) return self->close();

@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 
+#include "common/http/body_share.hpp"
 #include "common/http/io_threads.hpp"
 #include "common/http/lane.hpp"
 #include "common/http/reply.hpp"
@@ -32,6 +33,7 @@ struct Shared {
   Router router;
   Server::Observer observer;
   std::atomic<bool> stopping{false};
+  std::atomic<std::size_t> body_bytes{0};  ///< of all, as BodyShare counts
   Lanes* lanes = nullptr;
   IoThreads* threads = nullptr;
   Workers workers;
@@ -126,6 +128,7 @@ class Session : public std::enable_shared_from_this<Session> {
   bool timed_out_ = false;
 
   RequestReader reader_;
+  BodyShare body_share_;
   SteadyTime last_read_{};
   std::shared_ptr<const WebConfig> config_;  ///< of this request; null: none
   const Route* route_ = nullptr;             ///< that the reply is for; null when none

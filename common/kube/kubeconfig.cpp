@@ -58,7 +58,8 @@ class Reader {
       name = string(root["current-context"], "current-context");
     }
     if (name.empty()) {
-      fail(root, "has no current-context; name a context (" + names(root["contexts"]) + ")");
+      fail(root, "has no current-context; name a context with --kube-context (" +
+                     names(root["contexts"]) + ")");
     }
     const YAML::Node context = entry(root, "contexts", "context", name);
     ClusterConfig out;

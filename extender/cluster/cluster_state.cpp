@@ -111,6 +111,13 @@ void ClusterState::end_pods() {
   }
 }
 
+void ClusterState::forget_pods() {
+  const std::lock_guard lock(mutex_);
+  ++version_;
+  pods_complete_ = false;
+  for (auto at = pods_.begin(); at != pods_.end();) at = remove(at);
+}
+
 void ClusterState::begin_nodes() {
   const std::lock_guard lock(mutex_);
   ++node_list_;
@@ -157,6 +164,16 @@ void ClusterState::end_nodes() {
     }
     at = !node.exists && node.pods == 0 ? nodes_.erase(at) : std::next(at);
   }
+}
+
+void ClusterState::forget_nodes() {
+  const std::lock_guard lock(mutex_);
+  ++version_;
+  nodes_complete_ = false;
+  nodes_existing_ = 0;
+  names_.reset();
+  for (auto& [name, node] : nodes_) node.exists = false;
+  std::erase_if(nodes_, [](const auto& node) { return node.second.pods == 0; });
 }
 
 void ClusterState::list_nodes() const {

@@ -46,11 +46,14 @@ class ClusterState {
   void pod(const wire::Pod& pod);
   void pod_gone(std::string_view uid);
   void end_pods();
+  /// Nothing is known of any pod, as before the first list. Bookings stay for their time.
+  void forget_pods();
 
   void begin_nodes();
   void node(const wire::NodeObject& node);
   void node_gone(std::string_view name);
   void end_nodes();
+  void forget_nodes();  ///< as forget_pods()
 
   [[nodiscard]] ClusterFacts facts() const;
   /// Grows with each change.

@@ -38,8 +38,8 @@ class Ledger {
  public:
   explicit Ledger(LedgerOptions options = {}) : options_(options) {}
 
-  /// A decision: one of `nodes` will get the pod; each is booked its share. Replaces what is booked
-  /// for the pod, unless that is known to be bound.
+  /// A decision: one of `nodes` will get the pod; each is booked its share ("": a node that nobody
+  /// will ask about). Replaces what is booked for the pod, unless that is known to be bound.
   void decided(std::string_view uid, std::span<const std::string_view> nodes, const Usage& usage,
                const wire::Resources& requests, std::int64_t now_ms);
 

@@ -38,7 +38,9 @@ struct Measurements {
 
 /// What the API server says of a node.
 struct NodeFacts {
-  bool known = false;            ///< whether it says anything; if not, the rest is meaningless
+  /// Whether it says anything: nodes and pods have both been listed, and are followed. If not, the
+  /// rest is meaningless.
+  bool known = false;
   wire::Resources allocatable;   ///< status.allocatable
   wire::Resources requested;     ///< of the pods bound to it that have not ended
   double congestion = kMissing;  ///< annotation congestion-factor; NaN: none, or no number
@@ -48,7 +50,6 @@ struct Snapshot {
   std::shared_ptr<const Measurements> measured = std::make_shared<const Measurements>();
   std::vector<NodeFacts> facts;  ///< [row]
   DemandMoments demand;
-  bool kubernetes = false;  ///< pods and nodes have been listed, and are followed
 
   [[nodiscard]] const NodeTable& nodes() const { return *measured->nodes; }
   [[nodiscard]] std::size_t size() const { return measured->size(); }

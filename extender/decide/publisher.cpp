@@ -26,6 +26,11 @@ void Publisher::set_policies(std::shared_ptr<const PolicySet> policies, std::int
   publish(now_ms);
 }
 
+void Publisher::set_followed(bool followed) {
+  const std::lock_guard lock(mutex_);
+  followed_ = followed;
+}
+
 void Publisher::refresh(std::int64_t now_ms, std::int64_t at_least_ms) {
   const std::lock_guard lock(mutex_);
   // A clock that went back is no reason to wait.
@@ -41,7 +46,6 @@ std::shared_ptr<const Snapshot> Publisher::snapshot_now(std::int64_t now_ms) {
     facts = state_->facts();
     bindings_ = facts.bindings;
     snapshot->demand = facts.demand;
-    snapshot->kubernetes = facts.complete;
   }
   measured_ = with_rows(std::move(measured_),
                         facts.names ? std::span(*facts.names) : std::span<const std::string>());
@@ -51,6 +55,8 @@ std::shared_ptr<const Snapshot> Publisher::snapshot_now(std::int64_t now_ms) {
   for (std::size_t i = 0; i < facts.facts.size(); ++i) {
     last = snapshot->nodes().find((*facts.names)[i], last + 1);
     snapshot->facts[last] = facts.facts[i];
+    // Nodes whose pods have not been listed would pass for empty ones.
+    snapshot->facts[last].known = facts.complete && followed_;
   }
   return snapshot;
 }

@@ -29,6 +29,9 @@ class Publisher {
   /// A /federate answer. On an error, which names the line, nothing is published.
   tl::expected<Built, std::string> take(std::string_view text, std::int64_t now_ms);
   void set_policies(std::shared_ptr<const PolicySet> policies, std::int64_t now_ms);
+  /// Whether the API server's changes still come. While they do not, nothing counts as said by it;
+  /// true at first. Takes effect with the next world.
+  void set_followed(bool followed);
   /// Time has passed: drops what is too old, takes in what Kubernetes says now. Nothing, when a
   /// world was published less than `at_least_ms` ago. Bookings cover what happens in between.
   void refresh(std::int64_t now_ms, std::int64_t at_least_ms = 0);
@@ -46,6 +49,7 @@ class Publisher {
   MeasurementsReader reader_;
   std::shared_ptr<const Measurements> measured_ = std::make_shared<const Measurements>();
   std::shared_ptr<const PolicySet> policies_;
+  bool followed_ = true;
   std::uint64_t bindings_ = 0;     // of the ledger in the last world
   std::int64_t published_ms_ = 0;  // the last world
 };

@@ -19,11 +19,14 @@ struct Wish {
   Sensitivity sensitivity;
   /// optipod.dev/policy: "NAME[=WEIGHT],…"; absent: the configured combination.
   std::optional<Combination> policies;
-  /// Annotations that cannot be taken, and why; they count as absent.
+  /// Annotations that cannot be taken, and why; they count as absent. Of very many the first, and
+  /// how many more: whoever may make a pod fills them.
   std::vector<std::string> problems;
 };
 
 inline constexpr double kMinor = 0.25;  ///< sensitivity to what the profile does not name
+
+inline constexpr std::size_t kMostProblems = 8;  ///< named one by one
 
 Wish wish_of(const wire::Pod& pod, const PolicySet& policies);
 

@@ -8,6 +8,12 @@
 #include "extender/wire/reply.hpp"
 
 namespace optipod::extender {
+namespace {
+
+/// kube-scheduler's requests with names for 10,000 nodes are smaller.
+constexpr std::size_t kLargeBody = 1024 * 1024;
+
+}  // namespace
 
 /// What a thread needs for a decision, kept between requests.
 struct Answers::Workplace {
@@ -34,10 +40,19 @@ Answers::Answers(AnswerOptions options, wire::ResourceNames names, const Current
       records_(records),
       metrics_(metrics) {}
 
-Answers::Workplace& Answers::workplace() const {
+std::unique_ptr<Answers::Workplace>& Answers::own_place() {
   thread_local std::unique_ptr<Workplace> place;
+  return place;
+}
+
+Answers::Workplace& Answers::workplace() const {
+  std::unique_ptr<Workplace>& place = own_place();
   if (!place || place->owner != this) place = std::make_unique<Workplace>(*this);
   return *place;
+}
+
+void Answers::tidy_up(std::size_t body_bytes) {
+  if (body_bytes > kLargeBody) own_place().reset();
 }
 
 std::optional<Answers::Refusal> Answers::decode(Workplace& place, std::string_view body,
@@ -53,6 +68,13 @@ std::optional<Answers::Refusal> Answers::decode(Workplace& place, std::string_vi
 
 std::optional<Answers::Refusal> Answers::answer(Verb verb, std::optional<std::size_t> policy,
                                                 std::string_view body, std::string& out) {
+  auto refusal = judge(verb, policy, body, out);
+  tidy_up(body.size());
+  return refusal;
+}
+
+std::optional<Answers::Refusal> Answers::judge(Verb verb, std::optional<std::size_t> policy,
+                                               std::string_view body, std::string& out) {
   Workplace& place = workplace();
   const wire::Args* args = nullptr;
   if (auto refusal = decode(place, body, &args)) return refusal;
@@ -101,6 +123,13 @@ std::optional<Answers::Refusal> Answers::neutral(Verb verb, std::string_view bod
     out += "[]";
     return std::nullopt;
   }
+  auto refusal = pass_on(verb, body, out);
+  tidy_up(body.size());
+  return refusal;
+}
+
+std::optional<Answers::Refusal> Answers::pass_on(Verb verb, std::string_view body,
+                                                 std::string& out) {
   Workplace& place = workplace();
   const wire::Args* args = nullptr;
   if (auto refusal = decode(place, body, &args)) return refusal;
@@ -141,11 +170,15 @@ void Answers::prioritize(Workplace& place, const World& world, const Inquiry& in
   remember(Verb::kPrioritize, place, world, inquiry);
 }
 
-/// One of the best will most likely get the pod.
+/// One of the best will most likely get the pod. A node that the world does not know has its share,
+/// but under no name: what a client invents is not kept.
 void Answers::book(Workplace& place, const Inquiry& inquiry) {
   place.decision.best(place.best);
   place.nodes.clear();
-  for (const std::uint32_t i : place.best) place.nodes.push_back(inquiry.nodes[i]);
+  for (const std::uint32_t i : place.best) {
+    const bool known = place.decision.row[i] != NodeTable::kUnknown;
+    place.nodes.push_back(known ? inquiry.nodes[i] : std::string_view());
+  }
   ledger_.decided(inquiry.pod.uid, place.nodes, inquiry.expected, inquiry.pod.requests,
                   inquiry.now_ms);
 }

@@ -3,6 +3,7 @@
 // From one request body to one reply body: filter, prioritize, preempt.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -45,7 +46,14 @@ class Answers {
 
  private:
   struct Workplace;
+  /// The calling thread's.
+  static std::unique_ptr<Workplace>& own_place();
   Workplace& workplace() const;
+  /// After a request with so large a body; the memory that it took is not kept.
+  static void tidy_up(std::size_t body_bytes);
+  std::optional<Refusal> judge(Verb verb, std::optional<std::size_t> policy, std::string_view body,
+                               std::string& out);
+  std::optional<Refusal> pass_on(Verb verb, std::string_view body, std::string& out);
   std::optional<Refusal> decode(Workplace& place, std::string_view body, const wire::Args** args);
   void filter(Workplace& place, const World& world, const Inquiry& inquiry, const wire::Args& args,
               std::string& out);

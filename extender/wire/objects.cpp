@@ -15,6 +15,8 @@ namespace {
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 /// The API server allows objects of 1.5 MiB, nested as deep as CRDs like; pods and nodes are not.
 constexpr int kMaxDepth = 128;
+/// Kubernetes' longest name.
+constexpr std::size_t kMostName = 253;
 
 }  // namespace
 
@@ -89,6 +91,7 @@ tl::expected<Pod, std::string> ObjectReader::pod(const kube::EncodedObject& obje
                               return PodReader(impl_->names, pod).read(root);
                             });
   if (wrong.empty() && pod.uid.empty()) wrong = "no metadata.uid";
+  if (wrong.empty() && pod.node_name.size() > kMostName) wrong = "spec.nodeName is too long";
   if (!wrong.empty()) return tl::unexpected("pod: " + wrong);
   return pod;
 }
@@ -100,6 +103,7 @@ tl::expected<NodeObject, std::string> ObjectReader::node(const kube::EncodedObje
           ? read_protobuf_node(impl_->names, object.bytes, node)
           : impl_->parse(object.bytes, [&](od::value root) { return impl_->node(root, node); });
   if (wrong.empty() && node.name.empty()) wrong = "no metadata.name";
+  if (wrong.empty() && node.name.size() > kMostName) wrong = "metadata.name is too long";
   if (!wrong.empty()) return tl::unexpected("node: " + wrong);
   return node;
 }

@@ -70,13 +70,15 @@ struct Decoder::Impl {
     }
     if (type != od::json_type::array) return simdjson::INCORRECT_TYPE;
     args.has_node_names = true;
-    if (plain_strings(value.raw_json_token().data(), end, args.node_names)) return kOk;
+    const char* const at = value.raw_json_token().data();
+    // Three bytes are the shortest element: fewer cannot be too many.
+    const bool few = static_cast<std::size_t>(end - at) <= 3 * kMostNames;
+    if (few && plain_strings(at, end, args.node_names)) return kOk;
     args.node_names.clear();
     return elements(value, [this](od::value element) {
       std::string_view name;
       const Status status = text_of(element, name);
-      args.node_names.push_back(name);
-      return status;
+      return status == kOk ? add(args.node_names, name) : status;
     });
   }
 
@@ -95,8 +97,7 @@ struct Decoder::Impl {
             return same_key(member, "name") ? read_text(text, name) : kOk;
           });
         });
-        args.node_names.push_back(name);
-        return status;
+        return status == kOk ? add(args.node_names, name) : status;
       });
     });
   }
@@ -120,8 +121,7 @@ struct Decoder::Impl {
         return kOk;
       });
       v.count = args.victim_uids.size() - v.first;
-      args.victims.push_back(v);
-      return status;
+      return status == kOk ? add(args.victims, v) : status;
     });
   }
 
@@ -135,8 +135,15 @@ struct Decoder::Impl {
         return same_key(name, "uid") ? read_text(text, uid) : kOk;
       });
     });
-    if (!uid.empty()) args.victim_uids.push_back(uid);
-    return status;
+    if (status != kOk || uid.empty()) return status;
+    return add(args.victim_uids, uid);
+  }
+
+  template <class T>
+  static Status add(std::vector<T>& list, const T& one) {
+    if (list.size() == kMostNames) return simdjson::CAPACITY;
+    list.push_back(one);
+    return kOk;
   }
 };
 
@@ -151,8 +158,11 @@ tl::expected<const Args*, DecodeError> Decoder::decode(std::string_view body) {
     const DecodeCause cause = status == simdjson::EMPTY            ? DecodeCause::kEmpty
                               : status == simdjson::DEPTH_ERROR    ? DecodeCause::kTooDeep
                               : status == simdjson::INCORRECT_TYPE ? DecodeCause::kNotArgs
+                              : status == simdjson::CAPACITY       ? DecodeCause::kTooLarge
                                                                    : DecodeCause::kSyntax;
-    return fail(cause, simdjson::error_message(status));
+    return fail(cause, cause == DecodeCause::kTooLarge
+                           ? "more than " + std::to_string(kMostNames) + " nodes or victims"
+                           : simdjson::error_message(status));
   };
   if (body.empty()) return fail(DecodeCause::kEmpty, "no body");
 

@@ -60,6 +60,8 @@ class Decoder {
  public:
   /// kube-scheduler's own objects nest 15 deep or so.
   static constexpr int kMaxDepth = 128;
+  /// Of nodes, and of victims, in one request; one with more is refused.
+  static constexpr std::size_t kMostNames = 1'000'000;
 
   explicit Decoder(ResourceNames names = ResourceNames());
   ~Decoder();

@@ -227,6 +227,37 @@ TEST_CASE("a request cut short is not handled") {
   CHECK(f.handled == 0);
 }
 
+TEST_CASE("large bodies share what there is for them; small ones are always taken") {
+  ServerLimits limits;
+  limits.max_body_bytes = 8 * kMiB;
+  limits.max_all_bodies_bytes = 20 * kMiB;
+  const Fixture f(limits);
+  const std::string half(5 * kMiB, 'x');  // its buffer is 8 MiB, of which 7 count
+  const auto begin = [&] {
+    Raw raw = f.connect();
+    raw.send(post("Content-Length: " + std::to_string(8 * kMiB) + "\r\n", half));
+    return raw;
+  };
+  std::vector<Raw> held;
+  for (int i = 0; i < 2; ++i) held.push_back(begin());
+  int refused = 0;
+  for (int i = 0; i < 4; ++i) {
+    Raw third = begin();
+    if (status_of(third.receive_all()) == 503) ++refused;
+  }
+  CHECK(refused == 4);
+  Raw small = f.connect();
+  small.send(post("Content-Length: 500000\r\n", std::string(500'000, 's')));
+  CHECK(body_of(small.reply()).size() == 500'000);
+  for (Raw& raw : held) {  // they have theirs
+    raw.send(std::string(3 * kMiB, 'y'));
+    CHECK(body_of(raw.reply()).size() == 8 * kMiB);
+  }
+  Raw next = begin();  // what the others gave back
+  next.send(std::string(3 * kMiB, 'y'));
+  CHECK(body_of(next.reply()).size() == 8 * kMiB);
+}
+
 TEST_CASE("600 idle connections do not starve others") {
   ServerLimits limits;  // as shipped: 512 connections
   const Fixture f(limits);

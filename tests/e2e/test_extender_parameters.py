@@ -96,6 +96,7 @@ def run(*arguments, **environment):
     (["--kubeconfig", "/nonexistent"], {}, "/nonexistent"),
     (["--kubernetes", "on"], {}, "KUBERNETES_SERVICE_HOST"),
     (["--kubernetes", "off", "--kubeconfig", "x"], {}, "leave one out"),
+    (["--kube-context", "prod"], {}, 'context "prod" is in no file; give a kubeconfig file'),
     (["--booking", "maybe"], {}, "'maybe' is none of on|off"),
     (["--expire-after", "1s"], {}, "--expire-after must be longer than --fresh-for"),
     ([], {"HTTP_PORT": "http"}, "HTTP_PORT=http: is no port"),

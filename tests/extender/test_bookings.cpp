@@ -61,6 +61,18 @@ TEST_CASE("a decision books its share on each of the best, until the pod is seen
   ledger.gone("u");
 }
 
+TEST_CASE("a share of what nobody knows is booked under no name") {
+  Ledger ledger;
+  const auto measured = measured_at(kNow);
+  ledger.decided("u", Names{"a", "", ""}, kOne, requests(3, 3e9), kNow);
+  CHECK(at(ledger, *measured->nodes, "a").usage.cpu == Approx(1.0 / 3));
+  CHECK(at(ledger, *measured->nodes, "b").usage.cpu == 0);
+  ledger.settle(*measured, kNow);
+  CHECK(at(ledger, *measured->nodes, "a").requests.cpu() == Approx(1));
+  ledger.gone("u");
+  CHECK(at(ledger, *measured->nodes, "a").usage.cpu == Approx(0));
+}
+
 TEST_CASE("a running pod fades while the node's own measurements come to contain it") {
   Ledger ledger;
   ledger.bound("u", "a", kOne, requests(1, 1e9), 0, kNow);

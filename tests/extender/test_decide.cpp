@@ -322,5 +322,17 @@ TEST_CASE("a pod's annotations: what it minds, which policies; mistakes are name
   CHECK(wrong.problems[2].find("annotation optipod.dev/profil is unknown") == 0);
 }
 
+TEST_CASE("of very many wrong annotations the first are named, the others counted") {
+  const std::string key = "optipod.dev/" + std::string(100'000, 'x');
+  wire::Pod pod;
+  pod.annotations.assign(10'000, {key, "y"});
+  pod.annotations.emplace_back("optipod.dev/profile", "none");
+  const Wish wish = wish_of(pod, *policy_set());
+  REQUIRE(wish.problems.size() == kMostProblems + 1);
+  CHECK(wish.problems.back() == "and 9992 more annotations");
+  for (const std::string& problem : wish.problems) CHECK(problem.size() < 300);
+  CHECK(wish.sensitivity.cpu == 0);  // the good one is taken all the same
+}
+
 }  // namespace
 }  // namespace optipod::extender

@@ -195,6 +195,33 @@ TEST_CASE("bad requests are refused by cause, and the decoder goes on") {
   REQUIRE(decoder.decode(good.view()));
 }
 
+TEST_CASE("a request with more names than any cluster has is refused, whatever they are of") {
+  const auto repeated = [](const std::string& element, std::size_t count) {
+    std::string out = element;
+    for (std::size_t i = 1; i < count; ++i) out += "," + element;
+    return out;
+  };
+  wire::Decoder decoder;
+  constexpr std::size_t kMost = wire::Decoder::kMostNames;
+  const Body most(R"({"NodeNames":[)" + repeated(R"("a")", kMost) + "]}");
+  const auto decoded = decoder.decode(most.view());
+  REQUIRE(decoded);
+  CHECK((*decoded)->node_names.size() == kMost);
+  for (const std::string& text :
+       {R"({"NodeNames":[)" + repeated(R"("a")", kMost + 1) + "]}",
+        R"({"Nodes":{"items":[)" + repeated("{}", kMost + 1) + "]}}",
+        R"({"NodeNameToMetaVictims":{)" + repeated(R"("a":null)", kMost + 1) + "}}",
+        R"({"NodeNameToMetaVictims":{"a":{"Pods":[)" + repeated(R"({"UID":"u"})", kMost + 1) +
+            "]}}}"}) {
+    const Body body(text);
+    const auto refused = decoder.decode(body.view());
+    INFO(text.substr(0, 50));
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().cause == DecodeCause::kTooLarge);
+    CHECK(refused.error().what == "more than 1000000 nodes or victims");
+  }
+}
+
 TEST_CASE("every truncation of a request is refused") {
   wire::Decoder decoder;
   const std::string whole = R"({"Pod":)" + std::string(kPod) + R"(,"NodeNames":["n1","n2"]})";

@@ -1,13 +1,92 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Usage: seeds.py DIRECTORY: makes DIRECTORY/TARGET/seed-N, what each fuzz target begins with: bytes that its parsers
-take, which chance does not find. Targets that are not here begin with nothing."""
+take, which chance does not find, above all what a real API server wrote (tests/extender/recorded). Targets that are
+not here begin with nothing."""
 
 import json
 import pathlib
 import sys
 
 TESTS = pathlib.Path(__file__).resolve().parent.parent
+RECORDED = TESTS / "extender/recorded"
+MAGIC = b"k8s\0"
+# fuzz_kube's first byte says what the rest is.
+PAGE, EVENT, STREAM, PROTOBUF, SMALL = (bytes([kind]) for kind in range(5))
+
+
+def take_varint(data, at):
+    value = shift = 0
+    while True:
+        byte = data[at]
+        value |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 0x80:
+            return value, at
+
+
+def fields(message, number):
+    """The byte fields of that number; Kubernetes' messages have these and integers only."""
+    at = 0
+    while at < len(message):
+        key, at = take_varint(message, at)
+        length, at = take_varint(message, at)   # or an integer's value
+        if key & 7 == 2:
+            if key >> 3 == number:
+                yield message[at:at + length]
+            at += length
+
+
+def frames(stream):
+    while stream:
+        length = int.from_bytes(stream[:4], "big")
+        yield stream[4:4 + length]
+        stream = stream[4 + length:]
+
+
+def recorded(name):
+    return (RECORDED / name).read_bytes()
+
+
+def objects_of(page):
+    """The pods or nodes in a list's envelope."""
+    for envelope in fields(page[len(MAGIC):], 2):
+        yield from fields(envelope, 2)
+
+
+def requests():
+    """Each verb's, about real pods; half of the names are those of the fuzzer's own nodes."""
+    for pod in json.loads(recorded("pods.json"))["items"]:
+        uid = {"UID": pod["metadata"]["uid"]}
+        yield {"Pod": pod, "Nodes": None, "NodeNames": ["a", "b", "c", "d"]}
+        yield {"Pod": pod, "Nodes": json.loads(recorded("nodes.json")), "NodeNames": None}
+        yield {"Pod": pod, "NodeNameToVictims": {"a": {"Pods": [pod], "NumPDBViolations": 0}},
+               "NodeNameToMetaVictims": None}
+        yield {"Pod": pod, "NodeNameToVictims": None,
+               "NodeNameToMetaVictims": {"a": {"Pods": [uid, uid], "NumPDBViolations": 1}, "d": {"Pods": []}}}
+
+
+def of_kube():
+    for name in ("pods", "nodes"):
+        yield PROTOBUF + recorded(f"{name}.pb")[len(MAGIC):]
+        yield PAGE + recorded(f"{name}.json")
+    for frame in frames(recorded("watch.pb")):
+        yield PROTOBUF + frame
+    yield STREAM + recorded("watch.pb")
+    for line in recorded("watch.json").splitlines():
+        yield EVENT + line
+    yield PROTOBUF + recorded("missing.pb")[len(MAGIC):]
+    yield SMALL + recorded("missing.json")
+
+
+def of_extender():
+    for name in ("pods", "nodes"):
+        yield from objects_of(recorded(f"{name}.pb"))
+        for one in json.loads(recorded(f"{name}.json"))["items"]:
+            yield json.dumps(one).encode()
+    for one in requests():
+        yield json.dumps(one, separators=(",", ":")).encode()
+    yield b"1.5Gi"
 
 
 def varint(value):
@@ -18,10 +97,10 @@ def varint(value):
     return bytes(out + bytes([value]))
 
 
-def message(*fields):
+def message(*pairs):
     """Protobuf of (number, value) pairs: an integer, a text, or the bytes of another message."""
     out = b""
-    for number, value in fields:
+    for number, value in pairs:
         if isinstance(value, int):
             out += varint(number << 3) + varint(value)
         else:
@@ -30,64 +109,11 @@ def message(*fields):
     return out
 
 
-def metadata(name):
-    labels = message((1, "app"), (2, "web"))
-    note = message((1, "optipod.dev/profile"), (2, "cpu=1"))
-    owner = message((1, "ReplicaSet"), (3, "web"), (4, "u"), (6, 1))
-    return message((1, name), (3, "default"), (5, "uid"), (6, "7"), (11, labels), (12, note), (13, owner))
-
-
-def quantities(cpu="500m", memory="1Gi"):
-    return [(number, message((1, name), (2, message((1, text)))))
-            for number, name, text in ((1, "cpu", cpu), (1, "memory", memory))]
-
-
 # Field numbers: generated.proto of k8s.io/api.
-LIMITS = [(2, entry) for _, entry in quantities()]
-CONTAINER = message((1, "c"), (8, message(*quantities(), *LIMITS)), (24, "Always"))
-RUNNING = message((1, "c"), (2, message((2, message((1, message((1, 1_700_000_000))))))))
-POD = message((1, metadata("web-0")), (2, message((2, CONTAINER), (20, CONTAINER), (10, "a"), (25, 5), (32, LIMITS[0][1]))),
-              (3, message((1, "Running"), (8, RUNNING))))
-NODE = message((1, metadata("a")), (3, message(*((2, entry) for _, entry in quantities("4", "16Gi")))))
-SLICE = message((1, metadata("s")), (2, message((1, "10.0.0.1"), (2, message((1, 1), (2, 1))), (6, "n1"))),
+SLICE = message((1, message((1, "s"))), (2, message((1, "10.0.0.1"), (2, message((1, 1), (2, 1))), (6, "n1"))),
                 (3, message((1, "metrics"), (2, "TCP"), (3, 9000))), (4, "IPv4"))
-
-
-def envelope(kind, body):
-    """runtime.Unknown; fuzz_kube puts the magic before it."""
-    return message((1, message((1, "v1"), (2, kind))), (2, body), (3, ""), (4, ""))
-
-
-POD_JSON = {"metadata": {"name": "web-0", "namespace": "default", "uid": "uid", "labels": {"app": "web"},
-                         "annotations": {"optipod.dev/profile": "cpu=1"}, "resourceVersion": "7"},
-            "spec": {"nodeName": "a", "priority": 5, "containers": [
-                {"name": "c", "resources": {"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": {"cpu": 2}}}]},
-            "status": {"phase": "Running", "containerStatuses": [{"state": {"running": {"startedAt": "2024-01-01T00:00:00Z"}}}]}}
-NODE_JSON = {"metadata": {"name": "a"}, "status": {"allocatable": {"cpu": "4", "memory": "16Gi", "pods": "110"}}}
 SLICE_JSON = {"metadata": {"name": "s"}, "addressType": "IPv4", "ports": [{"name": "metrics", "port": 9000}],
               "endpoints": [{"addresses": ["10.0.0.1"], "nodeName": "n1", "conditions": {"ready": True}}]}
-
-
-def of_extender():
-    yield POD
-    yield NODE
-    yield from (json.dumps(body).encode() for body in (
-        POD_JSON, NODE_JSON, {"Pod": POD_JSON, "Nodes": None, "NodeNames": ["a", "b", "c"]},
-        {"Pod": POD_JSON, "Nodes": {"items": [NODE_JSON]}, "NodeNames": None},
-        {"Pod": POD_JSON, "NodeNameToMetaVictims": {"a": {"Pods": [{"UID": "u"}], "NumPDBViolations": 0}}},
-        {"Pod": POD_JSON, "NodeNameToVictims": {"a": {"Pods": [POD_JSON], "NumPDBViolations": 1}}}))
-    yield b"1.5Gi"
-
-
-def of_kube():
-    """Its first byte says what the others are."""
-    listed = message((1, message((2, "7"), (3, "next"))), (2, POD), (2, POD))
-    yield b"\3" + envelope("PodList", listed)
-    yield b"\3" + message((1, "ADDED"), (2, message((1, b"k8s\0" + envelope("Pod", POD)))))
-    yield b"\3" + envelope("Status", message((2, "Failure"), (3, "too old"), (4, "Expired"), (6, 410)))
-    yield b"\0" + json.dumps({"kind": "PodList", "metadata": {"resourceVersion": "7"}, "items": [POD_JSON]}).encode()
-    yield b"\1" + json.dumps({"type": "MODIFIED", "object": POD_JSON}).encode()
-    yield b"\4" + json.dumps({"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}).encode()
 
 
 def of_aggregator():

@@ -76,7 +76,10 @@ class Api:
         return json.loads(text) if text.startswith(b"{") else {}
 
     def get(self, path):
-        return self.request("GET", path)
+        try:
+            return self.request("GET", path)
+        except ConnectionError:   # the server had closed a connection that was kept
+            return self.request("GET", path)
 
     def post(self, path, body):
         return self.request("POST", path, body)

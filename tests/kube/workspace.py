@@ -70,9 +70,10 @@ class Workspace:
         return f"{self.name}-{self._schedulers}"
 
     def scheduler(self, extender=None, name=None, verbs=("filter", "prioritize"), weight=5, score_plugins=True,
-                  qps=500, verbosity=10, timeout="200ms"):
+                  qps=500, verbosity=10, timeout="200ms", entry=None):
         """A kube-scheduler of its own name, asking the extender at this URL (None: alone). It is ready to
-        schedule; `.scheduler` is its name. `score_plugins` False: no in-tree scorer speaks beside it."""
+        schedule; `.scheduler` is its name. `score_plugins` False: no in-tree scorer speaks beside it. `entry`:
+        what the extender's entry says otherwise."""
         name = name or self.scheduler_name()
         profile = {"schedulerName": name}
         if not score_plugins:
@@ -83,7 +84,7 @@ class Workspace:
         if extender:
             config["extenders"] = [{"urlPrefix": extender, "weight": weight, "httpTimeout": timeout,
                                     "nodeCacheCapable": True, "ignorable": True,
-                                    **{f"{verb}Verb": verb for verb in verbs}}]
+                                    **{f"{verb}Verb": verb for verb in verbs}, **(entry or {})}]
         return self._run_scheduler(name, config, verbosity)
 
     def deployed_scheduler(self, file, extender):

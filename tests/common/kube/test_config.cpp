@@ -122,7 +122,7 @@ TEST_CASE("what is wrong with a kubeconfig is said with its line, and what to do
       {"@kind: Pod\n", "kind is not Config"},
       {"@[]\n", "is not a mapping with clusters, users and contexts"},
       {"@kind: Config\ncontexts: [{name: a}, {name: b}]\n",
-       "has no current-context; name a context (there are: a, b)"},
+       "has no current-context; name a context with --kube-context (there are: a, b)"},
       {"kind: Config\ncurrent-context: x\ncontexts:\n@- name: y\n  context: {}\n",
        "no context \"x\" in contexts (there are: y)"},
       {"kind: Config\ncurrent-context: x\ncontexts:\n@- name: x\n",
