@@ -79,17 +79,15 @@ Json outcome_json(const Remembered& remembered) {
   if (remembered.bound_to.empty()) return nullptr;
   const Record& r = *remembered.record;
   Json out{{"node", remembered.bound_to}, {"seen", rfc3339(remembered.bound_at_ms)}};
-  std::size_t c = 0;
-  while (c < r.candidates.size() && r.node(c) != remembered.bound_to) ++c;
-  const bool listed = c < r.candidates.size();
-  out["our_score"] = listed ? Json(r.candidates[c].score) : Json(nullptr);
-  out["our_first_choice"] = listed && r.candidates[c].score == r.candidates.front().score;
+  const auto c = find_bound(remembered);
+  out["our_score"] = c ? Json(r.candidates[*c].score) : Json(nullptr);
+  out["our_first_choice"] = c && r.candidates[*c].score == r.candidates.front().score;
   return out;
 }
 
 Json record_json(const Remembered& remembered) {
   const Record& r = *remembered.record;
-  Json out{{"time", rfc3339(r.at_ms)}, {"verb", r.verb}};
+  Json out{{"time", rfc3339(r.at_ms)}, {"verb", r.verb}, {"summary", summary(remembered)}};
   out["pod"] = {{"namespace", r.name_space},
                 {"name", r.name},
                 {"uid", r.uid},

@@ -8,6 +8,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -105,6 +106,12 @@ class Records {
   mutable std::mutex mutex_;
   std::deque<Kept> ring_;
 };
+
+/// Where the pod went, among the record's candidates; none: not seen, or not one of these.
+std::optional<std::size_t> find_bound(const Remembered& remembered);
+
+/// The decision, and what became of it, in a sentence.
+std::string summary(const Remembered& remembered);
 
 /// {"decisions":[…]}, docs/policies.md describes it.
 std::string explain_json(const std::vector<Remembered>& decisions);

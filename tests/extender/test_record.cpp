@@ -67,6 +67,35 @@ TEST_CASE("the record tells each candidate's signals, ages, terms and scores; th
             records.find("odd", 1)))["decisions"][0]["bound"]["our_first_choice"] == true);
 }
 
+TEST_CASE("a decision and what became of it are told in a sentence") {
+  const auto told = [](const World& w, Asking asking, std::string_view verb,
+                       const std::string& bound_to = "") {
+    asking.filter = verb != "prioritize";
+    asking.ask(w);
+    return summary({make_record(verb, w, asking.inquiry(), asking.decision, 2), bound_to, 1});
+  };
+  const auto w =
+      world(test::snapshot(losses({{"a", 0.9}, {"b", 0.2}, {"c", 0.2}, {"d", 0.5}}), kNow));
+  const Asking asking({"a", "b", "c", "d"});
+  CHECK(told(*w, asking, "prioritize") ==
+        "b is best of 4 candidates, with 10 of 10; 1 more are as good");
+  CHECK(told(*w, asking, "prioritize", "c") ==
+        "b is best of 4 candidates, with 10 of 10; 1 more are as good; it went to c, our first "
+        "choice or as good");
+  CHECK(told(*w, Asking({"a", "b"}), "prioritize", "a") ==
+        "b is best of 2 candidates, with 10 of 10; it went to a, with 0 of 10 from us: other "
+        "scorers weighed more");
+  CHECK(told(*w, asking, "prioritize", "a").ends_with("it went to a, which is not among our best"));
+  CHECK(told(*w, Asking({"b", "c"}), "prioritize") == "all 2 candidates are alike to us");
+  CHECK(told(*w, Asking({"x", "y", "z"}), "prioritize") ==
+        "no measurement is young enough: all 3 candidates are alike to us");
+  CHECK(told(*w, Asking({"b", "c", "d"}), "filter") == "none of 3 nodes is rejected");
+  CHECK(told(*w, asking, "filter") == "1 of 4 nodes are rejected");  // not among the best 2
+  Asking strict({"b", "x"});
+  strict.options.on_missing = OnMissing::kReject;
+  CHECK(told(*w, strict, "filter") == "1 of 2 nodes are rejected (optipod: no fresh measurements)");
+}
+
 TEST_CASE("a hostile pod's names do not fill the memory, and stay JSON") {
   const auto w = world(test::snapshot({}, kNow));
   const std::string huge(1'000'000, 'x');
