@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <mutex>
@@ -12,13 +13,14 @@
 
 namespace optipod::http {
 
-/// The threads of an io_context whose handlers may keep a thread busy. Some always run; the spare
-/// ones join them only while those are all busy, because each thread that runs takes turns with the
-/// others, on caches that have gone cold. As long as fewer than always + spare are busy, one reads.
+/// The threads of an io_context whose handlers may keep a thread busy. One always runs. When all
+/// that run have been busy at two looks, kLook apart, one of the spare ones joins them, and leaves
+/// when two are not. Two threads that wait for the same sockets wake each other at every event, so
+/// that one waits while the other works: for a handler of some microseconds that is the larger
+/// part, and it is done on caches that have gone cold.
 class IoThreads {
  public:
-  IoThreads(boost::asio::io_context& io, std::size_t always, std::size_t spare)
-      : io_(io), always_(always), spare_(spare) {}
+  IoThreads(boost::asio::io_context& io, std::size_t spare) : io_(io), spare_(spare) {}
   IoThreads(const IoThreads&) = delete;
   IoThreads& operator=(const IoThreads&) = delete;
 
@@ -28,21 +30,43 @@ class IoThreads {
 
   /// Around what keeps one of these threads busy.
   void begin_work() {
-    if (busy_.fetch_add(1) + 1 == always_ && spare_ > 0) wake_spare();
+    busy_.fetch_add(1);
+    if (spare_ > 0 && !watching_.load()) watch();
   }
   void end_work() { busy_.fetch_sub(1); }
 
  private:
-  void run(bool spare);
-  void run_spare();
-  void wake_spare();
+  static constexpr std::chrono::milliseconds kLook{10};
+  static constexpr int kQuietLooks = 20;  ///< so many that find nobody busy end the watch
+
+  void run();
+  void run_spare(std::size_t place);
+  void watch();
+  void look_out();
+  void look();
 
   boost::asio::io_context& io_;
-  const std::size_t always_, spare_;
+  const std::size_t spare_;
   std::atomic<std::size_t> busy_{0};
-  std::mutex mutex_;  ///< orders a rise of busy_ or a stop before the wait of a spare thread
-  std::condition_variable wake_;
+  std::atomic<std::size_t> joined_{0};  ///< spare threads that may run: the first so many
+  std::atomic<bool> watching_{false};   ///< somebody looks every kLook
+  int all_busy_ = 0, quiet_ = 0;        ///< looks in a row; the watching thread's
+  std::mutex mutex_;                    ///< of what follows, and the changes of the above
+  std::condition_variable wake_spare_, wake_watch_;
+  bool stopping_ = false;
   std::vector<std::thread> threads_;
+};
+
+/// Keeps one of them busy as long as it lives.
+class Working {
+ public:
+  explicit Working(IoThreads& threads) : threads_(threads) { threads_.begin_work(); }
+  ~Working() { threads_.end_work(); }
+  Working(const Working&) = delete;
+  Working& operator=(const Working&) = delete;
+
+ private:
+  IoThreads& threads_;
 };
 
 }  // namespace optipod::http

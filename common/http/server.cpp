@@ -39,16 +39,15 @@ milliseconds clock_period(const ServerLimits& limits) {
 
 struct ThreadPlan {
   std::size_t max_active = 1;
-  std::size_t always = 1, spare = 0;  ///< IoThreads
+  std::size_t spare = 0;  ///< IoThreads
 };
 
 ThreadPlan plan(const ServerLimits& limits, unsigned threads) {
   const std::size_t wanted = std::max(threads, 1U);
-  if (limits.max_active == 0 && wanted == 1) return {1, 1, 0};
+  if (limits.max_active == 0 && wanted == 1) return {1, 0};
   const std::size_t active = limits.max_active == 0 ? wanted : limits.max_active;
   // Beside the handlers: one for the pages that are always answered, one that reads in any case.
-  const std::size_t always = std::max(wanted, std::size_t{2});
-  return {active, always, std::max(always, active + 2) - always};
+  return {active, std::max(wanted, active + 2) - 1};
 }
 
 Lanes make_lanes(asio::io_context& io, const ServerLimits& limits, const ThreadPlan& plan) {
@@ -65,9 +64,9 @@ Lanes make_lanes(asio::io_context& io, const ServerLimits& limits, const ThreadP
 struct Server::Impl {
   Impl(ServerLimits limits, unsigned threads) : Impl(limits, plan(limits, threads)) {}
   Impl(ServerLimits limits, ThreadPlan plan)
-      : io(static_cast<int>(plan.always + plan.spare)),
+      : io(static_cast<int>(1 + plan.spare)),
         lanes(make_lanes(io, limits, plan)),
-        threads(io, plan.always, plan.spare) {
+        threads(io, plan.spare) {
     shared.limits = limits;
     shared.lanes = &lanes;
     shared.threads = &threads;

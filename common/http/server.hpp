@@ -55,11 +55,12 @@ struct ServerStats {
 /// its handler makes the body in pieces; write_timeout is for all of it. Non-200 replies it makes
 /// itself have an empty body.
 ///
-/// A handler runs on the thread that read its request, when there is a place for it. While all
-/// `threads` are in handlers, spare ones keep sockets read and other answers given; with them there
-/// are two more than max_active. A server with one thread and no max_active does all on that one,
-/// one request after the other, which is cheapest; its handlers never run at the same time.
-/// Handlers of slow routes have their own threads in any case.
+/// A handler runs on the thread that read its request, when there is a place for it. One thread
+/// does everything as long as handlers end soon; when it does not come back from them for some
+/// milliseconds, or hardly ever leaves them, another joins, and so on up to two more than
+/// max_active, so that sockets are read and other answers given meanwhile. A server with one thread
+/// and no max_active does all on that one, one request after the other, which is cheapest; its
+/// handlers never run at the same time. Handlers of slow routes have their own threads in any case.
 class Server {
  public:
   explicit Server(ServerLimits limits = {}, unsigned threads = 1);

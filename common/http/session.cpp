@@ -249,6 +249,7 @@ void Session::write_next_piece() {
 }
 
 bool Session::make_next_piece() {
+  const Working working(*shared_.threads);
   try {
     if (!response_.more(response_.body)) response_.more = nullptr;  // and all that it holds
     if (reply_.render_piece(response_)) return true;

@@ -14,17 +14,6 @@ namespace {
 
 namespace asio = boost::asio;
 
-class Working {
- public:
-  explicit Working(IoThreads& threads) : threads_(threads) { threads_.begin_work(); }
-  ~Working() { threads_.end_work(); }
-  Working(const Working&) = delete;
-  Working& operator=(const Working&) = delete;
-
- private:
-  IoThreads& threads_;
-};
-
 }  // namespace
 
 void Session::reset_response(unsigned status) {

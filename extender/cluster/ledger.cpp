@@ -19,7 +19,7 @@ Ledger::NodeId Ledger::node_id(std::string_view name) {
   const auto [at, fresh] = ids_.try_emplace(std::string(name), static_cast<NodeId>(totals_.size()));
   if (fresh) {
     totals_.emplace_back();
-    mapped_ = kUnmapped;
+    unmapped_.push_back(*at);
   }
   return at->second;
 }
@@ -166,15 +166,26 @@ void Ledger::rebuild() {
   totals_.assign(kept.size(), {});
   for (const auto& [key, entry] : entries_) add(entry, 1);
   mapped_ = kUnmapped;
+  unmapped_.clear();
 }
 
+/// All ids for a table that was not asked for before; else the new ones. Nearly every decision of a
+/// burst books a node that had nothing booked.
 void Ledger::map_rows(const NodeTable& table) const {
-  id_of_row_.assign(table.size(), kNobody);
-  for (const auto& [name, id] : ids_) {
-    const std::uint32_t row = table.find(name);
-    if (row != NodeTable::kUnknown) id_of_row_[row] = id;
+  const auto map = [&](const auto& ids) {
+    for (const auto& [name, id] : ids) {
+      const std::uint32_t row = table.find(name);
+      if (row != NodeTable::kUnknown) id_of_row_[row] = id;
+    }
+  };
+  if (mapped_ != table.id()) {
+    id_of_row_.assign(table.size(), kNobody);
+    map(ids_);
+    mapped_ = table.id();
+  } else {
+    map(unmapped_);
   }
-  mapped_ = table.id();
+  unmapped_.clear();
 }
 
 void Ledger::read(const NodeTable& table, std::span<const std::uint32_t> rows, std::string_view uid,
@@ -183,7 +194,7 @@ void Ledger::read(const NodeTable& table, std::span<const std::uint32_t> rows, s
   bookings.assign(1, {});
   const std::lock_guard lock(mutex_);
   if (entries_.empty()) return;
-  if (mapped_ != table.id()) map_rows(table);
+  map_rows(table);
   const auto found = entries_.find(key_of(uid));
   const Entry* own = found == entries_.end() ? nullptr : &found->second;
   for (std::size_t i = 0; i < rows.size(); ++i) {

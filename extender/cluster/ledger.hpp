@@ -12,6 +12,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "extender/cluster/snapshot.hpp"
@@ -98,9 +99,10 @@ class Ledger {
   std::unordered_map<std::string, NodeId> ids_;
   std::vector<Booked> totals_;  // [NodeId]
   std::uint64_t bindings_ = 0, refused_ = 0;
-  // Which id a row has in the table that was asked for last.
+  // Which id a row has in the table that was asked for last, but for ids that are newer.
   mutable std::uint64_t mapped_ = kUnmapped;
   mutable std::vector<NodeId> id_of_row_;
+  mutable std::vector<std::pair<std::string, NodeId>> unmapped_;
 };
 
 }  // namespace optipod::extender

@@ -39,13 +39,11 @@ class NodeTable {
   [[nodiscard]] std::uint32_t find(std::string_view wanted, std::uint32_t hint = kUnknown) const {
     return hint < names_.size() && same(name(hint), wanted) ? hint : look_up(wanted);
   }
-  /// Fetches the name of a row somewhat behind this one into the caches: where other programs have
-  /// used them meanwhile, names that come in the table's order are compared without waiting.
-  void prefetch_behind(std::uint32_t row) const {
-    constexpr std::uint32_t kName = 40, kPlace = 80;
-    if (row >= names_.size() || names_.size() - row <= kPlace) return;
-    __builtin_prefetch(&names_[row + kPlace]);
-    __builtin_prefetch(name_text_.data() + names_[row + kName].at);
+  /// For find() with this hint soon, first the one, then the other: fetches into the caches where
+  /// its name is, and the name. A row of the table.
+  void prefetch_place(std::uint32_t row) const { __builtin_prefetch(&names_[row]); }
+  void prefetch_name(std::uint32_t row) const {
+    __builtin_prefetch(name_text_.data() + names_[row].at);
   }
 
  private:

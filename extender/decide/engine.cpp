@@ -10,6 +10,43 @@
 namespace optipod::extender {
 namespace {
 
+/// Walks ahead of a request's candidates, along what followed each in earlier requests, and fetches
+/// their names into the caches: kube-scheduler's order is any, so that each is a line of its own,
+/// and between two decisions other programs have had the caches.
+class Scout {
+ public:
+  Scout(const NodeTable& nodes, std::span<const std::uint32_t> successor)
+      : nodes_(nodes), successor_(successor) {
+    constexpr std::size_t kLine = 64 / sizeof(std::uint32_t);
+    for (std::size_t i = 0; i < successor.size(); i += kLine) __builtin_prefetch(&successor[i]);
+  }
+
+  /// The candidate is `row`; `guessed`: as its predecessor's successor said.
+  void at(std::uint32_t row, bool guessed) {
+    if (guessed) return step();
+    near_ = far_ = row;
+    for (std::size_t i = 0; i < kNear; ++i) advance(far_, &NodeTable::prefetch_place);
+    for (std::size_t i = 0; i < kNear; ++i) step();
+  }
+
+ private:
+  static constexpr std::size_t kNear = 12;  ///< names so far ahead, their places twice as far
+
+  void step() {
+    advance(far_, &NodeTable::prefetch_place);
+    advance(near_, &NodeTable::prefetch_name);
+  }
+  void advance(std::uint32_t& row, void (NodeTable::*fetch)(std::uint32_t) const) const {
+    if (row == NodeTable::kUnknown) return;
+    row = successor_[row];
+    if (row != NodeTable::kUnknown) (nodes_.*fetch)(row);
+  }
+
+  const NodeTable& nodes_;
+  const std::span<const std::uint32_t> successor_;
+  std::uint32_t near_ = NodeTable::kUnknown, far_ = NodeTable::kUnknown;
+};
+
 /// kube-scheduler walks its nodes in an order of its own, from another one each time: what followed
 /// a node in the last request mostly follows it in this one, and need not be looked for.
 void find_rows(const NodeTable& nodes, const Inquiry& inquiry, Decision& out) {
@@ -17,13 +54,14 @@ void find_rows(const NodeTable& nodes, const Inquiry& inquiry, Decision& out) {
     out.successor.assign(nodes.size(), NodeTable::kUnknown);
     out.order_of = nodes.id();
   }
+  Scout scout(nodes, out.successor);
   std::uint32_t* successor = nullptr;
   for (std::size_t i = 0; i < inquiry.nodes.size(); ++i) {
-    const std::uint32_t row =
-        nodes.find(inquiry.nodes[i], successor == nullptr ? NodeTable::kUnknown : *successor);
+    const std::uint32_t guess = successor == nullptr ? NodeTable::kUnknown : *successor;
+    const std::uint32_t row = nodes.find(inquiry.nodes[i], guess);
     out.row[i] = row;
-    nodes.prefetch_behind(row);
     if (row == NodeTable::kUnknown) continue;
+    scout.at(row, row == guess);
     if (successor != nullptr) *successor = row;
     successor = &out.successor[row];
   }
@@ -127,14 +165,10 @@ void spread(const DecideOptions& options, Decision& out) {
 /// where neither is known.
 double share_of(const World& world, std::uint32_t row, const Usage& usage) {
   if (row == NodeTable::kUnknown) return kMissing;
-  const Snapshot& s = *world.snapshot;
-  const NodeFacts& facts = s.facts[row];
-  const double cpus = facts.known ? facts.allocatable.cpu() : s.value(Signal::kCpus)[row];
-  const double memory =
-      facts.known ? facts.allocatable.memory() : s.value(Signal::kMemoryBytes)[row];
+  const Usage& has = world.capacity[row];
   double share = kMissing;
-  if (cpus > 0) share = usage.cpu / cpus;  // NaN compares false
-  if (memory > 0) share = std::fmax(share, usage.memory / memory);
+  if (has.cpu > 0) share = usage.cpu / has.cpu;  // NaN compares false
+  if (has.memory > 0) share = std::fmax(share, usage.memory / has.memory);
   return share;
 }
 
@@ -157,6 +191,9 @@ void yield_to_less_booked(const World& world, const Inquiry& inquiry, Decision& 
   for (std::uint32_t i = 0; i < out.row.size(); ++i) {
     if (out.score[i] != top) continue;
     equals.push_back(i);
+    if (out.row[i] != NodeTable::kUnknown) __builtin_prefetch(&world.capacity[out.row[i]]);
+  }
+  for (const std::uint32_t i : equals) {
     share.push_back(share_of(world, out.row[i], out.bookings[out.booking[i]].usage));
     least = std::fmin(least, share.back());
   }

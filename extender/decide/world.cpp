@@ -30,6 +30,18 @@ std::vector<std::int64_t> oldest(const Snapshot& snapshot, const Policy& policy)
   return out;
 }
 
+std::vector<Usage> capacity_of(const Snapshot& snapshot) {
+  std::vector<Usage> out;
+  out.reserve(snapshot.size());
+  for (std::size_t row = 0; row < snapshot.size(); ++row) {
+    const NodeFacts& facts = snapshot.facts[row];
+    out.push_back(facts.known ? Usage{facts.allocatable.cpu(), facts.allocatable.memory()}
+                              : Usage{snapshot.value(Signal::kCpus)[row],
+                                      snapshot.value(Signal::kMemoryBytes)[row]});
+  }
+  return out;
+}
+
 }  // namespace
 
 std::shared_ptr<const World> make_world(std::shared_ptr<const Snapshot> snapshot,
@@ -40,6 +52,7 @@ std::shared_ptr<const World> make_world(std::shared_ptr<const Snapshot> snapshot
     world->views[p].prepared = (*policies)[p].prepare(*snapshot);
     world->views[p].oldest_ms = oldest(*snapshot, (*policies)[p]);
   }
+  world->capacity = capacity_of(*snapshot);
   world->snapshot = std::move(snapshot);
   world->policies = std::move(policies);
   return world;

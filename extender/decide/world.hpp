@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "extender/cluster/snapshot.hpp"
+#include "extender/cluster/usage.hpp"
 #include "extender/decide/policy_set.hpp"
 
 namespace optipod::extender {
@@ -29,6 +30,9 @@ struct World {
   std::shared_ptr<const Snapshot> snapshot = std::make_shared<const Snapshot>();
   std::shared_ptr<const PolicySet> policies;
   std::vector<PolicyView> views;  ///< [policy]
+  /// [row]: what Kubernetes says that the node has, else what is measured; NaN: neither. Apart from
+  /// NodeFacts, for the caches' sake.
+  std::vector<Usage> capacity;
 };
 
 /// Lets every policy prepare.

@@ -3,10 +3,11 @@
 """./dev bench throughput: pods per second that kube-scheduler places, with the extender scoring and without.
 
 A real control plane (tests/kube) with 5,000 nodes. Pods wait when the scheduler starts; the clock runs from the
-first that is bound to the last. Runs come in rounds of four: without, with, with, without, so that drift of the
-machine cancels within a round; what is reported is the round whose ratio is the median. One run of each kind
-before them, which warms the control plane up, does not count. In a run without it the extender is not there at all.
-Twice: with a scheduler whose client is not limited, and with one as it comes, whose client is.
+first that is bound to the last. A round has two runs of each kind, the second ones in reverse order, so that drift of
+the machine cancels within it; what is reported is the round whose ratio is the median. One run of each kind before
+them, which warms the control plane up, does not count. In a run without it the extender is not there at all.
+A third kind tells what any extender costs: one that answers "[]" at once and does nothing else (empty_extender.cpp).
+Twice: with a scheduler whose client is not limited, and with one as it comes, whose client is (without that third).
 """
 
 import argparse
@@ -22,10 +23,10 @@ sys.path[:0] = [str(ROOT / "tests/kube"), str(ROOT / "tests/e2e")]
 import build                                   # noqa: E402
 import controlplane                            # noqa: E402
 import feed as feeds                           # noqa: E402
-from optipod_e2e import Stack                  # noqa: E402
+from optipod_e2e import Stack, free_port       # noqa: E402
 from workspace import Workspace                # noqa: E402
 
-ORDER = [False, True, True, False]
+NONE, EMPTY, OURS = "no extender", "empty extender", "OptiPod"
 UNLIMITED = 100_000   # requests a second of the scheduler's client
 STOCK = 50            # kube-scheduler's own default, with bursts of twice that
 HERTZ = os.sysconf("SC_CLK_TCK")
@@ -77,16 +78,27 @@ class Bench:
         for name in names:
             feed.set(name, **node(random))
         self.kubeconfig = self.workspace.extender_kubeconfig()
-        self.extender = None
+        self.kind, self.extender = NONE, None
 
-    def have_extender(self, wanted):
-        """Starts it, until it knows everything, or ends it."""
-        if not wanted and self.extender:
-            self.extender.stop()
+    def have_extender(self, kind):
+        """Starts one of this kind, and ends any other."""
+        if kind == self.kind:
+            return
+        if self.extender:
+            self.extender.kill() if self.kind == EMPTY else self.extender.stop()
             self.stack.processes.remove(self.extender)
             self.extender = None
-        if not wanted or self.extender:
-            return
+        self.kind = kind
+        if kind == EMPTY:
+            port = free_port()
+            self.extender = self.stack.start("tests/bench/bench_empty_extender", port, name="empty-extender")
+            self.extender.url = f"http://127.0.0.1:{port}"
+            self.stack.wait_for(self.extender, "/")
+        if kind == OURS:
+            self.start_ours()
+
+    def start_ours(self):
+        """Until it knows everything."""
         self.extender = self.stack.serve("extender", "--metrics-url", self.feed.url, "--kubernetes=on",
                                          "--kubeconfig", self.kubeconfig, *self.args.extender.split())
 
@@ -100,15 +112,15 @@ class Bench:
                  if process is scheduler or "scheduler" not in process.name}
         return {**found, **({"extender": self.extender.pid} if self.extender else {}), "this script": os.getpid()}
 
-    def run(self, with_extender, pods, qps):
+    def run(self, kind, pods, qps):
         """The Clock of so many pods being bound."""
         workspace = self.workspace
-        self.have_extender(with_extender)
+        self.have_extender(kind)
         name = workspace.scheduler_name()
         workspace.pods([f"p-{i}" for i in range(pods)], workspace.spec(name, cpu="100m", memory="128Mi"))
         asked = self.asked()
         version = workspace.api.get(f"{workspace.path}/pods?limit=1")["metadata"]["resourceVersion"]
-        scheduler = workspace.scheduler(extender=self.extender.url if with_extender else None, name=name,
+        scheduler = workspace.scheduler(extender=self.extender.url if self.extender else None, name=name,
                                         verbs=self.args.verbs.split(","), qps=qps, verbosity=0)
         bound, clock = set(), None
         for _, pod in workspace.api.watch(f"{workspace.path}/pods", version):
@@ -118,45 +130,55 @@ class Bench:
                 if len(bound) == pods:
                     break
         clock.stop()
-        if with_extender and self.asked() - asked < pods:
+        if self.extender and self.asked() - asked < pods:
             raise AssertionError(f"of {pods} pods {self.asked() - asked:.0f} were asked for: nothing was compared")
         workspace.stop(scheduler)
         workspace.clear()
         return clock
 
     def asked(self):
-        if not self.extender:
+        if self.kind == NONE:
             return 0
+        if self.kind == EMPTY:
+            return int(self.extender.get("/").text)
         return sum(value for (name, labels), value in self.extender.metrics().items()
                    if name == "optipod_extender_requests_total" and ("verb", "prioritize") in labels)
 
-    def compare(self, case, pods, qps, rounds):
-        for with_extender in (False, True):
-            self.run(with_extender, pods, qps)
+    def compare(self, case, kinds, pods, qps, rounds):
+        """Ours, the last of the kinds, with each of the others."""
+        for kind in kinds:
+            self.run(kind, pods, qps)
         done = []
         for _ in range(rounds):
-            runs = {False: [], True: []}
-            for with_extender in ORDER:
-                runs[with_extender].append(self.run(with_extender, pods, qps))
+            runs = {kind: [] for kind in kinds}
+            for kind in [*kinds, *reversed(kinds)]:
+                runs[kind].append(self.run(kind, pods, qps))
             done.append(Round(runs, pods))
-        self.report(case, sorted(done, key=lambda one: one.ratio))
+        for peer in kinds[:-1]:
+            self.report(case, peer, done)
+        if not self.args.json:
+            print_cpu(kinds, done)
 
-    def report(self, case, done):
+    def report(self, case, peer, done):
+        done = sorted(done, key=lambda one: one.ratio(peer))
         middle = done[(len(done) - 1) // 2]
-        ours, peer = middle.rate[True], middle.rate[False]
+        ours, other, ratio = middle.rate[OURS], middle.rate[peer], middle.ratio(peer)
         if self.args.json:
             print(json.dumps({"bench": "throughput", "case": case, "value": round(ours, 1), "unit": "pods/s",
-                              "peer": "no extender", "peer_value": round(peer, 1), "ratio": round(ours / peer, 4)}),
-                  flush=True)
+                              "peer": peer, "peer_value": round(other, 1), "ratio": round(ratio, 4)}), flush=True)
             return
-        print(f"throughput {case:<24} {ours:8.1f} pods/s   no extender {peer:8.1f}   ratio {ours / peer:.3f}"
-              f"   ({len(done)} rounds: {done[0].ratio:.3f} to {done[-1].ratio:.3f})")
-        cpu = {kind: mean([one.cpu[kind] for one in done]) for kind in (True, False)}
-        print(f"CPU ms per pod, with and without (of all rounds; CPUs busy {cpu[True].pop('busy'):.0%}"
-              f" and {cpu[False].pop('busy'):.0%}):")
-        for program in cpu[True]:
-            print(f"  {program:<26} {cpu[True][program] * 1e3:6.2f} {cpu[False].get(program, 0) * 1e3:6.2f}")
-        print(f"  {'all':<26} {sum(cpu[True].values()) * 1e3:6.2f} {sum(cpu[False].values()) * 1e3:6.2f}", flush=True)
+        print(f"throughput {case:<24} {ours:8.1f} pods/s   {peer:<14} {other:8.1f}   ratio {ratio:.3f}"
+              f"   ({len(done)} rounds: {done[0].ratio(peer):.3f} to {done[-1].ratio(peer):.3f})", flush=True)
+
+
+def print_cpu(kinds, done):
+    cpu = {kind: mean([one.cpu[kind] for one in done]) for kind in kinds}
+    busy = ", ".join(f"{cpu[kind].pop('busy'):.0%}" for kind in kinds)
+    print(f"CPU ms per pod (of all rounds; CPUs busy {busy}):")
+    print(f"  {'':<26}" + "".join(f"{kind:>16}" for kind in kinds))
+    for program in cpu[OURS]:
+        print(f"  {program:<26}" + "".join(f"{cpu[kind].get(program, 0) * 1e3:16.2f}" for kind in kinds))
+    print(f"  {'all':<26}" + "".join(f"{sum(cpu[kind].values()) * 1e3:16.2f}" for kind in kinds), flush=True)
 
 
 def mean(tables):
@@ -165,14 +187,16 @@ def mean(tables):
 
 
 class Round:
-    """`.rate`: pods a second, `.cpu`: {program: seconds a pod} and how busy the CPUs were, with and without."""
+    """Of each kind, `.rate`: pods a second, `.cpu`: {program: seconds a pod} and how busy the CPUs were."""
 
     def __init__(self, runs, pods):
         self.rate = {kind: pods * len(clocks) / sum(clock.seconds for clock in clocks)
                      for kind, clocks in runs.items()}
-        self.ratio = self.rate[True] / self.rate[False]
         self.cpu = {kind: mean([{**{name: seconds / pods for name, seconds in clock.cpu.items()}, "busy": clock.busy}
                                 for clock in clocks]) for kind, clocks in runs.items()}
+
+    def ratio(self, peer):
+        return self.rate[OURS] / self.rate[peer]
 
 
 def measure(args):
@@ -181,9 +205,9 @@ def measure(args):
     try:
         with controlplane.ControlPlane() as plane:
             bench = Bench(plane, stack, feed, args)
-            bench.compare(f"{args.nodes}_nodes", args.pods, UNLIMITED, args.rounds)
+            bench.compare(f"{args.nodes}_nodes", [NONE, EMPTY, OURS], args.pods, UNLIMITED, args.rounds)
             if not args.unlimited_only:
-                bench.compare(f"{args.nodes}_nodes_stock_client", args.pods // 4, STOCK, 1)
+                bench.compare(f"{args.nodes}_nodes_stock_client", [NONE, OURS], args.pods // 4, STOCK, 1)
     finally:
         stack.close()
         feed.close()
@@ -194,8 +218,8 @@ def main():
     parser.add_argument("--build", default="build", help=argparse.SUPPRESS)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--nodes", type=int, default=5000)
-    parser.add_argument("--pods", type=int, default=1000, help="placed in each run")
-    parser.add_argument("--rounds", type=int, default=5, help="of four runs each")
+    parser.add_argument("--pods", type=int, default=800, help="placed in each run")
+    parser.add_argument("--rounds", type=int, default=5, help="of six runs each")
     parser.add_argument("--unlimited-only", action="store_true", help="not also with a client as it comes")
     parser.add_argument("--verbs", default="prioritize", help="asked of the extender, with commas")
     parser.add_argument("--extender", default="", help="more arguments of the extender")

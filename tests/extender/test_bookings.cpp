@@ -148,6 +148,29 @@ TEST_CASE("the ledger is bounded, in pods and in shares; rows of another table a
   CHECK(ledger.pods() == 3);
 }
 
+TEST_CASE("nodes that are booked first after a table was asked for are found in it") {
+  Ledger ledger;
+  const auto one =
+      test::measurements({{"a", {{Signal::kCpus, 4}}}, {"b", {{Signal::kCpus, 4}}}}, kNow);
+  const auto other =
+      test::measurements({{"b", {{Signal::kCpus, 4}}}, {"c", {{Signal::kCpus, 4}}}}, kNow);
+  ledger.decided("1", Names{"a"}, kOne, requests(1, 1), kNow);
+  CHECK(at(ledger, *one->nodes, "a").usage.cpu == 1);
+  CHECK(at(ledger, *one->nodes, "b").usage.cpu == 0);
+  ledger.decided("2", Names{"b"}, kOne, requests(1, 1), kNow);
+  ledger.bound("3", "c", kOne, requests(1, 1), 0, kNow);  // which this table does not have
+  CHECK(at(ledger, *one->nodes, "a").usage.cpu == 1);
+  CHECK(at(ledger, *one->nodes, "b").usage.cpu == 1);
+  CHECK(at(ledger, *other->nodes, "b").usage.cpu == 1);
+  CHECK(at(ledger, *other->nodes, "c").usage.cpu == 1);
+  ledger.gone("2");
+  ledger.bound("4", "d", kOne, requests(1, 1), 0, kNow);
+  ledger.settle(*one, kNow);  // ids are given anew
+  CHECK(at(ledger, *one->nodes, "a").usage.cpu == 1);
+  CHECK(at(ledger, *one->nodes, "b").usage.cpu == 0);
+  CHECK(at(ledger, *other->nodes, "c").usage.cpu == 1);
+}
+
 wire::Pod pod(std::string_view uid, std::string_view node, double cpu = 1) {
   wire::Pod p;
   p.name = uid;

@@ -41,7 +41,6 @@ struct Share {
 /// A cache line for two resources, the next for the others.
 struct alignas(64) Node {
   std::array<Share, pigeon::kMost> share{};  ///< [resource looked at]
-  bool known = false;
 };
 
 /// Of what was requested before and `more`; none of none is not in use.
@@ -97,7 +96,9 @@ decltype(auto) with_count(std::size_t resources, Work work) {
 }
 
 struct PreparedCluster final : Prepared {
-  std::vector<Node> node;  ///< [row]
+  // [row]. Apart, as `known` would lie in a cache line that few decisions look at.
+  std::vector<Node> node;
+  std::vector<std::uint8_t> known;  ///< whether Kubernetes has said anything of it
   Vector mean_capacity{};
   /// Of all known nodes for A_BINPACK, else of those that have the first resource.
   Moments moments;
@@ -106,7 +107,7 @@ struct PreparedCluster final : Prepared {
   /// Null: Kubernetes has said nothing of it.
   [[nodiscard]] const Node* of(const Question& q, std::size_t candidate) const {
     const std::uint32_t row = q.row[candidate];
-    return row == NodeTable::kUnknown || !node[row].known ? nullptr : &node[row];
+    return row == NodeTable::kUnknown || known[row] == 0 ? nullptr : &node[row];
   }
 };
 
@@ -233,16 +234,17 @@ std::string problem(const PigeonParameters& p) {
 std::shared_ptr<const Prepared> Pigeon::prepare(const Snapshot& snapshot) const {
   auto cluster = std::make_shared<PreparedCluster>();
   cluster->node.resize(snapshot.size());
+  cluster->known.resize(snapshot.size());
   const bool all = p_.objective == PigeonObjective::kABinpack;
-  const auto counts = [all](const Node& n) {
-    return n.known && (all || n.share[0].per_capacity > 0);
+  const auto counts = [all, &cluster](std::size_t row) {
+    return cluster->known[row] != 0 && (all || cluster->node[row].share[0].per_capacity > 0);
   };
   Vector mean{};
   double nodes = 0;
   for (std::size_t row = 0; row < snapshot.size(); ++row) {
     const NodeFacts& facts = snapshot.facts[row];
     Node& node = cluster->node[row];
-    node.known = facts.known;
+    cluster->known[row] = facts.known ? 1 : 0;
     for (std::size_t j = 0; j < p_.resources.size(); ++j) {
       const double capacity = facts.allocatable[p_.resources[j]];
       Share& share = node.share[j];
@@ -252,7 +254,7 @@ std::shared_ptr<const Prepared> Pigeon::prepare(const Snapshot& snapshot) const 
       // Amounts are sums of many requests: a rounding error is no lack.
       share.room = capacity - share.used + 1e-9 * capacity;
     }
-    if (!counts(node)) continue;
+    if (!counts(row)) continue;
     ++nodes;
     const Vector u = utilization<pigeon::kMost>(node);
     for (std::size_t j = 0; j < pigeon::kMost; ++j) {
@@ -263,9 +265,9 @@ std::shared_ptr<const Prepared> Pigeon::prepare(const Snapshot& snapshot) const 
     }
   }
   cluster->moments = Moments(mean, p_.resources.size());
-  for (const Node& node : cluster->node) {
-    if (!counts(node)) continue;
-    const Vector u = utilization<pigeon::kMost>(node);
+  for (std::size_t row = 0; row < snapshot.size(); ++row) {
+    if (!counts(row)) continue;
+    const Vector u = utilization<pigeon::kMost>(cluster->node[row]);
     cluster->moments.add(u);
     if (p_.objective == PigeonObjective::kConsolidate) cluster->distances.add(u[0] - mean[0], 1);
   }
@@ -282,6 +284,7 @@ void Pigeon::judge(const Question& question, const Prepared* prepared, Judgement
     const Placement<count()> placement(p_, cluster, question);
     value[question.size()] = placement.demand_variation();
     for (std::size_t i = 0; i < question.size(); ++i) {
+      prefetch<Node>(cluster.node, question.row, i);
       const Node* const node = cluster.of(question, i);
       if (node == nullptr) continue;
       out.score[i] = 0;  // unless it fits
