@@ -58,7 +58,7 @@ struct MomentSums {
   void add(const Moments& more, double share = 1);
 };
 
-/// One quantity's last day. 1.4 KiB, never more; not thread-safe.
+/// One quantity's last day. 1.3 KiB, never more; not thread-safe.
 class Trend {
  public:
   static constexpr std::int64_t kMinuteMs = 60'000, kHourMs = 60 * kMinuteMs;
