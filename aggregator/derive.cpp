@@ -9,14 +9,14 @@
 namespace optipod::aggregator {
 namespace {
 
-/// Per bucket (not cumulative) over all groups: what was added since `from`. A group that is new
-/// adds nothing yet, one that is gone nothing more. Nothing when a count went down.
-std::optional<std::vector<double>> increase(const HistogramCounts& from,
-                                            const HistogramCounts& to) {
+/// Over all groups: what was added since `from`. A group that is new adds nothing yet, one that is
+/// gone nothing more. False when a count went down.
+bool increase(const HistogramCounts& from, const HistogramCounts& to, Buckets& sum) {
   const HistogramLayout* const layout = to.layout();
-  if (layout == nullptr) return std::vector<double>{};
-  const std::size_t bounds = layout->bounds.size();
-  std::vector<double> sum(bounds, 0.0);
+  sum.size = layout == nullptr ? 0 : layout->bounds.size();
+  if (layout == nullptr) return true;
+  const std::size_t bounds = sum.size;
+  std::fill_n(sum.counts.begin(), bounds, 0.0);
   const auto& old_groups = from.layout()->groups;
   for (std::size_t g = 0; g < layout->groups.size(); ++g) {
     std::size_t old = g;
@@ -28,12 +28,14 @@ std::optional<std::vector<double>> increase(const HistogramCounts& from,
     for (std::size_t b = 0; b < bounds; ++b) {
       const double more = to.count(g * bounds + b) - from.count(old * bounds + b);
       if (std::isnan(more)) continue;  // not exposed for this group
-      if (more < 0) return std::nullopt;
-      sum[b] += more;
+      if (more < 0) return false;
+      sum.counts[b] += more;
     }
   }
-  for (std::size_t b = bounds; b-- > 1;) sum[b] = std::max(0.0, sum[b] - sum[b - 1]);
-  return sum;
+  for (std::size_t b = bounds; b-- > 1;) {
+    sum.counts[b] = std::max(0.0, sum.counts[b] - sum.counts[b - 1]);
+  }
+  return true;
 }
 
 bool same_bounds(const HistogramCounts& a, const HistogramCounts& b) {
@@ -86,18 +88,21 @@ std::optional<double> histogram_quantile(double q, std::span<const double> bound
 
 std::optional<Step> History::step(const NodeSample& from, const NodeSample& to) {
   if (to.measured_ms <= from.measured_ms) return std::nullopt;
-  Step made{.from_ms = from.measured_ms, .to_ms = to.measured_ms, .counters = {}, .buckets = {}};
+  std::optional<Step> step(std::in_place);  // returned where it is made: it is large
+  Step& made = *step;
+  made.from_ms = from.measured_ms;
+  made.to_ms = to.measured_ms;
   for (std::size_t kind = 0; kind < kHistograms; ++kind) {
     if (!same_bounds(from.histograms[kind], to.histograms[kind])) return std::nullopt;
-    auto more = increase(from.histograms[kind], to.histograms[kind]);
-    if (!more) return std::nullopt;
-    made.buckets[kind] = std::move(*more);
+    if (!increase(from.histograms[kind], to.histograms[kind], made.buckets[kind])) {
+      return std::nullopt;
+    }
   }
   for (std::size_t i = 0; i < kCounters; ++i) {
     made.counters[i] = static_cast<float>(to.counters[i] - from.counters[i]);
     if (made.counters[i] < 0) return std::nullopt;
   }
-  return made;
+  return step;
 }
 
 void History::add(NodeSample sample) {
@@ -139,11 +144,12 @@ Derived::Window History::window(const StepSums& sums) const {
   const auto p95 = [&](HistogramKind kind) -> std::optional<double> {
     const HistogramLayout* const layout = last_->histograms[kind].layout();
     if (layout == nullptr) return std::nullopt;
-    std::vector<double> cumulative(layout->bounds.size());
+    std::array<double, kMaxBounds> cumulative;
+    const std::size_t bounds = layout->bounds.size();
     std::partial_sum(sums.buckets[kind].begin(),
-                     sums.buckets[kind].begin() + static_cast<std::ptrdiff_t>(cumulative.size()),
+                     sums.buckets[kind].begin() + static_cast<std::ptrdiff_t>(bounds),
                      cumulative.begin());
-    return histogram_quantile(0.95, layout->bounds, cumulative);
+    return histogram_quantile(0.95, layout->bounds, std::span(cumulative).first(bounds));
   };
   const auto waited = rate(kRunqueueWait), throttled = rate(kThrottledWait);
   window.cpu_utilization = share(per_cpu(rate(kCpuUsage), last_->cpus));

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -43,7 +44,11 @@ struct HistogramCounts {
     return plan ? plan->layout.get() : nullptr;
   }
   /// By group × bounds + bound; NaN when the page has none.
-  [[nodiscard]] double count(std::size_t i) const;
+  [[nodiscard]] double count(std::size_t i) const {
+    const std::uint32_t series = plan->series[i];
+    return series == HistogramPlan::kMissing ? std::numeric_limits<double>::quiet_NaN()
+                                             : values.get()[series];
+  }
 };
 
 /// What derivation reads of one page. Absent means absent on the page.

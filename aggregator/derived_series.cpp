@@ -178,6 +178,16 @@ std::vector<std::int64_t> make_ages() {
   return ages;
 }
 
+double shown(const std::optional<double>& value) {
+  return value && std::isfinite(*value) ? *value : stale();
+}
+
+/// Each is known where it is compiled: no call through a pointer for a number.
+template <std::size_t... kIndices>
+void read(const Derived& derived, double* values, std::index_sequence<kIndices...> /*all*/) {
+  ((values[kIndices] = shown(kQuantities[kIndices].value(derived))), ...);
+}
+
 }  // namespace
 
 DerivedSeries::DerivedSeries(std::string_view node)
@@ -194,14 +204,11 @@ SeriesSet DerivedSeries::make(const Derived& derived, bool up, std::int64_t meas
                 .own_ms = {},
                 .max_age_ms = kAges,
                 .labels = labels_};
-  set.values.reserve(kSchema->size());
-  for (const Quantity& quantity : kQuantities) {
-    const std::optional<double> value = quantity.value(derived);
-    set.values.push_back(value && std::isfinite(*value) ? *value : stale());
-  }
-  set.values.push_back(up ? 1 : 0);
+  set.values.resize(kSchema->size());
+  read(derived, set.values.data(), std::make_index_sequence<kQuantities.size()>());
+  set.values.back() = up ? 1 : 0;
+  set.texts = pack_rounded(set.values);
   if (!up) return down(std::move(set), scraped_ms);
-  set.texts = pack(set.values);
   return set;
 }
 

@@ -25,9 +25,9 @@ std::uint32_t steps_of(double value, double step, double most) {
   return static_cast<std::uint32_t>(std::clamp(std::round(value / step), 0.0, most - 1));
 }
 
-/// A bucket's moments as a window counts them.
+/// A bucket as the forecast counts it.
 struct Part {
-  double seconds, mean, scatter, at_s;
+  double mean, at_s;
 };
 
 /// The buckets of a window that hold something. Bounded by the largest ring.
@@ -35,33 +35,12 @@ class Parts {
  public:
   template <class Buckets>
   Parts(const Buckets& buckets, std::int64_t time_ms, std::int64_t length_ms) {
-    buckets.each(time_ms, length_ms, [&](const Moments& cell, std::int64_t start_ms, double share) {
+    buckets.each(time_ms, length_ms, [&](const Moments& cell, std::int64_t start_ms, double) {
       if (!(cell.seconds > 0)) return;
-      const double seconds = share * static_cast<double>(cell.seconds);
       const double at_s =
           static_cast<double>(start_ms - time_ms) / 1e3 + static_cast<double>(cell.centre_s);
-      parts_[count_++] = {seconds, static_cast<double>(cell.mean),
-                          share * static_cast<double>(cell.scatter), at_s};
-      seconds_ += seconds;
-      mean_ += seconds * static_cast<double>(cell.mean);
-      peak_ = std::max(peak_, static_cast<double>(cell.peak));
+      parts_[count_++] = {static_cast<double>(cell.mean), at_s};
     });
-    if (count_ == 0) return;
-    mean_ /= seconds_;
-  }
-
-  [[nodiscard]] std::size_t count() const { return count_; }
-  [[nodiscard]] double seconds() const { return seconds_; }
-  [[nodiscard]] double mean() const { return mean_; }
-  [[nodiscard]] double peak() const { return peak_; }
-
-  [[nodiscard]] double variance() const {
-    double scatter = 0;
-    for (std::size_t i = 0; i < count_; ++i) {
-      const double off = parts_[i].mean - mean_;
-      scatter += parts_[i].scatter + parts_[i].seconds * off * off;
-    }
-    return scatter / seconds_;
   }
 
   [[nodiscard]] std::span<const Part> parts() const { return std::span(parts_).first(count_); }
@@ -69,10 +48,37 @@ class Parts {
  private:
   std::array<Part, 61> parts_;  // the first count_ are set
   std::size_t count_ = 0;
-  double seconds_ = 0, mean_ = 0;
-  double peak_ = -std::numeric_limits<double>::infinity();
 };
 
+/// The window (time_ms − length_ms, time_ms]: from `whole`, when it ends in the newest bucket.
+template <std::int64_t kWidthMs, class Buckets>
+MomentSums sums_of(const Buckets& buckets, const Moments* whole, std::int64_t time_ms,
+                   std::int64_t length_ms) {
+  MomentSums sums;
+  if (whole != nullptr && buckets.ends_in_newest(time_ms)) {
+    const std::int64_t oldest = length_ms / kWidthMs;
+    const double share = buckets.share(oldest, time_ms - length_ms);
+    if (share > 0) sums.add(buckets.closed(oldest), share);
+    sums.add(*whole);
+    sums.add(buckets.open());
+    return sums;
+  }
+  buckets.each(time_ms, length_ms,
+               [&](const Moments& cell, std::int64_t, double share) { sums.add(cell, share); });
+  return sums;
+}
+
+template <std::int64_t kWidthMs, class Buckets>
+Moments whole_of(const Buckets& buckets, std::int64_t length_ms) {
+  MomentSums sums;
+  buckets.each_closed(length_ms / kWidthMs - 1, [&](const Moments& cell) { sums.add(cell); });
+  return {.seconds = narrow(sums.seconds),
+          .mean = narrow(sums.mean),
+          .scatter = narrow(sums.scatter),
+          .peak = narrow(sums.peak)};
+}
+
+constexpr std::int64_t kHourMinutes = Trend::kHourMs / Trend::kMinuteMs;
 constexpr double kLevelSeconds = 15 * 60;
 /// 60 s × (0.9 + 0.9² + … + 0.9^15)
 constexpr double kDampedSeconds = 60 * 0.9 * (1 - 0.20589113209464907) / (1 - 0.9);
@@ -147,54 +153,91 @@ PackedMoments<kWidthMs>::operator Moments() const {
           .centre_s = static_cast<float>((bits_[6] >> 4) * (kWidth / kTimes))};
 }
 
+void MomentSums::add(const Moments& more, double share) {
+  if (!(more.seconds > 0)) return;
+  const double weight = share * static_cast<double>(more.seconds), all = seconds + weight;
+  const double off = static_cast<double>(more.mean) - mean, part = weight / all;
+  peak =
+      seconds > 0 ? std::max(peak, static_cast<double>(more.peak)) : static_cast<double>(more.peak);
+  scatter += share * static_cast<double>(more.scatter) + off * off * seconds * part;
+  mean += off * part;
+  seconds = all;
+}
+
 void Trend::add(std::int64_t time_ms, double seconds, double value) {
   const auto put = [&](auto place) {
     place.cell.add(static_cast<double>(time_ms - place.start_ms) / 1e3, seconds, value);
   };
+  const std::int64_t minute = fine_.newest(), hour = coarse_.newest();
   put(fine_.at(time_ms));
   put(coarse_.at(time_ms));
+  if (fine_.newest() != minute) {
+    whole_[kQuarterHour] = whole_of<kFineMs>(fine_, kLengthMs[kQuarterHour]);
+    whole_[kHour] = whole_of<kFineMs>(fine_, kLengthMs[kHour]);
+  }
+  if (coarse_.newest() != hour) whole_[kDay] = whole_of<kCoarseMs>(coarse_, kLengthMs[kDay]);
 }
 
 void Trend::clear() {
   fine_.clear();
   coarse_.clear();
+  whole_.fill({});
+}
+
+MomentSums Trend::sums(std::int64_t time_ms, std::int64_t length_ms) const {
+  const auto known = std::find(kLengthMs.begin(), kLengthMs.end(), length_ms);
+  const Moments* const whole = known != kLengthMs.end()
+                                   ? &whole_[static_cast<std::size_t>(known - kLengthMs.begin())]
+                                   : nullptr;
+  return length_ms <= Fine::kSpanMs ? sums_of<kFineMs>(fine_, whole, time_ms, length_ms)
+                                    : sums_of<kCoarseMs>(coarse_, whole, time_ms, length_ms);
 }
 
 std::optional<WindowMoments> Trend::over(std::int64_t time_ms, std::int64_t length_ms) const {
-  const Parts parts = length_ms <= decltype(fine_)::kSpanMs ? Parts(fine_, time_ms, length_ms)
-                                                            : Parts(coarse_, time_ms, length_ms);
-  if (parts.count() == 0) return std::nullopt;
+  const MomentSums all = sums(time_ms, length_ms);
+  if (!(all.seconds > 0)) return std::nullopt;
   return WindowMoments{
-      .mean = parts.mean(),
-      .stddev = std::sqrt(parts.variance()),
-      .peak = parts.peak(),
-      .covered = std::min(1.0, parts.seconds() * 1e3 / static_cast<double>(length_ms))};
+      .mean = all.mean,
+      .stddev = std::sqrt(all.scatter / all.seconds),
+      .peak = all.peak,
+      .covered = std::min(1.0, all.seconds * 1e3 / static_cast<double>(length_ms))};
 }
 
 std::optional<double> Trend::forecast(std::int64_t time_ms) const {
+  const MomentSums hour = sums(time_ms, kHourMs);
+  if (hour.seconds * 1e3 < static_cast<double>(kHorizonMs)) return std::nullopt;
   const Parts parts(fine_, time_ms, kHourMs);
-  if (parts.count() == 0 || parts.seconds() * 1e3 < static_cast<double>(kHorizonMs)) {
-    return std::nullopt;
-  }
   const double trend = slope(parts.parts());
   std::array<double, 61> levels;
   std::size_t count = 0;
   for (const Part& part : parts.parts()) {
     if (part.at_s >= -kLevelSeconds) levels[count++] = part.mean - trend * part.at_s;
   }
-  const double level = count > 0 ? median(std::span(levels).first(count)) : parts.mean();
+  const double level = count > 0 ? median(std::span(levels).first(count)) : hour.mean;
   return level + trend * kDampedSeconds;
 }
 
 void Peak::add(std::int64_t time_ms, double value) {
+  const std::int64_t before = buckets_.newest();
   float& peak = buckets_.at(time_ms).cell.peak;
   peak = std::max(peak, narrow(value));
+  if (buckets_.newest() == before) return;
+  closed_ = Cell{}.peak;
+  buckets_.each_closed(kHourMinutes - 1,
+                       [this](const Cell& cell) { closed_ = std::max(closed_, cell.peak); });
 }
 
 std::optional<double> Peak::over_hour(std::int64_t time_ms) const {
-  float peak = -1;
-  buckets_.each(time_ms, Trend::kHourMs,
-                [&](const Cell& cell, std::int64_t, double) { peak = std::max(peak, cell.peak); });
+  float peak = Cell{}.peak;
+  const auto count = [&peak](const Cell& cell) { peak = std::max(peak, cell.peak); };
+  if (buckets_.ends_in_newest(time_ms)) {
+    peak = std::max(closed_, buckets_.open().peak);
+    const bool oldest = buckets_.share(kHourMinutes, time_ms - Trend::kHourMs) > 0;
+    if (oldest) count(buckets_.closed(kHourMinutes));
+  } else {
+    buckets_.each(time_ms, Trend::kHourMs,
+                  [&](const Cell& cell, std::int64_t, double) { count(cell); });
+  }
   return peak < 0 ? std::nullopt : std::optional(static_cast<double>(peak));
 }
 

@@ -129,12 +129,6 @@ bool HistogramPlan::operator==(const HistogramPlan& other) const {
   return (layout == other.layout || *layout == *other.layout) && series == other.series;
 }
 
-double HistogramCounts::count(std::size_t i) const {
-  const std::uint32_t series = plan->series[i];
-  return series == HistogramPlan::kMissing ? std::numeric_limits<double>::quiet_NaN()
-                                           : values.get()[series];
-}
-
 bool operator==(const NodePlan& a, const NodePlan& b) {
   const auto same = [](const auto& x, const auto& y) { return x == y || (x && y && *x == *y); };
   return a.time_ == b.time_ && a.cpus_ == b.cpus_ && a.memory_total_ == b.memory_total_ &&

@@ -4,10 +4,12 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstdlib>
 
 #include <boost/pool/pool_alloc.hpp>
 
 #include "aggregator/series.hpp"
+#include "common/text/decimal.hpp"
 #include "common/text/exposition.hpp"
 
 namespace optipod::aggregator {
@@ -17,6 +19,16 @@ using Block = std::array<PackedNumber, kPackedBlock>;
 /// 256 at a time: what a pool holds it never gives back, and it touches all that it takes.
 using BlockAllocator = boost::fast_pool_allocator<Block, boost::default_user_allocator_new_delete,
                                                   boost::details::pool::default_mutex, 32, 256>;
+
+template <class Values, class Make>
+std::shared_ptr<const PackedNumber> pack(const Values& values, Make make) {
+  const auto fill = [&](auto made) {
+    std::transform(values.begin(), values.end(), &(*made)[0], make);
+    return std::shared_ptr<const PackedNumber>(made, &(*made)[0]);
+  };
+  if (values.size() <= kPackedBlock) return fill(std::allocate_shared<Block>(BlockAllocator()));
+  return fill(std::make_shared<std::vector<PackedNumber>>(values.size()));
+}
 
 }  // namespace
 
@@ -29,6 +41,62 @@ PackedNumber::PackedNumber(double value) {
   }
   char text[text::kNumberRoom] = {};
   set(text, static_cast<std::size_t>(text::write_number(text, value) - text));
+}
+
+namespace {
+
+/// Codes one after the other, of sixteen at most.
+class Codes {
+ public:
+  void add(std::uint64_t codes, int count) {
+    all_ |= codes << 4 * size_;
+    size_ += count;
+  }
+  [[nodiscard]] std::uint64_t ended(std::uint64_t end) const {
+    constexpr std::uint64_t kOnes = 0x1111'1111'1111'1111U;
+    return all_ | (end * kOnes) << 4 * size_;
+  }
+
+ private:
+  std::uint64_t all_ = 0;
+  int size_ = 0;  ///< below 16
+};
+
+}  // namespace
+
+PackedNumber PackedNumber::rounded(double& value) {
+  const auto known = text::shortened(value);
+  if (!known) return PackedNumber(value);
+  value = known->value;
+  const int exponent = known->exponent;
+  Codes codes;
+  const auto add_with_point = [&](int whole) {
+    const std::uint64_t before = (std::uint64_t{1} << 4 * whole) - 1;
+    codes.add(known->digits & before, whole);
+    if (known->count <= whole) return;
+    codes.add(kPoint, 1);
+    codes.add(known->digits >> 4 * whole, known->count - whole);
+  };
+  PackedNumber made;
+  if (exponent >= 6 || exponent < -4) {  // as text::write_number() chooses
+    const auto size = static_cast<std::uint64_t>(std::abs(exponent));
+    add_with_point(1);
+    codes.add(kExponent | std::uint64_t{exponent < 0 ? kMinus : kPlus} << 4, 2);
+    codes.add(size / 10 | size % 10 << 4, 2);
+  } else if (exponent < 0) {
+    codes.add(std::uint64_t{kPoint} << 4, 1 - exponent);
+    codes.add(known->digits, known->count);
+  } else {
+    add_with_point(exponent + 1);
+  }
+  made.set(codes.ended(kEnd));
+  return made;
+}
+
+void PackedNumber::set(std::uint64_t codes) {
+  if constexpr (std::endian::native == std::endian::big) codes = __builtin_bswap64(codes);
+  std::memset(bytes_, kEnd | kEnd << 4, sizeof bytes_);
+  std::memcpy(bytes_, &codes, sizeof codes);
 }
 
 void PackedNumber::set(const char* text, std::size_t size) {
@@ -68,13 +136,11 @@ char* PackedNumber::unpack_not_finite(char* to) const {
 }
 
 std::shared_ptr<const PackedNumber> pack(std::span<const double> values) {
-  const auto fill = [&](auto made) {
-    std::transform(values.begin(), values.end(), &(*made)[0],
-                   [](double value) { return PackedNumber(value); });
-    return std::shared_ptr<const PackedNumber>(made, &(*made)[0]);
-  };
-  if (values.size() <= kPackedBlock) return fill(std::allocate_shared<Block>(BlockAllocator()));
-  return fill(std::make_shared<std::vector<PackedNumber>>(values.size()));
+  return pack(values, [](double value) { return PackedNumber(value); });
+}
+
+std::shared_ptr<const PackedNumber> pack_rounded(std::span<double> values) {
+  return pack(values, [](double& value) { return PackedNumber::rounded(value); });
 }
 
 }  // namespace optipod::aggregator

@@ -27,6 +27,9 @@ class PackedNumber {
   PackedNumber() = default;  ///< of a value that is not there
   /// stale() is not there.
   explicit PackedNumber(double value);
+  /// The same of `value` in nine digits, which it becomes; as it is when it is negative, or so
+  /// small or large that a double has hardly more.
+  static PackedNumber rounded(double& value);
 
   [[nodiscard]] bool absent() const { return (bytes_[0] & kLow) == kEnd; }
   /// Writes the text to `to`, with what is meaningless behind it; returns the text's end.
@@ -35,11 +38,13 @@ class PackedNumber {
  private:
   static constexpr std::uint8_t kLow = 0x0f;
   /// 0 to 9 are digits; those above are 56 less the character, but for e.
-  static constexpr std::uint8_t kExponent = 12, kNotFinite = 14, kEnd = 15;
+  static constexpr std::uint8_t kPoint = 10, kMinus = 11, kExponent = 12, kPlus = 13,
+                                kNotFinite = 14, kEnd = 15;
   /// Behind kNotFinite.
   enum NotFinite : std::uint8_t { kNan, kPlusInfinity, kMinusInfinity };
 
   void set(const char* text, std::size_t size);
+  void set(std::uint64_t codes);
   [[nodiscard]] std::uint8_t code(std::size_t i) const {
     return i % 2 == 0 ? bytes_[i / 2] & kLow : bytes_[i / 2] >> 4;
   }
@@ -51,6 +56,8 @@ class PackedNumber {
 /// One a value. What is as long as the scheduling view comes from a pool of such blocks: a reader
 /// takes one number of each of thousands, which must not lie on a page each.
 std::shared_ptr<const PackedNumber> pack(std::span<const double> values);
+/// The same, rounded.
+std::shared_ptr<const PackedNumber> pack_rounded(std::span<double> values);
 inline constexpr std::size_t kPackedBlock = 64;  ///< numbers; as many, or fewer, are in the pool
 
 inline char* PackedNumber::unpack(char* to) const {

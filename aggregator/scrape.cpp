@@ -26,13 +26,15 @@ std::int64_t unix_ms() {
 
 /// What the parser reads: text/plain or OpenMetrics, each of any version.
 std::optional<text::Format> format_of(std::string_view content_type) {
-  std::string type(content_type.substr(0, content_type.find(';')));
-  while (!type.empty() && type.back() == ' ') type.pop_back();
-  std::transform(type.begin(), type.end(), type.begin(), [](char c) {
-    return static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  });
-  if (type == "text/plain") return text::Format::kText;
-  if (type == "application/openmetrics-text") return text::Format::kOpenMetrics;
+  std::string_view type = content_type.substr(0, content_type.find(';'));
+  while (!type.empty() && type.back() == ' ') type.remove_suffix(1);
+  const auto is = [type](std::string_view known) {
+    return std::equal(type.begin(), type.end(), known.begin(), known.end(), [](char c, char lower) {
+      return c == lower || std::tolower(static_cast<unsigned char>(c)) == lower;
+    });
+  };
+  if (is("text/plain")) return text::Format::kText;
+  if (is("application/openmetrics-text")) return text::Format::kOpenMetrics;
   return std::nullopt;
 }
 

@@ -12,8 +12,8 @@ std::chrono::steady_clock::time_point Moment::next(
 }
 
 std::chrono::nanoseconds tick_of(std::chrono::nanoseconds interval) {
-  constexpr std::chrono::nanoseconds kMost = std::chrono::milliseconds(50);
-  return std::max(std::min(kMost, interval / 100), std::chrono::nanoseconds(1));
+  constexpr std::chrono::nanoseconds kMost = std::chrono::milliseconds(100);
+  return std::max(std::min(kMost, interval / 50), std::chrono::nanoseconds(1));
 }
 
 Moment moment_of(std::string_view name, std::chrono::nanoseconds interval, ScrapeThread thread) {

@@ -27,7 +27,7 @@ struct Moment {
   friend auto operator<=>(const Moment&, const Moment&) = default;
 };
 
-/// 50 ms, or a hundredth of the interval where that is less: how far moments are apart.
+/// 100 ms, or a fiftieth of the interval where that is less: how far moments are apart.
 std::chrono::nanoseconds tick_of(std::chrono::nanoseconds interval);
 
 /// The moment of who has that name. A thread's moments are `thread.of` ticks apart, and the threads

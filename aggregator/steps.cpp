@@ -38,10 +38,11 @@ void Steps::add(const Step& step) {
   if (length > kLongMs) return clear();  // it begins before all that is kept
   if (empty()) {
     for (std::size_t kind = 0; kind < kHistograms; ++kind)
-      bounds_[kind] = static_cast<std::uint8_t>(step.buckets[kind].size());
+      bounds_[kind] = static_cast<std::uint8_t>(step.buckets[kind].size);
   }
   newest_ms_ = step.to_ms;
-  const Encoded fresh = encode(length, step.counters, {step.buckets[0], step.buckets[1]});
+  const Encoded fresh =
+      encode(length, step.counters, {step.buckets[0].all(), step.buckets[1].all()});
   if (kept_.size() + fresh.size > kept_.capacity()) {
     constexpr std::size_t kAtOnce = 128;  // units: there are thousands of these
     kept_.reserve(kept_.size() + std::max(fresh.size, kAtOnce));
@@ -59,30 +60,9 @@ std::array<Steps::Place, Steps::kMaxSteps + 1> Steps::find() const {
   return places;
 }
 
-std::size_t Steps::units(Place step) const {
-  std::size_t units = kMaskAt + mask_units();
-  for (std::size_t i = 0; i < mask_units(); ++i)
-    units += static_cast<std::size_t>(std::popcount(kept_[step + kMaskAt + i]));
-  return units;
-}
-
-std::int64_t Steps::length_ms(Place step) const {
-  std::uint32_t length = 0;
-  std::memcpy(&length, &kept_[step], sizeof length);
-  return length;
-}
-
-float Steps::kept_counter(Place step, std::size_t c) const {
-  float value = 0;
-  std::memcpy(&value, &kept_[step + kCountersAt + 2 * c], sizeof value);
-  return value;
-}
-
 Steps::Encoded Steps::encode(std::int64_t length_ms, const PerCounter<float>& counters,
-                             const Buckets& buckets) const {
+                             const Counts& buckets) const {
   Encoded made;
-  const auto length = static_cast<std::uint32_t>(length_ms);
-  std::memcpy(made.units.data(), &length, sizeof length);
   std::memcpy(&made.units[kCountersAt], counters.data(), kCounters * sizeof(float));
   made.size = kMaskAt + mask_units();
   std::fill_n(&made.units[kShiftsAt], made.size - kShiftsAt, std::uint16_t{0});
@@ -100,6 +80,10 @@ Steps::Encoded Steps::encode(std::int64_t length_ms, const PerCounter<float>& co
       ++bit;
     }
   }
+  static_assert(kLongMs < 1 << kLengthBits && kMostUnits < 1U << (32 - kLengthBits));
+  const auto head =
+      static_cast<std::uint32_t>(made.size << kLengthBits) | static_cast<std::uint32_t>(length_ms);
+  std::memcpy(made.units.data(), &head, sizeof head);
   return made;
 }
 

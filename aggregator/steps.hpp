@@ -7,6 +7,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <span>
 #include <vector>
@@ -44,12 +45,19 @@ struct PerCounter : std::array<Number, kCounters> {
 enum HistogramKind : std::size_t { kRunqueueHistogram, kBlockIoHistogram, kHistograms };
 inline constexpr std::size_t kMaxBounds = 64;
 
+/// Counts of one histogram, per bucket, not cumulative.
+struct Buckets {
+  std::array<double, kMaxBounds> counts;  ///< the first `size` are set
+  std::size_t size = 0;
+
+  [[nodiscard]] std::span<const double> all() const { return std::span(counts).first(size); }
+};
+
 /// Increases between two samples. No bound or counter of it is negative.
 struct Step {
   std::int64_t from_ms = 0, to_ms = 0;
   PerCounter<float> counters;
-  /// Per bucket, not cumulative; as many as the histogram has bounds.
-  std::array<std::vector<double>, kHistograms> buckets;
+  std::array<Buckets, kHistograms> buckets;  ///< as many as the histogram has bounds
 };
 
 /// What happened in a window.
@@ -93,16 +101,18 @@ class Steps {
   }
 
  private:
-  // A step as it is kept, in units of 16 bits: its length in ms (2), its counters (2 each), the
-  // shifts of both histograms (1), a bit a bucket for those that are not empty, and these buckets.
-  // A histogram's counts are multiples of 2^shift: what is lost is below 1/65,000 of the largest
-  // bucket, so a percentile's rank moves by as little. Most buckets of a few seconds are empty.
+  // A step as it is kept, in units of 16 bits: its length in ms and its units, in one number (2),
+  // its counters (2 each), the shifts of both histograms (1), a bit a bucket for those that are not
+  // empty, and these buckets. A histogram's counts are multiples of 2^shift: what is lost is below
+  // 1/65,000 of the largest bucket, so a percentile's rank moves by as little. Most buckets of a
+  // few seconds are empty.
   static constexpr std::size_t kCountersAt = 2, kShiftsAt = kCountersAt + 2 * kCounters,
                                kMaskAt = kShiftsAt + 1;
+  static constexpr unsigned kLengthBits = 20;  ///< of the first number
   static constexpr std::size_t kMostUnits =
       kMaskAt + kHistograms * kMaxBounds / 16 + kHistograms * kMaxBounds;
   using Place = std::size_t;  ///< of a step in kept_
-  using Buckets = std::array<std::span<const double>, kHistograms>;
+  using Counts = std::array<std::span<const double>, kHistograms>;
   struct Encoded {
     std::array<std::uint16_t, kMostUnits> units;
     std::size_t size;
@@ -110,11 +120,22 @@ class Steps {
 
   [[nodiscard]] std::size_t mask_units() const { return (bounds_[0] + bounds_[1] + 15U) / 16U; }
   [[nodiscard]] std::array<Place, kMaxSteps + 1> find() const;
-  [[nodiscard]] std::size_t units(Place step) const;
-  [[nodiscard]] std::int64_t length_ms(Place step) const;
-  [[nodiscard]] float kept_counter(Place step, std::size_t c) const;
+  [[nodiscard]] std::uint32_t head(Place step) const {
+    std::uint32_t head = 0;
+    std::memcpy(&head, &kept_[step], sizeof head);
+    return head;
+  }
+  [[nodiscard]] std::size_t units(Place step) const { return head(step) >> kLengthBits; }
+  [[nodiscard]] std::int64_t length_ms(Place step) const {
+    return head(step) & ((1U << kLengthBits) - 1);
+  }
+  [[nodiscard]] float kept_counter(Place step, std::size_t c) const {
+    float value = 0;
+    std::memcpy(&value, &kept_[step + kCountersAt + 2 * c], sizeof value);
+    return value;
+  }
   [[nodiscard]] Encoded encode(std::int64_t length_ms, const PerCounter<float>& counters,
-                               const Buckets& buckets) const;
+                               const Counts& buckets) const;
   void add_to(StepSums& sums, Place step) const;
   [[nodiscard]] bool alike(Place a, Place b) const;
   void merge_with_next(Place step);

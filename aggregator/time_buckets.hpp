@@ -48,10 +48,39 @@ class TimeBuckets {
     if (newest_ == kNone) return;
     const std::int64_t since = time_ms - length_ms;
     const std::int64_t oldest = newest_ - kClosed;
-    for (std::int64_t k = std::max(oldest, bucket_of(since + 1)); k <= newest_; ++k) {
+    const std::int64_t first = std::max(oldest, bucket_of(since + 1));
+    std::size_t at = slot(first);
+    for (std::int64_t k = first; k <= newest_; ++k) {
       const std::int64_t inside = std::min(kWidthMs, (k + 1) * kWidthMs - since);
-      use(k == newest_ ? open_ : Cell(closed_[slot(k)]), k * kWidthMs,
+      use(k == newest_ ? open_ : Cell(closed_[at]), k * kWidthMs,
           static_cast<double>(inside) / static_cast<double>(kWidthMs));
+      at = at + 1 == kBuckets ? 0 : at + 1;
+    }
+  }
+
+  /// The same in parts, for who remembers what the buckets between say, which changes only when
+  /// another becomes the newest: each window that ends in the newest bucket has the kBuckets' last
+  /// `length / kWidthMs - 1` as a whole, and a share of the one before them.
+  [[nodiscard]] std::int64_t newest() const { return newest_; }  ///< kNone: nothing is there
+  [[nodiscard]] bool ends_in_newest(std::int64_t time_ms) const {
+    return newest_ != kNone && bucket_of(time_ms) == newest_;
+  }
+  [[nodiscard]] const Cell& open() const { return open_; }
+  /// Of the bucket `back` (1 to kBuckets) before the newest.
+  [[nodiscard]] Cell closed(std::int64_t back) const { return Cell(closed_[slot(newest_ - back)]); }
+  /// How much of that bucket lies behind `since_ms`: [0, 1].
+  [[nodiscard]] double share(std::int64_t back, std::int64_t since_ms) const {
+    const std::int64_t inside = (newest_ - back + 1) * kWidthMs - since_ms;
+    return static_cast<double>(std::clamp(inside, std::int64_t{0}, kWidthMs)) /
+           static_cast<double>(kWidthMs);
+  }
+  /// Calls use(cell) for the `count` buckets before the newest, newest first.
+  template <class Use>
+  void each_closed(std::int64_t count, Use use) const {
+    std::size_t at = slot(newest_);
+    for (std::int64_t k = 0; k < count; ++k) {
+      at = at == 0 ? kBuckets - 1 : at - 1;
+      use(Cell(closed_[at]));
     }
   }
 
@@ -61,8 +90,9 @@ class TimeBuckets {
     newest_ = kNone;
   }
 
- private:
   static constexpr std::int64_t kNone = std::numeric_limits<std::int64_t>::min();
+
+ private:
   static constexpr auto kClosed = static_cast<std::int64_t>(kBuckets);
 
   static constexpr std::int64_t floor_div(std::int64_t a, std::int64_t b) {

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "common/text/decimal.hpp"
 #include "common/text/utf8.hpp"
 
 namespace optipod::text {
@@ -84,6 +85,7 @@ void append_number(std::string& out, double value) {
 }
 
 char* write_number(char* to, double value) {
+  if (char* const end = write_decimal(to, value); end != nullptr) return end;
   const auto put = [to](std::string_view text) { return std::copy(text.begin(), text.end(), to); };
   if (std::isnan(value)) return put("NaN");
   if (std::isinf(value)) return put(value > 0 ? "+Inf" : "-Inf");

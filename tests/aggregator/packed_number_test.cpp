@@ -72,3 +72,38 @@ TEST_CASE("packed numbers: one a value, few or many") {
     CHECK(unpacked(more.get()[0]) == "9");
   }
 }
+
+TEST_CASE("packed numbers: rounded to nine digits") {
+  std::mt19937_64 random(12);
+  std::size_t wrong = 0, far = 0, rounded = 0;
+  for (int i = 0; i < 200'000; ++i) {
+    const double exact =
+        std::ldexp(static_cast<double>(random() >> 11), -static_cast<int>(random() % 110));
+    double value = exact;
+    const PackedNumber packed = PackedNumber::rounded(value);
+    if (unpacked(packed) != written(value)) ++wrong;
+    if (!(std::abs(value - exact) <= 5.001e-9 * exact)) ++far;
+    if (value != exact) ++rounded;
+  }
+  CHECK(wrong == 0);
+  CHECK(far == 0);
+  CHECK(rounded > 100'000);
+  for (const auto& [exact, text] :
+       std::initializer_list<std::pair<double, std::string>>{{1.0 / 3, "0.333333333"},
+                                                             {0.99999999999, "1"},
+                                                             {999999.9999999, "1e+06"},
+                                                             {9.9999999999e-5, "0.0001"},
+                                                             {1e-5 / 3, "3.33333333e-06"},
+                                                             {123456.7890123, "123456.789"},
+                                                             {67430309888, "6.7430309888e+10"},
+                                                             {0, "0"},
+                                                             {-1.25, "-1.25"},
+                                                             {16, "16"}}) {
+    double value = exact;
+    CHECK(unpacked(PackedNumber::rounded(value)) == text);
+    CHECK(written(value) == text);
+  }
+  double absent = stale();
+  CHECK(PackedNumber::rounded(absent).absent());
+  CHECK(is_stale(absent));
+}

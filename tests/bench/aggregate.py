@@ -119,7 +119,7 @@ class Prometheus(Scraper):
                 total("prometheus_target_interval_length_seconds_count"), 0, total("prometheus_tsdb_head_series"))
 
 
-def one(build, kind, nodes, interval, seconds, series):
+def one(build, kind, nodes, interval, seconds, series, settle):
     with stack.Stack(build, ["aggregator", "fake_nodes"]) as programs:
         targets = programs.directory / "nodes.json"
         port = stack.free_port()
@@ -129,7 +129,7 @@ def one(build, kind, nodes, interval, seconds, series):
         deadline = 10 * interval + 60
         programs.wait_until("every node is scraped", lambda: answers(scraper) and scraper.counted()[1] >= nodes,
                             deadline)
-        time.sleep(3 * interval)  # connections stand, windows are there
+        time.sleep(max(settle, 3 * interval))  # connections stand, windows are there
         used = cpu_seconds(sim.pid)
         scraper.measure(seconds)
         scraper.sim_cores = (cpu_seconds(sim.pid) - used) / scraper.seconds
@@ -167,12 +167,14 @@ def main():
     parser.add_argument("--interval", type=int, default=5, help="seconds between two scrapes of a node (default 5)")
     parser.add_argument("--seconds", type=int, default=30, help="how long each is measured (default 30)")
     parser.add_argument("--series", choices=("scheduling", "all"), default="scheduling")
+    parser.add_argument("--settle", type=int, default=0, help="seconds before each is measured; three intervals at least. "
+                        "After 300 a node's past is whole, and the memory that it takes (default 0)")
     parser.add_argument("--no-peer", action="store_true", help="measure OptiPod alone")
     args = parser.parse_args()
     size = (args.nodes, args.interval, args.seconds, args.series)
     try:
-        ours = one(args.build, Aggregator, *size)
-        peer = None if args.no_peer else one(args.build, Prometheus, *size)
+        ours = one(args.build, Aggregator, *size, args.settle)
+        peer = None if args.no_peer else one(args.build, Prometheus, *size, args.settle)
     except stack.Failed as error:
         print(f"./dev bench aggregate: {error}", file=sys.stderr)
         return 1

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <charconv>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <limits>
 #include <random>
 #include <string>
+#include <string_view>
 
+#include "common/text/decimal.hpp"
 #include "common/text/exposition.hpp"
 #include "common/text/number.hpp"
 #include "common/text/utf8.hpp"
@@ -25,6 +28,25 @@ std::string label(std::string_view value) {
   std::string out;
   append_label(out, "l", value);
   return out;
+}
+
+TEST_CASE("exposition: short decimals have the digits that any double's writer finds") {
+  std::mt19937_64 random(3);
+  std::size_t wrong = 0, short_ones = 0;
+  for (int i = 0; i < 300'000; ++i) {
+    const auto whole = static_cast<double>((random() >> random() % 64) % 1'000'000'000'000'000);
+    const double decimal = whole / std::pow(10.0, static_cast<double>(random() % 23));
+    const double value = i % 4 == 0   ? std::ldexp(whole, -static_cast<int>(random() % 80))
+                         : i % 4 == 1 ? -decimal
+                                      : decimal;
+    char expected[40], written[40];
+    const char* const end =
+        std::to_chars(expected, expected + sizeof expected, value, std::chars_format::general).ptr;
+    if (number(value) != std::string_view(expected, end)) ++wrong;
+    if (write_decimal(written, value) != nullptr) ++short_ones;
+  }
+  CHECK(wrong == 0);
+  CHECK(short_ones > 100'000);
 }
 
 TEST_CASE("OpenMetrics names families as it does") {
