@@ -38,7 +38,7 @@ namespace optipod::shm {
 static_assert(std::endian::native == std::endian::little, "the segment is little-endian");
 
 inline constexpr std::uint16_t kAbiMajor = 1;
-inline constexpr std::uint16_t kAbiMinor = 4;
+inline constexpr std::uint16_t kAbiMinor = 5;
 inline constexpr char kMagic[8] = {'O', 'P', 'T', 'I', 'P', 'O', 'D', '\0'};
 inline constexpr std::uint32_t kByteOrder = 0x01020304;
 
