@@ -18,6 +18,7 @@ const volatile __u32 queue_argument =
 const volatile bool whole_machine = true;  // disks count what is charged to kSlotOutside, too
 
 __u64 device_keys[kMaxDevices];
+__u64 requests_dropped = 0;
 
 struct {
   __uint(type, BPF_MAP_TYPE_ARRAY);
@@ -96,6 +97,11 @@ static __always_inline void end(struct request* rq, bool timed) {
   count_end(device_shard(&request), operation, took, timed);
 }
 
+/// What is not with the device yet, is tried again when it is.
+static __always_inline void no_room(bool issued) {
+  if (issued) __sync_fetch_and_add(&requests_dropped, 1);
+}
+
 /// `issued`: what is begun is with the device, or as good as: it begins but once.
 static __always_inline void begin(struct request* rq, bool issued) {
   const __u64 key = (__u64)rq;
@@ -108,14 +114,20 @@ static __always_inline void begin(struct request* rq, bool issued) {
                              .issued = issued};
   if (bpf_map_update_elem(&inflight, &key, &request, BPF_NOEXIST)) {
     struct Inflight* seen = bpf_map_lookup_elem(&inflight, &key);
-    if (!seen) return;  // no room
+    if (!seen) {
+      no_room(issued);
+      return;
+    }
     if (!seen->issued) {
       // Inserted before it is issued, or given back by the device: it began then.
       seen->issued = issued;
       return;
     }
     end(rq, false);  // another one's, whose end went unseen
-    if (bpf_map_update_elem(&inflight, &key, &request, BPF_NOEXIST)) return;
+    if (bpf_map_update_elem(&inflight, &key, &request, BPF_NOEXIST)) {
+      no_room(issued);
+      return;
+    }
   }
   struct BlockSlot* slot = shard_of(request.slot);
   if (slot) __sync_fetch_and_add(&slot->started[operation], 1);

@@ -72,7 +72,8 @@ enum Valid : std::uint64_t {
   kValidDropped = 1ull << 41,        ///< AgentRecord::dropped; of the node, and likewise
   kValidMissedRuns = 1ull << 42,     ///< AgentRecord::missed_runs
   // Since ABI 1.5.
-  kValidQueueLengths = 1ull << 43,  ///< NodeRecord::queue_lengths
+  kValidDroppedRequests = 1ull << 43,  ///< AgentRecord::dropped[kDroppedRequests]; of the node
+  kValidQueueLengths = 1ull << 44,     ///< NodeRecord::queue_lengths
 };
 
 enum PreemptedBy : std::size_t { kBySelf, kByOther, kBySystem, kPreemptedByCount };
@@ -93,6 +94,7 @@ enum DropKind : std::size_t {
   kDroppedCgroups,      ///< news of new cgroups; where kValidShortLived
   kDroppedConnections,  ///< TCP connections; where kValidTcp
   kDroppedTasks,        ///< tasks' reads, writes and faults, a look at one each; where kValidFiles
+  kDroppedRequests,     ///< block requests; since ABI 1.5, where kValidDroppedRequests
   kDropKinds
 };
 enum CpuMode : std::size_t {
@@ -349,7 +351,7 @@ struct AgentRecord {
   Program more_programs[kMaxPrograms - kFirstPrograms];
   std::uint64_t missed_runs[kMaxPrograms];  ///< counters: events that came while the program ran
                                             ///< on that CPU already
-  std::uint64_t dropped[kDropKinds];        ///< counters
+  std::uint64_t dropped[kDropKinds];        ///< counters; the fifth since ABI 1.5
 
   /// The first program_count of them are there.
   [[nodiscard]] const Program& program(std::size_t i) const {

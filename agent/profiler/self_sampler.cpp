@@ -70,7 +70,7 @@ void SelfSampler::sample_programs(shm::Tick& tick) const {
   if (known) tick.node.valid |= shm::kValidMissedRuns;
   const auto dropped = kernel_.dropped();
   std::copy(dropped.begin(), dropped.end(), agent.dropped);
-  tick.node.valid |= shm::kValidDropped;
+  tick.node.valid |= shm::kValidDropped | (kernel_.valid() & shm::kValidDroppedRequests);
 }
 
 }  // namespace optipod::agent

@@ -76,7 +76,7 @@ TEST_CASE("records have the sizes that ABI 1.5 has") {
   CHECK(sizeof(NodeRecord) == 4072);
   CHECK(sizeof(ContainerRecord) == 2728);
   CHECK(sizeof(DeviceRecord) == 624);
-  CHECK(sizeof(AgentRecord) == 4248);
+  CHECK(sizeof(AgentRecord) == 4256);
   CHECK(sizeof(NeighbourRecord) == 56);
 }
 
@@ -210,6 +210,13 @@ TEST_CASE("another minor is read if its records could have been appended to") {
           b.sections[0].record_bytes = 3936;
           b.sections[1].record_bytes = 2704;
           b.sections[3].record_bytes = 3576;
+        }) == AttachState::kAttached);
+  // 1.4: nothing said of block requests that were dropped.
+  CHECK(judge([](HeaderBlock& b) {
+          b.header.abi_minor = 4;
+          b.header.abi_hash ^= 1;
+          b.sections[3].record_hash ^= 1;
+          b.sections[3].record_bytes = 4248;
         }) == AttachState::kAttached);
   // 1.1: no neighbours. From 1.2 on they must be there.
   const auto without_neighbours = [](HeaderBlock& b) {

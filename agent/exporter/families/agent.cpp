@@ -63,7 +63,8 @@ constexpr Dropped kDropped[] = {
     {shm::kDroppedStalls, shm::kValidReclaimStall, {{{"what", "reclaim_stalls"}}}},
     {shm::kDroppedCgroups, shm::kValidShortLived, {{{"what", "new_cgroups"}}}},
     {shm::kDroppedConnections, shm::kValidTcp, {{{"what", "tcp_connections"}}}},
-    {shm::kDroppedTasks, shm::kValidFiles, {{{"what", "task_looks"}}}}};
+    {shm::kDroppedTasks, shm::kValidFiles, {{{"what", "task_looks"}}}},
+    {shm::kDroppedRequests, shm::kValidDroppedRequests, {{{"what", "block_requests"}}}}};
 static_assert(std::size(kDropped) == shm::kDropKinds);
 
 constexpr std::array<Label, 1> kShortLived = {{{"reason", "short_lived"}}};
@@ -119,7 +120,8 @@ constexpr auto kOwn = std::to_array<Family<Tick>>({
          s.values(kShortLived, {t.agent.container_cuts[shm::kShortLived]});
      }},
     {{kAgent, kSelf, "dropped_total", kCounter, "",
-      "what={reclaim_stalls,new_cgroups,tcp_connections,task_looks}", "the programs themselves",
+      "what={reclaim_stalls,new_cgroups,tcp_connections,task_looks,block_requests}",
+      "the programs themselves",
       "What the eBPF programs could not count for want of room or memory.",
       "the values of these lack so many; `new_cgroups` are found at the next tick instead"},
      0,

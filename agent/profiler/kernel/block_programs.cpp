@@ -154,6 +154,10 @@ std::vector<Device> BlockPrograms::devices() const {
   return result;
 }
 
+std::uint64_t BlockPrograms::dropped() const {
+  return load_word(state_->object->bss->requests_dropped);
+}
+
 std::vector<LoadedProgram> BlockPrograms::programs() const {
   return loaded_programs(state_->object->obj);
 }

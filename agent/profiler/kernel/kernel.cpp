@@ -146,6 +146,7 @@ std::array<std::uint64_t, shm::kDropKinds> Kernel::dropped() const {
   if (impl_->cgroup) result[shm::kDroppedCgroups] = impl_->cgroup->dropped();
   if (impl_->tcp) result[shm::kDroppedConnections] = impl_->tcp->dropped();
   if (impl_->tasks) result[shm::kDroppedTasks] = impl_->tasks->dropped();
+  if (impl_->block) result[shm::kDroppedRequests] = impl_->block->dropped();
   return result;
 }
 

@@ -356,7 +356,8 @@ void KernelOpener::finish() {
   if (impl.cpu && impl.plan.far_migrations) impl.valid |= shm::kValidFarMigrations;
   if (impl.cpu && impl.plan.throttled_wait) impl.valid |= shm::kValidThrottledWait;
   if (impl.cpu && impl.plan.wait) impl.valid |= shm::kValidRunqueueWait;
-  if (impl.block) impl.valid |= shm::kValidBlockIo | shm::kValidBlockBytes;
+  if (impl.block)
+    impl.valid |= shm::kValidBlockIo | shm::kValidBlockBytes | shm::kValidDroppedRequests;
   if (impl.memory && impl.plan.reclaim) impl.valid |= shm::kValidReclaimStall;
   if (impl.memory && impl.plan.oom_kills) impl.valid |= shm::kValidOomKills;
   if (impl.tasks) impl.valid |= shm::kValidPageFaults;

@@ -143,6 +143,8 @@ class BlockPrograms {
   /// Zeroes what has been counted. Requests still on their way stay in flight until they end.
   void reset(Slot slot);
   [[nodiscard]] std::vector<Device> devices() const;
+  /// Requests for which there was no room.
+  [[nodiscard]] std::uint64_t dropped() const;
   [[nodiscard]] std::vector<LoadedProgram> programs() const;
 
  private:

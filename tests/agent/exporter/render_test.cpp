@@ -278,7 +278,7 @@ TEST_CASE("each valid bit takes its own families away and nothing else") {
     // The one family that takes two bits: that drops are counted, and what of.
     const bool drops = (valid & shm::kValidDropped) != 0 &&
                        (valid & (shm::kValidReclaimStall | shm::kValidShortLived | shm::kValidTcp |
-                                 shm::kValidFiles)) != 0;
+                                 shm::kValidFiles | shm::kValidDroppedRequests)) != 0;
     wrong += drops != (page.find("# TYPE optipod_agent_dropped_total ") != std::string::npos);
     expected += drops ? 1 : 0;
     std::size_t types = 0;

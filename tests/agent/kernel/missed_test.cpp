@@ -172,8 +172,10 @@ std::uint64_t samples(const bpf::HistogramWords& histogram) {
 /// disk.
 class Requests {
  public:
-  explicit Requests(bool started) : object_(block_bpf__open()) {
+  explicit Requests(bool started, std::uint32_t room = bpf::kMaxInflight)
+      : object_(block_bpf__open()) {
     REQUIRE(object_);
+    bpf_map__set_max_entries(object_->maps.inflight, room);
     object_->rodata->end_at_done = started;
     bpf_map__set_max_entries(object_->maps.block_slots, 2 + bpf::kMaxDevices);
     REQUIRE(block_bpf__load(object_.get()) == 0);
@@ -197,6 +199,7 @@ class Requests {
     REQUIRE(bpf_map_lookup_elem(bpf_map__fd(object_->maps.block_slots), &slot, &value) == 0);
     return value;
   }
+  [[nodiscard]] std::uint64_t dropped() const { return object_->bss->requests_dropped; }
 
  private:
   kernel::Object<block_bpf, block_bpf__destroy> object_;
@@ -404,4 +407,33 @@ TEST_CASE("a stall for which there is no room is counted as dropped, and the oth
   CHECK(samples(reclaims.counted(shm::kDirect)) == 0);
   (void)reclaims.ends(shm::kDirect);
   CHECK(samples(reclaims.counted(shm::kDirect)) == 1);
+}
+
+TEST_CASE("a request for which there is no room is counted as dropped, and the others go on") {
+  const Requests requests(true, 1);
+  (void)requests.starts(kHere);
+  CHECK(requests.dropped() == 0);
+  (void)requests.starts(kThere);
+  CHECK(requests.dropped() == 1);
+  (void)requests.ends(kThere);
+  CHECK(samples(requests.counted().latency[shm::kRead]) == 0);
+  (void)requests.ends(kHere);
+  CHECK(requests.counted().started[shm::kRead] == 1);
+  CHECK(samples(requests.counted().latency[shm::kRead]) == 1);
+}
+
+TEST_CASE("on older kernels a request is dropped when there is no room when it is issued, either") {
+  const Requests requests(false, 1);
+  (void)requests.issues(kHere);
+  (void)requests.inserts(kThere);
+  CHECK(requests.dropped() == 0);
+  (void)requests.issues(kThere);
+  CHECK(requests.dropped() == 1);
+  (void)requests.completes(kHere, kBytes);
+  (void)requests.inserts(kThere);
+  (void)requests.issues(kThere);
+  (void)requests.completes(kThere, kBytes);
+  CHECK(requests.dropped() == 1);
+  CHECK(requests.counted().started[shm::kRead] == 2);
+  CHECK(samples(requests.counted().latency[shm::kRead]) == 2);
 }

@@ -112,11 +112,14 @@ TEST_CASE("missed runs and drops are told where they are known, of as many progr
   }
   CHECK((tick.node.valid & shm::kValidDropped) != 0);
   CHECK((tick.node.valid & shm::kValidMissedRuns) != 0);
+  CHECK((tick.node.valid & shm::kValidDroppedRequests) == 0);
 
+  kernel.valid_bits |= shm::kValidDroppedRequests;
   kernel.running[5].missed_runs.reset();
   tick.node.valid = 0;
   SelfSampler(kernel, {}).sample(tick);
   CHECK((tick.node.valid & shm::kValidMissedRuns) == 0);
+  CHECK((tick.node.valid & shm::kValidDroppedRequests) != 0);
 }
 
 TEST_CASE("each OOM kill is told with its container's name, and of many only how many") {
