@@ -93,10 +93,10 @@ static __always_inline struct CpuSlot* counters(__u32 slot, __u32 cpu) {
   return bpf_map_lookup_elem(&cpu_slots, &index);
 }
 
-static __always_inline bool is_running(struct task_struct* task, bool direct) {
-  if (bpf_core_field_exists(task->__state)) return FIELD(direct, task, __state) == 0;
+static __always_inline __u32 state_of(struct task_struct* task, bool direct) {
+  if (bpf_core_field_exists(task->__state)) return FIELD(direct, task, __state);
   struct task_struct___state* old = (void*)task;
-  return FIELD(direct, old, state) == 0;
+  return FIELD(direct, old, state);
 }
 
 /// When the task that comes was dispatched, on its run queue's clock, which says `rq_now`.
@@ -108,19 +108,22 @@ static __always_inline bool is_running(struct task_struct* task, bool direct) {
 /// since the last update, so the distance is its minimum. It is looked at once a millisecond when
 /// the clock does not stand: where a task blocks and leaves the CPU idle (`exact`) the update was
 /// just now; elsewhere the minimum relaxes by 1/1024 of the time that passed, twice as fast as the
-/// kernel slews the monotonic clock against the hardware's.
+/// kernel slews the monotonic clock against the hardware's. `queued` is 0 when nothing waited.
 static __always_inline __u64 dispatched_at(struct CpuState* clock, __u64 rq_now, __u64 queued,
                                            bool exact, bool was_idle) {
-  const __u64 passed = rq_now - clock->at_ns;
-  const bool stands = queued != 0 && rq_now - queued < kStandingNs;
-  if (!stands && passed < kLookNs) return rq_now;
+  const __u64 seen = clock->at_ns;
+  const __u64 passed = rq_now - seen;
+  const bool stands = rq_now - queued < kStandingNs;
+  if (!stands && LIKELY(passed < kLookNs)) return rq_now;
   const __u64 now = bpf_ktime_get_ns();
   const __s64 distance = (__s64)(now - rq_now);
-  const bool relax = !stands && !was_idle;
-  __s64 behind = (__s64)(clock->behind_ns + (relax ? passed >> 10 : 0));
-  if (exact || clock->at_ns == 0 || behind > distance) behind = distance;
+  __s64 behind = (__s64)clock->behind_ns;
+  if (!stands) {
+    if (!was_idle) behind += (__s64)(passed >> 10);
+    clock->at_ns = rq_now;
+  }
+  if (exact || seen == 0 || behind > distance) behind = distance;
   clock->behind_ns = (__u64)behind;
-  if (!stands) clock->at_ns = rq_now;
   return now - (__u64)behind;
 }
 
@@ -155,9 +158,10 @@ static __always_inline bool of_quota(struct task_struct* task, bool direct) {
 
 /// Whether the task had to go because its group's quota, or an ancestor's, is used up: the kernel
 /// throttles the group before it switches, and no task of it is chosen again until that is over.
-static __always_inline bool throttled_away(struct task_struct* task, struct cfs_rq* queue,
-                                           __u64 rq_now, __u32 cpu, bool direct) {
-  if (FIELD(direct, queue, throttle_count) <= 0 || !of_quota(task, direct)) return false;
+static __always_inline bool throttled_away(struct task_struct* task, __u64 rq_now, __u32 cpu,
+                                           bool direct) {
+  struct cfs_rq* queue = FIELD(direct, task, se.cfs_rq);
+  if (LIKELY(FIELD(direct, queue, throttle_count) <= 0) || !of_quota(task, direct)) return false;
   const __u64 number = queue_number(task);
   struct ThrottleMark* mark = throttle_mark(number, cpu);
   __u64 start = 0;
@@ -170,18 +174,19 @@ static __always_inline bool throttled_away(struct task_struct* task, struct cfs_
 
 static __always_inline void count_wait(struct CpuSlot* slot, struct task_struct* task,
                                        struct cfs_rq* queue, __u64 queued, __u64 now, __u32 cpu,
-                                       bool direct) {
-  if (queued == 0) return;  // preempted while falling asleep: the scheduler has no stamp either
-  if (now < queued) {
+                                       bool quotas, bool direct) {
+  // Preempted while falling asleep: the scheduler has no stamp either.
+  if (UNLIKELY(queued == 0)) return;
+  if (UNLIKELY(now < queued)) {
     slot->discarded++;
     return;
   }
   const __u64 wait = now - queued;
   slot->runqueue_wait.bucket[bucket_of(wait)]++;
   slot->runqueue_wait.sum_ns += wait;
-  if (!split_throttled) return;
+  if (!quotas) return;
   const __u64 total = throttled_total(queue, direct);
-  if (total == 0 || !of_quota(task, direct)) return;
+  if (LIKELY(total == 0) || !of_quota(task, direct)) return;
   const __u64 number = queue_number(task);
   struct ThrottleMark* mark = throttle_mark(number, cpu);
   const __u64 part = mark ? throttled_part(mark, number, total, queued, now) : 0;
@@ -190,14 +195,17 @@ static __always_inline void count_wait(struct CpuSlot* slot, struct task_struct*
   slot->throttled_waits++;
 }
 
-/// Where the pair stands in the set that is being filled; kNoSlot when there is no room for it.
-static __noinline __u32 find_pair(__u32 cpu, __u32 generation, __u32 victim, __u32 aggressor) {
-  const __u32 first = ((generation & 1) * cpu_count + cpu) * kPairs;
-  const __u32 start = (victim * 0x9e3779b1u + aggressor * 0x85ebca6bu) >> 16;
+static __always_inline struct Pair* pair_at(__u32 index) {
+  return bpf_map_lookup_elem(&pairs, &index);
+}
+
+/// Where the pair stands in the set that is being filled, of which `first` is the first; kNoSlot
+/// when there is no room for it.
+static __noinline __u32 find_pair(__u32 first, __u32 start, __u32 victim, __u32 aggressor) {
 #pragma clang loop unroll(disable)
   for (__u32 i = 0; i < kPairProbes; i++) {
     const __u32 index = first + ((start + i) & (kPairs - 1));
-    struct Pair* pair = bpf_map_lookup_elem(&pairs, &index);
+    struct Pair* pair = pair_at(index);
     if (!pair) break;
     if (pair->victim == 0) {
       pair->aggressor = aggressor;
@@ -212,14 +220,20 @@ static __noinline __u32 find_pair(__u32 cpu, __u32 generation, __u32 victim, __u
 static __always_inline void begin_preemption(struct CpuState* state, __u32 cpu, __u32 victim,
                                              __u32 aggressor, __u64 rq_now) {
   const __u64 generation = *(volatile __u64*)&pair_generation;
-  const __u32 index = find_pair(cpu, generation, victim, aggressor);
-  struct Pair* pair = bpf_map_lookup_elem(&pairs, &index);
-  if (!pair) {
-    state->pairs_untold++;
-    return;
+  const __u32 first = ((generation & 1) * cpu_count + cpu) * kPairs;
+  const __u32 start = (victim * 0x9e3779b1u + aggressor * 0x85ebca6bu) >> 16;
+  __u32 index = first + (start & (kPairs - 1));
+  struct Pair* pair = pair_at(index);
+  if (UNLIKELY(!pair || pair->victim != victim || pair->aggressor != aggressor)) {
+    index = find_pair(first, start, victim, aggressor);
+    pair = pair_at(index);
+    if (!pair) {
+      state->pairs_untold++;
+      return;
+    }
   }
   pair->preemptions++;
-  if (rq_now == 0) return;
+  if (UNLIKELY(rq_now == 0)) return;
   state->victim = victim;
   state->since_ns = rq_now;
   state->generation = generation;
@@ -229,87 +243,96 @@ static __always_inline void begin_preemption(struct CpuState* state, __u32 cpu, 
 /// The task that took the CPU from another goes. When the agent has begun a new generation
 /// meanwhile, how long it ran is dropped: by the time that is read the slots may be others'.
 static __always_inline void end_preemption(struct CpuState* state, __u64 rq_now) {
-  if (state->victim == 0) return;
   state->victim = 0;
   if (*(volatile __u64*)&pair_generation != state->generation || rq_now <= state->since_ns) return;
-  const __u32 index = state->pair;
-  struct Pair* pair = bpf_map_lookup_elem(&pairs, &index);
+  struct Pair* pair = pair_at(state->pair);
   if (pair) pair->taken_ns += rq_now - state->since_ns;
 }
 
-/// The task that goes, for which `to_slot`'s comes.
-static __always_inline void count_leave(struct CpuState* state, struct task_struct* prev,
-                                        struct task_struct* next, __u32 from_slot, __u32 to_slot,
-                                        bool involuntary, bool same_cgroup, __u64 rq_now, __u32 cpu,
-                                        bool direct) {
-  struct CpuSlot* slot = counters(from_slot, cpu);
-  if (!slot) return;
-  slot->switches[involuntary ? 1 : 0]++;
-  if (!involuntary) return;
-  if (split_throttled) {
-    struct cfs_rq* queue = FIELD(direct, prev, se.cfs_rq);
-    if (throttled_away(prev, queue, rq_now, cpu, direct)) {
-      slot->throttled_switches++;
-      return;
-    }
+/// The task that goes could have stayed: `to_slot`'s came, or its quota is used up.
+static __always_inline void count_pushed(struct CpuState* state, struct CpuSlot* slot,
+                                         struct task_struct* prev, struct task_struct* next,
+                                         __u32 from_slot, __u32 to_slot, bool same_cgroup,
+                                         __u64 rq_now, __u32 cpu, bool quotas, bool direct) {
+  if (quotas && throttled_away(prev, rq_now, cpu, direct)) {
+    slot->throttled_switches++;
+    return;
   }
   if (FIELD(direct, next, pid) == 0) return;
-  // One slot may hold a whole subtree, which is then one party; the catch-alls are not.
-  const bool same = same_cgroup || (from_slot == to_slot && from_slot > kSlotNodeOther);
-  const bool system = FIELD(direct, next, flags) & PF_KTHREAD;
-  slot->preemptions[system ? 2 : same ? 0 : 1]++;
-  if (!system && !same && from_slot > kSlotNodeOther)
-    begin_preemption(state, cpu, from_slot, to_slot, rq_now);
+  if (FIELD(direct, next, flags) & PF_KTHREAD) {
+    slot->preemptions[2]++;
+  } else if (same_cgroup || (from_slot == to_slot && from_slot > kSlotNodeOther)) {
+    // One slot may hold a whole subtree, which is then one party; the catch-alls are not.
+    slot->preemptions[0]++;
+  } else {
+    slot->preemptions[1]++;
+    if (from_slot > kSlotNodeOther) begin_preemption(state, cpu, from_slot, to_slot, rq_now);
+  }
 }
 
-/// `preempt` means preempted whatever the state; a task that goes while runnable was preempted,
-/// too.
-static __always_inline int on_switch(bool preempt, struct task_struct* prev,
-                                     struct task_struct* next, bool runnable, bool direct) {
+/// ctx: whether preempted (then whatever the state), the task that goes, the task that comes. A
+/// task that goes while it is runnable (`prev_state` is 0) was preempted, too. `waits` and `quotas`
+/// say what this kernel gives of both.
+static __always_inline int on_switch(const __u64* ctx, __u32 prev_state, bool waits, bool quotas,
+                                     bool direct) {
+  const __u64 preempt = ctx[0];
+  struct task_struct* prev = (void*)ctx[1];
+  struct task_struct* next = (void*)ctx[2];
   const __u32 cpu = bpf_get_smp_processor_id();
-  if (cpu >= cpu_count) return 0;
   struct CpuState* state = bpf_map_lookup_elem(&cpu_states, &cpu);
   if (!state) return 0;
-  const bool prev_idle = FIELD(direct, prev, pid) == 0;
   const bool next_idle = FIELD(direct, next, pid) == 0;
+  const bool prev_idle = FIELD(direct, prev, pid) == 0;
   struct cgroup* from = cgroup_of(prev, direct);
   struct cgroup* to = cgroup_of(next, direct);
   // The run queue is reached through the task, which is on it whatever its class.
   struct cfs_rq* queue = NULL;
   __u64 rq_now = 0;
-  if (measure_wait) {
+  if (waits) {
     queue = FIELD(direct, next, se.cfs_rq);
     rq_now = direct ? queue->rq->clock : BPF_CORE_READ(queue, rq, clock);
-    end_preemption(state, rq_now);
+    if (state->victim != 0) end_preemption(state, rq_now);
   }
 
   const __u32 to_slot = next_idle ? kSlotOutside : slot_of(to, direct);
   if (!prev_idle) {
     const __u32 from_slot = next_idle || from != to ? slot_of(from, direct) : to_slot;
-    count_leave(state, prev, next, from_slot, to_slot, preempt || runnable, from == to, rq_now, cpu,
-                direct);
+    struct CpuSlot* slot = counters(from_slot, cpu);
+    if (slot) {
+      if (prev_state != 0 && !preempt) {
+        slot->switches[0]++;
+      } else {
+        slot->switches[1]++;
+        count_pushed(state, slot, prev, next, from_slot, to_slot, from == to, rq_now, cpu, quotas,
+                     direct);
+      }
+    }
   }
-  if (measure_wait) {
+  if (waits) {
     const __u64 queued = next_idle ? 0 : FIELD(direct, next, sched_info.last_queued);
     const __u64 now = dispatched_at(state, rq_now, queued, next_idle && !preempt, prev_idle);
     struct CpuSlot* slot = next_idle ? NULL : counters(to_slot, cpu);
-    if (slot) count_wait(slot, next, queue, queued, now, cpu, direct);
+    if (slot) count_wait(slot, next, queue, queued, now, cpu, quotas, direct);
   }
   return 0;
 }
 
+/// For kernels that give everything: what is known when this is compiled, is not asked at a switch.
+SEC("tp_btf/sched_switch")
+int switch_full(__u64* ctx) {
+  return on_switch(ctx, (__u32)ctx[3], true, true, true);
+}
+
 SEC("tp_btf/sched_switch")
 int switch_btf(__u64* ctx) {
-  struct task_struct* prev = (void*)ctx[1];
-  const bool runnable = state_argument ? (__u32)ctx[3] == 0 : is_running(prev, true);
-  return on_switch((bool)ctx[0], prev, (void*)ctx[2], runnable, true);
+  const __u32 prev_state = state_argument ? (__u32)ctx[3] : state_of((void*)ctx[1], true);
+  return on_switch(ctx, prev_state, measure_wait, split_throttled, true);
 }
 
 SEC("raw_tp/sched_switch")
 int switch_raw(__u64* ctx) {
-  struct task_struct* prev = (void*)ctx[1];
-  const bool runnable = state_argument ? (__u32)ctx[3] == 0 : is_running(prev, false);
-  return on_switch((bool)ctx[0], prev, (void*)ctx[2], runnable, false);
+  const __u32 prev_state = state_argument ? (__u32)ctx[3] : state_of((void*)ctx[1], false);
+  return on_switch(ctx, prev_state, measure_wait, split_throttled, false);
 }
 
 /// Whether the task leaves its last level cache, or even its node, and counts that.

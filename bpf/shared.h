@@ -11,6 +11,7 @@
 #define OPTIPOD_ASSERT static_assert
 #define OPTIPOD_LOOP
 #define OPTIPOD_FN constexpr
+#define OPTIPOD_FORGET(number)
 namespace optipod::bpf {
 using U64 = std::uint64_t;
 using U32 = std::uint32_t;
@@ -20,6 +21,8 @@ using U8 = std::uint8_t;
 #define OPTIPOD_ASSERT _Static_assert
 #define OPTIPOD_LOOP _Pragma("clang loop unroll(disable)")  // the verifier walks every path
 #define OPTIPOD_FN static inline __attribute__((always_inline))
+// From here on the compiler knows nothing of it, and keeps a mask that is there for the verifier.
+#define OPTIPOD_FORGET(number) __asm__ volatile("" : "+r"(number))
 typedef __u64 U64;
 typedef __u32 U32;
 typedef __u16 U16;
@@ -257,25 +260,33 @@ struct CgroupSample {
   U64 throttled_ns, periods, throttled_periods;
 };
 
+/// Whether a > b, for numbers below 2^63, as a bit at `at`. By arithmetic: eBPF can only compare by
+/// jumping, and nobody can predict where durations jump to.
+OPTIPOD_FN U64 above(U64 a, U64 b, U32 at) {
+  return (b - a) >> (63 - at) & (1ull << at);
+}
+
 /// Index of the histogram bucket: 0 for d <= 1 ns, k for 2^(k-1) < d <= 2^k, the last for the rest.
 OPTIPOD_FN U32 bucket_of(U64 duration_ns) {
-  U64 v = duration_ns ? duration_ns - 1 : 0;  // the upper bound belongs to the bucket
-  if (v >> (kBuckets - 2)) return kBuckets - 1;
-  U32 x = (U32)v, r = 0, s = 0;
-  s = (U32)(x > 0xffff) << 4;
+  U64 x = duration_ns - 1;  // the upper bound belongs to the bucket
+  U64 r = 0, s = 0;
+  if (x >> (kBuckets - 2)) return duration_ns ? kBuckets - 1 : 0;
+  x = 2 * x + 1;  // so that 0 has a highest bit, too; its position is the index
+  s = above(x, 0xffff, 4);
   x >>= s;
   r |= s;
-  s = (U32)(x > 0xff) << 3;
+  s = above(x, 0xff, 3);
   x >>= s;
   r |= s;
-  s = (U32)(x > 0xf) << 2;
+  s = above(x, 0xf, 2);
   x >>= s;
   r |= s;
-  s = (U32)(x > 0x3) << 1;
+  s = above(x, 0x3, 1);
   x >>= s;
   r |= s;
-  r |= x >> 1;                              // position of the highest set bit
-  return v ? (r + 1) & (kBuckets - 1) : 0;  // the mask for verifiers that lose track of r (6.1)
+  r |= x >> 1;
+  OPTIPOD_FORGET(r);
+  return (U32)r & (kBuckets - 1);  // for verifiers that lose track of r (6.1)
 }
 
 /// Index of the bucket of a run queue's length: 0 for none, k for 2^(k-2) < n <= 2^(k-1), the last

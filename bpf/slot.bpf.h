@@ -32,6 +32,9 @@ struct {
 #define FIELD(direct, pointer, member) \
   ((direct) ? (pointer)->member : BPF_CORE_READ(pointer, member))
 
+#define LIKELY(condition) __builtin_expect(!!(condition), 1)
+#define UNLIKELY(condition) __builtin_expect(!!(condition), 0)
+
 /// Whether the cgroup is the root, which lies `level` deep, or below it.
 static __always_inline bool inside_root(struct cgroup* cgroup, __u32 level) {
   if (level == 0) return true;
@@ -54,23 +57,30 @@ static __always_inline bool inside_root(struct cgroup* cgroup, __u32 level) {
 
 #define kNoSlot (~0u)
 
-/// The slot the table holds for this cgroup, or `missing`.
-static __always_inline __u32 table_find(__u64 id, __u32 missing) {
-  const __u32 mask = (1u << table_bits) - 1;
-  const __u32 start = slot_hash(id, table_bits);
+/// What lies beyond the first place. A function of its own keeps it out of the way of the rest.
+static __noinline __u32 table_search(__u64 id, __u32 missing) {
+  const __u32 bits = table_bits;
+  const __u32 mask = (1u << bits) - 1;
+  const __u32 start = slot_hash(id, bits);
 #pragma clang loop unroll(disable)
   for (__u32 i = 0; i < kSlotProbes; i++) {
     __u32 at = (start + i) & mask;
     const struct SlotEntry* entry = bpf_map_lookup_elem(&slot_table, &at);
     if (!entry) break;
     const __u64 found = entry->cgroup_id;
-    if (found == id) {
-      const __u32 slot = entry->slot;
-      return slot < slot_count ? slot : missing;
-    }
+    if (found == id) return entry->slot;
     if (found == OPTIPOD_EMPTY_ID) break;
   }
   return missing;
+}
+
+/// The slot the table holds for this cgroup, or `missing`. Most stand in the first place where they
+/// are looked for.
+static __always_inline __u32 table_find(__u64 id, __u32 missing) {
+  const __u32 at = slot_hash(id, table_bits);
+  const struct SlotEntry* entry = bpf_map_lookup_elem(&slot_table, &at);
+  if (LIKELY(entry && entry->cgroup_id == id)) return entry->slot;
+  return table_search(id, missing);
 }
 
 /// The slot this cgroup is charged to, by reads of kernel memory alone.

@@ -45,7 +45,9 @@ tl::expected<CpuPrograms, std::string> CpuPrograms::load(const Plan& plan, const
   config.state_argument = plan.switch_state;
   config.tell_far = plan.far_migrations;
   const bool typed = plan.sched_switch == Plan::Hook::kTpBtf;
-  bpf_program__set_autoload(object->progs.switch_btf, typed);
+  const bool full = typed && plan.switch_state && plan.wait && plan.throttled_wait;
+  bpf_program__set_autoload(object->progs.switch_full, full);
+  bpf_program__set_autoload(object->progs.switch_btf, typed && !full);
   bpf_program__set_autoload(object->progs.switch_raw, !typed);
   bpf_program__set_autoload(object->progs.migrate_btf, typed && plan.migrations);
   bpf_program__set_autoload(object->progs.migrate_raw, !typed && plan.migrations);
