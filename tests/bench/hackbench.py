@@ -149,12 +149,13 @@ def in_programs(args, container, root, watcher):
 
 
 def report(args, case, ours, peer, more=""):
-    ratio = peer / max(ours, 0.01)
+    ratio = round(peer / ours, 2) if min(ours, peer) > 0 else None   # differences may come out below nothing
     if args.json:
         print(json.dumps({"bench": "switch", "case": case, "value": round(ours, 3), "unit": "%", "peer": PEER,
-                          "peer_value": round(peer, 3), "ratio": round(ratio, 2)}))
+                          "peer_value": round(peer, 3), "ratio": ratio}))
     else:
-        print(f"switch     {case:<30}{ours:13.2f} %   {PEER:<28} {peer:8.2f} % {ratio:8.2f}x{more}")
+        print(f"switch     {case:<30}{ours:13.2f} %   {PEER:<28} {peer:8.2f} %"
+              f" {f'{ratio:8.2f}x' if ratio else '        -'}{more}")
 
 
 def main():
