@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <string_view>
 
 #include "common/text/short_number.hpp"
 
@@ -85,10 +86,16 @@ char* write_scientific(char* to, const Digits& digits, int exponent) {
   return to;
 }
 
+/// Of a positive number. A call of lround() costs more than all of the rest.
+std::int64_t nearest(double value) {
+  constexpr double kHalf = 0.5;
+  return static_cast<std::int64_t>(value + kHalf);
+}
+
 char* write_fixed(char* to, const Digits& digits, int exponent) {
   const int count = digits.count();
   if (exponent < 0) {
-    std::memcpy(to, "0.000000", 8);
+    std::string_view("0.000000").copy(to, 8);
     digits.write(to + 1 - exponent);
     return to + 1 - exponent + count;
   }
@@ -111,7 +118,7 @@ char* write_decimal(char* to, double value) {
   if (!(value >= 1e-8 && value < 1e15)) return nullptr;
   const int exponent = exponent_of(value);
   const double power = kPowers[static_cast<std::size_t>(kDigits - 1 - exponent)];
-  const auto number = static_cast<std::int64_t>(value * power + 0.5);
+  const auto number = nearest(value * power);
   // A decimal of 15 digits is the only one of as many that gives its double: when this one does, it
   // has the shortest digits, once zeros are off.
   if (number >= 1'000'000'000'000'000 || static_cast<double>(number) / power != value)
@@ -127,7 +134,7 @@ std::optional<ShortDecimal> shortened(double value) {
   ShortDecimal made;
   made.exponent = exponent_of(value);
   const double power = kPowers[static_cast<std::size_t>(kShort - 1 - made.exponent)];
-  auto number = static_cast<std::uint64_t>(static_cast<std::int64_t>(value * power + 0.5));
+  auto number = static_cast<std::uint64_t>(nearest(value * power));
   made.value = static_cast<double>(number) / power;
   if (number == kOver) {  // 9.999… has become 10
     number = kOver / 10;
