@@ -140,6 +140,7 @@ struct rq {
   __u64 clock;
   unsigned int nr_running;  // all classes, and the one that has the CPU
   int online;               // CONFIG_SMP
+  int cpu;
 };
 
 struct cfs_rq {  // the throttle members: CONFIG_CFS_BANDWIDTH

@@ -31,6 +31,8 @@ struct {
   __type(value, struct Timer);
 } timers SEC(".maps");
 
+extern const struct rq runqueues __ksym;
+
 /// Without the task that runs. A CPU that is off has no queue.
 static long look_at(__u32 cpu, void* unused) {
   (void)unused;
@@ -53,29 +55,63 @@ static int look(void* map, __u32* key, struct bpf_timer* timer) {
   return 0;
 }
 
-/// A group of tasks has a queue on every CPU there can be, each of which knows the CPU's own. That
-/// one stays where it is for ever, and not every kernel tells its address by name.
-static long find_queue(__u32 cpu, struct cfs_rq*** queues) {
+/// Remembers the CPU's run queue, which stays where it is for ever; counts it when it is one.
+static void keep(__u32 cpu, const struct rq* queue, __u32* found) {
   struct QueueCpu* counts = bpf_map_lookup_elem(&queue_cpus, &cpu);
+  if (!counts || !queue || (__u32)BPF_CORE_READ(queue, cpu) != cpu) return;
+  counts->queue = (__u64)queue;
+  *found += 1;
+}
+
+struct Search {
+  struct cfs_rq** queues;
+  __u32 found;
+};
+
+static long find_in_group(__u32 cpu, struct Search* search) {
   struct cfs_rq* queue = NULL;
-  if (!counts || bpf_probe_read_kernel(&queue, sizeof queue, *queues + cpu)) return 0;
-  counts->queue = (__u64)BPF_CORE_READ(queue, rq);
+  if (bpf_probe_read_kernel(&queue, sizeof queue, search->queues + cpu)) return 0;
+  keep(cpu, BPF_CORE_READ(queue, rq), &search->found);
   return 0;
 }
 
-/// Run once, by the agent.
-SEC("syscall")
-int start_looking(void* unused) {
-  (void)unused;
-  struct task_struct* task = (void*)bpf_get_current_task();
-  struct cfs_rq** queues = BPF_CORE_READ(task, sched_task_group, cfs_rq);
-  bpf_loop(cpu_count, find_queue, &queues, 0);
+static long find_by_name(__u32 cpu, struct Search* search) {
+  keep(cpu, bpf_per_cpu_ptr(&runqueues, cpu), &search->found);
+  return 0;
+}
+
+/// Below 0: an error; else of how many CPUs the run queue was found.
+static __always_inline int start(__u32 found) {
   const __u32 key = 0;
   struct Timer* one = bpf_map_lookup_elem(&timers, &key);
-  if (!one) return 1;
+  if (!one || !found) return 0;
   enum { kMonotonic = 1 };
-  return bpf_timer_init(&one->timer, &timers, kMonotonic) ||
-         bpf_timer_set_callback(&one->timer, look) || bpf_timer_start(&one->timer, period_ns, 0);
+  int error = bpf_timer_init(&one->timer, &timers, kMonotonic);
+  if (!error) error = bpf_timer_set_callback(&one->timer, look);
+  if (!error) error = bpf_timer_start(&one->timer, period_ns, 0);
+  return error ? error : (int)found;
+}
+
+// The agent runs one of these, once.
+
+/// A group of tasks has a queue on every CPU there can be, each of which knows the CPU's own.
+/// Newer kernels keep those elsewhere: then nothing is found.
+SEC("syscall")
+int start_by_group(void* unused) {
+  (void)unused;
+  struct task_struct* task = (void*)bpf_get_current_task();
+  struct Search search = {.queues = BPF_CORE_READ(task, sched_task_group, cfs_rq)};
+  bpf_loop(cpu_count, find_in_group, &search, 0);
+  return start(search.found);
+}
+
+/// Not every kernel tells where the variable is (CONFIG_KALLSYMS_ALL): then this does not load.
+SEC("syscall")
+int start_by_name(void* unused) {
+  (void)unused;
+  struct Search search = {};
+  bpf_loop(cpu_count, find_by_name, &search, 0);
+  return start(search.found);
 }
 
 char LICENSE[] SEC("license") = "GPL";

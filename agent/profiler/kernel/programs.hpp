@@ -126,6 +126,8 @@ class QueuePrograms {
 
  private:
   struct State;
+  static tl::expected<std::unique_ptr<State>, std::string> attempt(const Layout& layout,
+                                                                   bool by_name);
   explicit QueuePrograms(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };

@@ -2,6 +2,8 @@
 #include <bpf/bpf.h>
 #include <queue.skel.h>
 
+#include <cerrno>
+
 #include "agent/profiler/kernel/mapping.hpp"
 #include "agent/profiler/kernel/object.hpp"
 #include "agent/profiler/kernel/programs.hpp"
@@ -21,13 +23,16 @@ struct QueuePrograms::State {
   Mapping<bpf::QueueCpu> cpus;
 };
 
-tl::expected<QueuePrograms, std::string> QueuePrograms::load(const Layout& layout) {
+tl::expected<std::unique_ptr<QueuePrograms::State>, std::string> QueuePrograms::attempt(
+    const Layout& layout, bool by_name) {
   auto state = std::make_unique<State>();
   state->object.reset(queue_bpf__open());
   queue_bpf* object = state->object.get();
   if (object == nullptr) return tl::unexpected(error("opening queue.bpf.o"));
   object->rodata->cpu_count = layout.possible_cpus;
   object->rodata->period_ns = kPeriodNs;
+  bpf_program__set_autoload(object->progs.start_by_name, by_name);
+  bpf_program__set_autoload(object->progs.start_by_group, !by_name);
   bpf_map__set_max_entries(object->maps.queue_cpus, layout.possible_cpus);
   if (queue_bpf__load(object) != 0) return tl::unexpected(error("loading queue.bpf.o"));
   auto cpus = Mapping<bpf::QueueCpu>::open(bpf_map__fd(object->maps.queue_cpus),
@@ -36,13 +41,22 @@ tl::expected<QueuePrograms, std::string> QueuePrograms::load(const Layout& layou
   state->cpus = std::move(*cpus);
   bpf_test_run_opts run{};
   run.sz = sizeof run;
-  const int start = bpf_program__fd(object->progs.start_looking);
-  if (bpf_prog_test_run_opts(start, &run) != 0) return tl::unexpected(error("running queue.bpf.o"));
-  if (run.retval != 0) {
-    errno = static_cast<int>(-run.retval);
-    return tl::unexpected(error("starting the timer of queue.bpf.o"));
+  const bpf_program* start = by_name ? object->progs.start_by_name : object->progs.start_by_group;
+  if (bpf_prog_test_run_opts(bpf_program__fd(start), &run) != 0)
+    return tl::unexpected(error("running queue.bpf.o"));
+  const int found = static_cast<int>(run.retval);
+  if (found <= 0) {
+    errno = found < 0 ? -found : ENOENT;
+    return tl::unexpected(error(found < 0 ? "starting the timer" : "looking for run queues"));
   }
-  return QueuePrograms(std::move(state));
+  return state;
+}
+
+tl::expected<QueuePrograms, std::string> QueuePrograms::load(const Layout& layout) {
+  auto state = attempt(layout, false);
+  if (!state) state = attempt(layout, true);
+  if (!state) return tl::unexpected(state.error());
+  return QueuePrograms(std::move(*state));
 }
 
 QueuePrograms::QueuePrograms(std::unique_ptr<State> state) : state_(std::move(state)) {}
