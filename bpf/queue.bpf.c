@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
 //
 // How many tasks wait for each CPU, looked at many times a second by one timer of the kernel's
-// (Linux 5.15) for all of them: no interrupt on CPUs that are idle, no event of perf.
+// (Linux 5.17) for all of them: no interrupt on CPUs that are idle, no event of perf.
 #include "bpf/kernel_types.h"
 // after the types, which it needs:
 #include <bpf/bpf_core_read.h>
@@ -31,7 +31,7 @@ struct {
   __type(value, struct Timer);
 } timers SEC(".maps");
 
-extern const struct rq runqueues __ksym;
+extern const struct rq runqueues __ksym __weak;
 
 /// Without the task that runs. A CPU that is off has no queue.
 static long look_at(__u32 cpu, void* unused) {

@@ -10,11 +10,7 @@
 #include "common/http/tcp_socket.hpp"
 
 namespace optipod::http {
-namespace {
-
 namespace asio = boost::asio;
-
-}  // namespace
 
 void Session::reset_response(unsigned status) {
   response_.status = status;

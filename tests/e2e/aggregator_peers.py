@@ -6,6 +6,7 @@ import threading
 import time
 import urllib.parse
 
+from metrics_page import MetricsPage
 from optipod_e2e import samples_at
 
 TIMESTAMP = "optipod_sample_timestamp_seconds"
@@ -24,24 +25,15 @@ class FakeExporter:
         """`authorization()`: what that header must be; None: anybody may ask."""
         start = time.time()
 
-        class Handler(http.server.BaseHTTPRequestHandler):
+        class Handler(MetricsPage):
             protocol_version = "HTTP/1.1"
 
-            def do_GET(self):
+            def page(self):
                 if authorization and self.headers.get("Authorization") != authorization():
-                    self.send_error(401)
-                    return
+                    return self.send_error(401)
                 now = time.time()
-                body = (f"optipod_agent_up 1\n{TIMESTAMP} {now:.3f}\noptipod_node_cpus 1\n"
-                        f"optipod_node_cpu_usage_seconds_total {(now - start) / 2:.6f}\n").encode()
-                self.send_response(200)
-                self.send_header("Content-Type", "text/plain; version=0.0.4")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_args):
-                pass
+                return (f"optipod_agent_up 1\n{TIMESTAMP} {now:.3f}\noptipod_node_cpus 1\n"
+                        f"optipod_node_cpu_usage_seconds_total {(now - start) / 2:.6f}\n")
 
         self.server = http.server.ThreadingHTTPServer((host, port), Handler)
         self.server.daemon_threads = True

@@ -15,6 +15,7 @@ import prometheus_client
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from aggregator_peers import federated
+from metrics_page import MetricsPage
 from optipod_e2e import Prometheus, program_path, wait_until
 
 CASES = pathlib.Path(__file__).parent.parent / "common/cases/openmetrics.txt"
@@ -85,19 +86,11 @@ def check(page, *options):
     return done.returncode == 0, done.stderr.decode()
 
 
-class Pages(http.server.BaseHTTPRequestHandler):
+class Pages(MetricsPage):
     """/N is the page of case N."""
 
-    def do_GET(self):  # noqa: N802
-        body = TEXT[int(self.path[1:])][0]
-        self.send_response(200)
-        self.send_header("Content-Type", "text/plain; version=0.0.4")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_args):
-        pass
+    def page(self):
+        return TEXT[int(self.path[1:])][0]
 
 
 class Server(http.server.ThreadingHTTPServer):

@@ -8,6 +8,7 @@ import time
 import pytest
 
 import optipod_e2e
+from metrics_page import MetricsPage
 
 BOUNDS = [2.0 ** n / 1e9 for n in range(10, 31)]
 
@@ -19,19 +20,11 @@ class Node:
         self.busy, self.waiting, self.cpus, self.started = busy, waiting, cpus, time.time()
         node = self
 
-        class Page(http.server.BaseHTTPRequestHandler):
+        class Page(MetricsPage):
             protocol_version = "HTTP/1.1"
 
-            def do_GET(self):  # noqa: N802
-                body = node.page().encode()
-                self.send_response(200)
-                self.send_header("Content-Type", "text/plain; version=0.0.4")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_args):
-                pass
+            def page(self):
+                return node.page()
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
         self.server.daemon_threads = True

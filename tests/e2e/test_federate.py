@@ -9,6 +9,7 @@ import urllib.parse
 
 import pytest
 
+from metrics_page import MetricsPage
 from optipod_e2e import Prometheus, http as http_get, wait_until
 
 EXTERNAL = {"zone": "berlin", "rack": "outside"}   # `rack` is a label of the pages, too
@@ -65,20 +66,12 @@ RAW = ["match[]=%zz", "match[]=power_watts%", "match[]=power_watts%00", "x=%&mat
        "match%5B%5D=odd", "match[]=odd&match[]", "match=odd", "", "match[]=power_watts%7Brack%3D%22r1%22%7D"]
 
 
-class Pages(http.server.BaseHTTPRequestHandler):
+class Pages(MetricsPage):
     """Any path is the page, as it was when this was started."""
     taken_ms = 0
 
-    def do_GET(self):  # noqa: N802
-        body = PAGE.replace("@", str(self.taken_ms)).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "text/plain; version=0.0.4")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_args):
-        pass
+    def page(self):
+        return PAGE.replace("@", str(self.taken_ms))
 
 
 @pytest.fixture
