@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "common/text/openmetrics.hpp"
+#include "common/text/printable.hpp"
 
 namespace optipod::aggregator {
 namespace {
@@ -90,11 +91,13 @@ class BodyParser::Sink final : public text::ParseSink {
         builder_(&parser.shared_->parts_) {
     values_.clear();
     own_ms_.clear();
+    check("__name__", limits_.max_label_name_bytes, ours_limit_);
+    for (const text::Label& label : ours_) check(label, ours_limit_);
   }
 
   void sample(const text::Sample& sample) override {
     if (!limit_.empty()) return;  // void already: the rest is only checked for syntax
-    check(sample);
+    count(sample);
     if (!limit_.empty()) return;
     made_.clear();
     labels_.clear();
@@ -103,6 +106,8 @@ class BodyParser::Sink final : public text::ParseSink {
       labels_.push_back({.name = plain_name(label.name, false, made_), .value = label.value});
     }
     make_way();
+    check(name);
+    if (!limit_.empty()) return;
     builder_.add(name, labels_, is_measured(name));
     values_.push_back(sample.value);
     if (sample.timestamp_ms && own_ms_.empty()) own_ms_.assign(values_.size() - 1, kNoTime);
@@ -115,27 +120,40 @@ class BodyParser::Sink final : public text::ParseSink {
     if (!limit_.empty()) return tl::unexpected(BodyError{BodyError::Kind::kLimit, limit_});
     auto schema = builder_.finish();
     if (schema) return std::move(*schema);
-    return tl::unexpected(BodyError{BodyError::Kind::kDuplicate, std::move(schema.error())});
+    return tl::unexpected(BodyError{BodyError::Kind::kSyntax, std::move(schema.error())});
   }
+  std::vector<std::uint32_t>& places() { return builder_.places(); }
 
  private:
-  void check(const text::Sample& sample) {
+  void count(const text::Sample& sample) {
     if (values_.size() >= limits_.max_samples) {
       limit_ = fmt::format("more than {} samples", limits_.max_samples);
-    } else if (sample.labels->size() + ours_.size() + 1 > limits_.max_labels) {
-      limit_ =
-          fmt::format("{} has more than {} labels", sample.name.substr(0, 100), limits_.max_labels);
+      return;
     }
-    check(sample.name, limits_.max_label_value_bytes);
-    for (const text::Label& label : *sample.labels) {
-      check(label.name, limits_.max_label_name_bytes);
-      check(label.value, limits_.max_label_value_bytes);
+    // Those that make way for ours are renamed, so the sum is what will be served.
+    const auto theirs = std::count_if(sample.labels->begin(), sample.labels->end(),
+                                      [](const text::Label& l) { return !l.value.empty(); });
+    if (static_cast<std::size_t>(theirs) + ours_.size() + 1 > limits_.max_labels) {
+      limit_ = fmt::format("{} has more than {} labels, with its name and its target's",
+                           text::printable(sample.name), limits_.max_labels);
     }
   }
-  void check(std::string_view text, std::size_t most) {
-    if (text.size() <= most || !limit_.empty()) return;
-    limit_ =
-        fmt::format("a name or label value of {} bytes; at most {} are taken", text.size(), most);
+  /// A series as it will be served: `name`, labels_ and ours_.
+  void check(std::string_view name) {
+    limit_ = ours_limit_;
+    check(name, limits_.max_label_value_bytes, limit_);
+    for (const text::Label& label : labels_) {
+      if (!label.value.empty()) check(label, limit_);
+    }
+  }
+  void check(const text::Label& label, std::string& wrong) const {
+    check(label.name, limits_.max_label_name_bytes, wrong);
+    check(label.value, limits_.max_label_value_bytes, wrong);
+  }
+  static void check(std::string_view text, std::size_t most, std::string& wrong) {
+    if (text.size() <= most || !wrong.empty()) return;
+    wrong = fmt::format("a name or label value of {} bytes, \"{}\"; at most {} are taken",
+                        text.size(), text::printable(text), most);
   }
 
   /// Renames exposed labels that are in the way of ours.
@@ -160,6 +178,7 @@ class BodyParser::Sink final : public text::ParseSink {
   SchemaBuilder builder_;
   std::deque<std::string> made_;  ///< renamed labels of one series
   std::vector<text::Label> labels_;
+  std::string ours_limit_;  ///< what is too long of ours; it counts once there is a series
   std::string limit_;
 };
 
@@ -193,6 +212,7 @@ tl::expected<void, BodyError> BodyParser::learn(std::string_view body, text::For
   schema_ = shared_->schemas_.intern(std::move(*schema));
   sample_time_ = position_of(*schema_, "optipod_sample_timestamp_seconds");
   agent_up_ = position_of(*schema_, "optipod_agent_up");
+  places_ = std::move(sink.places());
   pieces_ = {};  // makes their place
   if (!skeleton) return {};
   pieces_ = shared_->keep(*skeleton);
@@ -203,7 +223,7 @@ tl::expected<void, BodyError> BodyParser::learn(std::string_view body, text::For
 /// Whether `body` differs from the last good one in values only; they have been read then.
 bool BodyParser::replay(std::string_view body) {
   if (pieces_.empty()) return false;
-  values_.resize(schema_->size());
+  values_.resize(places_.empty() ? schema_->size() : places_.size());
   own_ms_.assign(has_timestamps_ ? values_.size() : 0, kNoTime);
   const char* at = body.data();
   const char* const end = at + body.size();
@@ -219,6 +239,38 @@ bool BodyParser::replay(std::string_view body) {
   return at == end;
 }
 
+/// One value a series, of a body that shows some of them again.
+void BodyParser::fold(std::int64_t scraped_ms) {
+  const bool timed = !own_ms_.empty();
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < places_.size(); ++i) {
+    const std::size_t at = places_[i];
+    if (at == kept) {  // the first of it
+      ++kept;
+    } else {
+      const std::int64_t time = timed ? own_ms_[i] : kNoTime;
+      const std::int64_t known = timed && own_ms_[at] != kNoTime ? own_ms_[at] : scraped_ms;
+      if (time == kNoTime || time == known) ++repeated_;
+      if (time == kNoTime || time <= known) continue;
+    }
+    values_[at] = values_[i];
+    if (timed) own_ms_[at] = own_ms_[i];
+  }
+  values_.resize(kept);
+  if (timed) own_ms_.resize(kept);
+}
+
+std::string BodyParser::repeated_series() const {
+  std::uint32_t kept = 0;
+  for (const std::uint32_t at : places_) {
+    if (at != kept++) {
+      const Schema::Series series = schema_->at(at);
+      return fmt::format("{}{{{}}}", series.name, series.text.substr(0, 200));
+    }
+  }
+  return {};
+}
+
 tl::expected<SeriesSet, BodyError> BodyParser::parse(std::string_view body, std::int64_t scraped_ms,
                                                      std::int64_t received_ms,
                                                      text::Format format) {
@@ -227,6 +279,9 @@ tl::expected<SeriesSet, BodyError> BodyParser::parse(std::string_view body, std:
       return tl::unexpected(std::move(learnt.error()));
     }
   }
+  samples_ = values_.size();
+  repeated_ = 0;
+  if (!places_.empty()) fold(scraped_ms);
   for (std::int64_t& time : own_ms_) {
     if (time > received_ms) time = scraped_ms;
   }

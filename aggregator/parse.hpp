@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // One target's bodies → series with the server's labels. All or nothing: a body that is wrong
-// anywhere, over a limit, or shows a series twice gives no series at all.
+// anywhere or over a limit gives no series at all.
 #pragma once
 
 #include <atomic>
@@ -23,8 +23,9 @@
 namespace optipod::aggregator {
 
 struct ParseLimits {
-  std::size_t max_samples = 100'000;  ///< a body with more fails
-  // As Prometheus counts them: with the target's labels, and the metric's name as a label's value.
+  std::size_t max_samples = 100'000;  ///< a body with more fails; a series shown again counts again
+  // As Prometheus counts them: of a series as it is served, with the target's labels, renamed ones,
+  // and its name as that of a label __name__.
   std::size_t max_labels = 64;                   ///< of one series
   std::size_t max_label_name_bytes = 8 * 1024;   ///< of one label's name
   std::size_t max_label_value_bytes = 8 * 1024;  ///< of one label's value
@@ -60,7 +61,7 @@ class SharedPages {
 };
 
 struct BodyError {
-  enum class Kind { kSyntax, kLimit, kDuplicate };
+  enum class Kind { kSyntax, kLimit };
   Kind kind = Kind::kSyntax;
   std::string what;
 };
@@ -84,6 +85,9 @@ class BodyParser {
   /// lies behind `received_ms`, or the page says that its agent is gone; all others have
   /// `scraped_ms`, the moment when the target was asked.
   ///
+  /// Of a series that the body shows again the newest explicit time counts, among equal ones the
+  /// first, and none counts after any other: as in Prometheus. No time is then `scraped_ms`.
+  ///
   /// `format`: kText or kOpenMetrics, which is read strictly (common/text/openmetrics.hpp). Of
   /// that, _created and the like are series as any other, and exemplars are left out, as in
   /// Prometheus.
@@ -91,12 +95,20 @@ class BodyParser {
                                            std::int64_t received_ms,
                                            text::Format format = text::Format::kText);
 
+  /// Of the last good body: samples it had, and how many of them were left out because they came
+  /// after another of the same series and time.
+  [[nodiscard]] std::size_t samples() const { return samples_; }
+  [[nodiscard]] std::size_t repeated() const { return repeated_; }
+  /// Of the last body that was read in full: a series it shows again, "name{labels}"; "": none.
+  [[nodiscard]] std::string repeated_series() const;
+
   /// Those that go onto every series.
   [[nodiscard]] const std::shared_ptr<const LabelSet>& labels() const { return labels_; }
 
  private:
   class Sink;
   bool replay(std::string_view body);
+  void fold(std::int64_t scraped_ms);
   tl::expected<void, BodyError> learn(std::string_view body, text::Format format);
 
   ParseLimits limits_;
@@ -106,7 +118,9 @@ class BodyParser {
   SharedPages::Pieces pieces_;   ///< empty of OpenMetrics, or without a place
   bool has_timestamps_ = false;  ///< any sample
   std::shared_ptr<const Schema> schema_;
+  std::vector<std::uint32_t> places_;  ///< which series each sample is; empty: one a series
   std::optional<std::uint32_t> sample_time_, agent_up_;  ///< the first series of that name
+  std::size_t samples_ = 0, repeated_ = 0;
   // What is being read:
   std::vector<double> values_;
   std::vector<std::int64_t> own_ms_;

@@ -61,8 +61,6 @@ Outcome outcome_of(BodyError::Kind kind) {
       return Outcome::kSyntax;
     case BodyError::Kind::kLimit:
       return Outcome::kLimit;
-    case BodyError::Kind::kDuplicate:
-      return Outcome::kDuplicate;
   }
   return Outcome::kSyntax;
 }
@@ -141,7 +139,7 @@ class Scraper::Work final : public http::Fetcher::Receiver {
     std::size_t added = 0;
     if (set) {
       view->up = true;
-      view->samples = set->values.size();
+      view->samples = parser_.samples();
       added = set->schema == shown_ ? 0 : count_new(*set->schema);
       shown_ = set->schema;
       view->scraped = std::move(*set);
@@ -155,8 +153,10 @@ class Scraper::Work final : public http::Fetcher::Receiver {
     }
     view->up ? backoff_.succeeded() : backoff_.failed();
     log_change(*view);
+    if (view->up && parser_.repeated() > 0) tell_repeated();
     view->failures = failures_;
     if (!view->agent_up) carry_over(*view);
+    const std::size_t samples = view->samples;
     const auto duration = Clock::now() - started_;
     view->duration_seconds = std::chrono::duration<double>(duration).count();
     view->report = report_.make(*view, added, body_bytes_);
@@ -165,7 +165,7 @@ class Scraper::Work final : public http::Fetcher::Receiver {
       latest_ = view;
       if (!gone_) store_.publish(std::move(view), place_);
     }
-    self_.scraped(outcome, duration, outcome == Outcome::kOk ? samples_ : 0);
+    self_.scraped(outcome, duration, samples);
     done_once_ = true;
     under_way_ = false;
   }
@@ -200,7 +200,6 @@ class Scraper::Work final : public http::Fetcher::Receiver {
     if (!set) {
       return fail(outcome_of(set.error().kind), fmt::format("GET {}: {}", url_, set.error().what));
     }
-    samples_ = set->values.size();
     return std::move(*set);
   }
 
@@ -262,6 +261,16 @@ class Scraper::Work final : public http::Fetcher::Receiver {
     }
   }
 
+  /// Counted always, logged once: a page that is so is so at each scrape.
+  void tell_repeated() {
+    self_.repeated(parser_.repeated());
+    if (std::exchange(told_repeated_, true)) return;
+    spdlog::warn(
+        "node {}: {} shows a series more than once, such as {}: the newest time counts, then the "
+        "first sample; {} of {} samples are left out",
+        target_->node, url_, parser_.repeated_series(), parser_.repeated(), parser_.samples());
+  }
+
   Store& store_;
   Self& self_;
   std::shared_ptr<const Target> target_;
@@ -285,9 +294,8 @@ class Scraper::Work final : public http::Fetcher::Receiver {
   std::shared_ptr<const NodePlan> plan_;
   History history_;
   std::shared_ptr<const TargetView> latest_;
-  std::size_t samples_ = 0;
   std::uint64_t scrapes_ = 0, failures_ = 0;
-  bool was_up_ = false;
+  bool was_up_ = false, told_repeated_ = false;
   const Moment moment_;
 
   std::mutex publish_;

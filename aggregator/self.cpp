@@ -65,8 +65,6 @@ std::string_view to_string(Outcome outcome) {
       return "syntax";
     case Outcome::kLimit:
       return "limit";
-    case Outcome::kDuplicate:
-      return "duplicate";
   }
   return "unknown";
 }
@@ -85,6 +83,10 @@ Self::Self() : metrics_("aggregator") {
                      .Add({});
   samples_ =
       &counter(metrics_, "optipod_aggregator_samples_total", "Samples of good scrapes.").Add({});
+  repeated_ = &counter(metrics_, "optipod_aggregator_samples_repeated_total",
+                       "Samples of good scrapes left out because the page had shown the same "
+                       "series before, with the same time or without one.")
+                   .Add({});
   federated_ = &counter(metrics_, "optipod_aggregator_federated_series_total",
                         "Series written to /federate.")
                     .Add({});
@@ -148,6 +150,9 @@ void Self::scraped(Outcome outcome, std::chrono::nanoseconds duration, std::size
   samples_->Increment(static_cast<double>(samples));
 }
 
+void Self::repeated(std::size_t samples) {
+  repeated_->Increment(static_cast<double>(samples));
+}
 void Self::skipped() {
   skipped_->Increment();
 }

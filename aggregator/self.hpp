@@ -34,10 +34,9 @@ enum class Outcome {
   kContentType,
   kTooLarge,  ///< the body is over --max-body
   kSyntax,
-  kLimit,      ///< too many samples or labels, or a label too long
-  kDuplicate,  ///< a series twice
+  kLimit,  ///< too many samples or labels, or a label too long
 };
-inline constexpr std::size_t kOutcomes = 9;
+inline constexpr std::size_t kOutcomes = 8;
 std::string_view to_string(Outcome outcome);
 
 /// Thread-safe.
@@ -46,6 +45,8 @@ class Self {
   Self();
 
   void scraped(Outcome outcome, std::chrono::nanoseconds duration, std::size_t samples);
+  /// Samples of a good scrape left out because the page had shown their series before.
+  void repeated(std::size_t samples);
   /// A scrape that was due while the one before was still under way.
   void skipped();
   /// Scrapes left out because the target keeps failing.
@@ -64,7 +65,7 @@ class Self {
  private:
   text::SelfMetrics metrics_;
   std::array<prometheus::Counter*, kOutcomes> scrapes_{};
-  prometheus::Counter *skipped_, *backed_off_, *samples_, *federated_, *bad_selectors_;
+  prometheus::Counter *skipped_, *backed_off_, *samples_, *repeated_, *federated_, *bad_selectors_;
   prometheus::Histogram *scrape_seconds_, *derive_seconds_;
   prometheus::Family<prometheus::Counter>*requests_, *source_refreshes_, *source_failures_,
       *turned_away_;

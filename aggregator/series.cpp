@@ -173,9 +173,11 @@ std::vector<std::uint32_t> SchemaBuilder::sort_names() {
   return run_of;
 }
 
-/// Makes the order, of series that have their runs.
-tl::expected<void, std::string> SchemaBuilder::sort_series() {
+/// Makes the order, of series that have their runs. Whether each is there once.
+bool SchemaBuilder::sort_series() {
   Schema::Shape& shape = *shape_;
+  for (Schema::Run& run : shape.runs) run.end = 0;
+  for (const Schema::Shape::Entry& entry : shape.entries) ++shape.runs[entry.run].end;  // counts
   std::uint32_t at = 0;
   for (Schema::Run& run : shape.runs) {
     run.begin = at;
@@ -193,12 +195,22 @@ tl::expected<void, std::string> SchemaBuilder::sort_series() {
     const auto twice = std::adjacent_find(begin, end, [&](std::uint32_t a, std::uint32_t b) {
       return shape.entries[a].set == shape.entries[b].set;
     });
-    if (twice != end) {
-      return tl::unexpected(
-          fmt::format("{}{{{}}} is there twice", run.name, text(*twice).substr(0, 200)));
-    }
+    if (twice != end) return false;
   }
-  return {};
+  return true;
+}
+
+void SchemaBuilder::leave_out_repeats() {
+  std::unordered_map<std::uint64_t, std::uint32_t> known;  // by name and labels
+  std::vector<Schema::Shape::Entry> first;
+  places_.reserve(shape_->entries.size());
+  for (const Schema::Shape::Entry& entry : shape_->entries) {
+    const auto [at, fresh] = known.try_emplace(std::uint64_t{entry.run} << 32 | entry.set,
+                                               static_cast<std::uint32_t>(first.size()));
+    if (fresh) first.push_back(entry);
+    places_.push_back(at->second);
+  }
+  shape_->entries = std::move(first);
 }
 
 std::shared_ptr<const Schema> SchemaBuilder::share() {
@@ -223,13 +235,15 @@ tl::expected<std::shared_ptr<const Schema>, std::string> SchemaBuilder::finish()
   if (!duplicate_label_.empty()) return tl::unexpected(duplicate_label_);
   Schema::Shape& shape = *shape_;
   const std::vector<std::uint32_t> run_of = sort_names();
-  for (Schema::Shape::Entry& entry : shape.entries) {
-    entry.run = run_of[entry.run];
-    ++shape.runs[entry.run].end;  // counts, for now
+  for (Schema::Shape::Entry& entry : shape.entries) entry.run = run_of[entry.run];
+  if (!sort_series()) {
+    leave_out_repeats();
+    sort_series();
+  }
+  for (const Schema::Shape::Entry& entry : shape.entries) {
     shape.hash_ = mix(mix(shape.hash_, entry.run), entry.set);
   }
   shape.hash_ = mix(shape.hash_, std::hash<std::string>()(shape.names));
-  if (auto sorted = sort_series(); !sorted) return tl::unexpected(std::move(sorted.error()));
   return share();
 }
 

@@ -182,15 +182,19 @@ class SchemaBuilder {
   SchemaBuilder(const SchemaBuilder&) = delete;
   SchemaBuilder& operator=(const SchemaBuilder&) = delete;
 
-  /// Labels in any order; empty values are left out. Series keep the order of the calls.
+  /// Labels in any order; empty values are left out. Series keep the order of the calls; of those
+  /// added again, the first is there.
   void add(std::string_view name, std::vector<text::Label> labels, bool measured = false);
-  /// An error names a series that was added twice, or a label name given twice.
+  /// An error names a label name given twice.
   tl::expected<std::shared_ptr<const Schema>, std::string> finish();
+  /// After finish(), when a series was added again: which series each add() was. Else empty.
+  [[nodiscard]] std::vector<std::uint32_t>& places() { return places_; }
 
  private:
   std::uint32_t name_index(std::string_view name);
   std::vector<std::uint32_t> sort_names();
-  tl::expected<void, std::string> sort_series();
+  bool sort_series();
+  void leave_out_repeats();
   std::shared_ptr<const Schema> share();
 
   SchemaParts own_;
@@ -201,6 +205,7 @@ class SchemaBuilder {
   std::unordered_map<std::string, std::uint32_t> name_indices_;
   std::unordered_map<const LabelSet*, std::uint32_t> set_indices_;
   std::uint32_t last_name_ = 0;
+  std::vector<std::uint32_t> places_;
   std::string duplicate_label_;
 };
 

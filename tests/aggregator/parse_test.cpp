@@ -40,12 +40,79 @@ TEST_CASE("names that are not plain are written with underscores") {
         Lines{"my_metric{a_b=\"c\"} 1 5"});
 }
 
-TEST_CASE("a series that is there twice voids the body") {
-  CHECK(error_of("a 1\nb 1\na 2\n").kind == BodyError::Kind::kDuplicate);
-  CHECK(error_of("a{x=\"1\",y=\"2\"} 1\na{y=\"2\",x=\"1\"} 1\n").kind ==
-        BodyError::Kind::kDuplicate);
-  CHECK(error_of("a{x=\"\"} 1\na 1\n").kind == BodyError::Kind::kDuplicate);
-  CHECK(error_of("a 1\na 1\n").what.find("twice") != std::string::npos);
+TEST_CASE("of a series that is there twice the first sample counts, also when it repeats") {
+  BodyParser parser({}, {});
+  for (int scrape = 0; scrape < 3; ++scrape) {  // the first learns, those after it replay
+    const auto set = parser.parse(
+        fmt::format("z{{x=\"1\",y=\"2\"}} 1{0}\na 2{0}\na 3{0}\nz{{y=\"2\",x=\"1\"}} 4{0}\n"
+                    "b{{x=\"\"}} 5{0}\nb 6{0}\nc 7{0}\n",
+                    scrape),
+        9, 9);
+    REQUIRE(set.has_value());
+    CHECK(lines_of(*set) == Lines{fmt::format("z{{x=\"1\",y=\"2\"}} 1{} 9", scrape),
+                                  fmt::format("a{{}} 2{} 9", scrape),
+                                  fmt::format("b{{}} 5{} 9", scrape),
+                                  fmt::format("c{{}} 7{} 9", scrape)});
+    CHECK(parser.samples() == 7);
+    CHECK(parser.repeated() == 3);
+    CHECK(parser.repeated_series() == "a{}");
+    // Sorted for /federate: each once.
+    CHECK(set->schema->order().size() == 4);
+    CHECK(set->schema->runs().size() == 4);
+  }
+  const auto shared = parser.parse("z{x=\"1\",y=\"2\"} 1\na 2\nb 3\nc 4\n", 9, 9);
+  REQUIRE(shared.has_value());
+  CHECK(shared->values == std::vector<double>{1, 2, 3, 4});
+  CHECK(parser.repeated() == 0);
+  CHECK(parser.repeated_series().empty());
+}
+
+TEST_CASE("a page with a series twice shares the schema of one that has it once") {
+  BodyParser parser({}, {});
+  const auto twice = parser.parse("a 1\na 2\nb 3\n", 9, 9);
+  const auto once = parser.parse("a 4\nb 5\n", 9, 9);
+  REQUIRE(twice.has_value());
+  REQUIRE(once.has_value());
+  CHECK(twice->schema == once->schema);
+}
+
+TEST_CASE("of a series at several times the newest counts, of one time the first") {
+  const auto kept = [](const std::string& page) {
+    BodyParser parser({}, {});
+    Lines lines;
+    for (int scrape = 0; scrape < 2; ++scrape) {
+      const auto set = parser.parse(page, 1000, 1500);
+      REQUIRE(set.has_value());
+      CHECK((scrape == 0 || lines == lines_of(*set)));
+      lines = lines_of(*set);
+    }
+    REQUIRE(lines.size() == 1);
+    return lines[0] + fmt::format(" {}", parser.repeated());
+  };
+  CHECK(kept("a 1 400\na 2 500\n") == "a{} 2 500 0");
+  CHECK(kept("a 1 500\na 2 400\n") == "a{} 1 500 0");
+  CHECK(kept("a 1 500\na 2 500\n") == "a{} 1 500 1");
+  CHECK(kept("a 1 400\na 2 500\na 3 500\na 4 450\n") == "a{} 2 500 1");
+  // Without a time it is of the scrape, and taken only when it is the first.
+  CHECK(kept("a 1 400\na 2\n") == "a{} 1 400 1");
+  CHECK(kept("a 1\na 2 400\n") == "a{} 1 1000 0");
+  CHECK(kept("a 1\na 2 1000\n") == "a{} 1 1000 1");
+  CHECK(kept("a 1\na 2 1400\n") == "a{} 2 1400 0");
+  CHECK(kept("a 1\na 2 9999\n") == "a{} 2 1000 0");  // ahead of us, it is of now
+}
+
+TEST_CASE("times of a series that is there twice may move against each other") {
+  BodyParser parser({}, {});
+  const auto value = [&](const char* page) { return parser.parse(page, 1000, 1000)->values; };
+  CHECK(value("a 1 400\nb 7\na 2 500\n") == std::vector<double>{2, 7});
+  CHECK(value("a 3 600\nb 8\na 4 500\n") == std::vector<double>{3, 8});
+  CHECK(value("a 5 700\nb 9\na 6 800\n") == std::vector<double>{6, 9});
+}
+
+TEST_CASE("labels that become the same label void the body") {
+  const BodyError error = error_of("{\"a\",\"b.c\"=\"1\",\"b_c\"=\"2\"} 1\n");
+  CHECK(error.kind == BodyError::Kind::kSyntax);
+  CHECK(error.what == "a: label b_c is given twice");
 }
 
 TEST_CASE("broken text voids the body and says where") {
@@ -63,6 +130,35 @@ TEST_CASE("limits void the body") {
   CHECK(error_of("a{b=\"1\",c=\"2\"} 1\n", {.max_labels = 1}).kind == BodyError::Kind::kLimit);
   CHECK(error_of("a 1\nb 1\nbroken{\n", {.max_samples = 1}).kind == BodyError::Kind::kSyntax);
   CHECK(BodyParser(kOurs, {.max_samples = 2}).parse("a 1\nb 1\n", 5, 5).has_value());
+}
+
+TEST_CASE("label limits are those of the series that is served") {
+  const auto fails = [](const LabelPairs& ours, const std::string& page, ParseLimits limits) {
+    BodyParser parser(ours, limits);
+    const auto set = parser.parse(page, 5, 5);
+    CHECK((set || set.error().kind == BodyError::Kind::kLimit));
+    return !set.has_value();
+  };
+  const LabelPairs ours{{"job", "optipod"}, {"node", "n1"}, {"zone", ""}};
+  const std::string two = "a{b=\"1\",node=\"2\",zone=\"\",c=\"\"} 1\n";  // and ours, and its name
+  CHECK(fails(ours, two, {.max_labels = 4}));
+  CHECK_FALSE(fails(ours, two, {.max_labels = 5}));
+  CHECK_FALSE(fails(ours, "", {.max_labels = 1}));  // no series, nothing to count
+
+  const auto names = [](std::size_t most) { return ParseLimits{.max_label_name_bytes = most}; };
+  CHECK(fails({}, "a 1\n", names(7)));  // __name__
+  CHECK_FALSE(fails({}, "a 1\n", names(8)));
+  CHECK(fails(ours, "a{node=\"x\"} 1\n", names(12)));  // exported_node
+  CHECK_FALSE(fails(ours, "a{node=\"x\"} 1\n", names(13)));
+  CHECK(fails({{"a_long_name", "x"}}, "a 1\n", names(10)));
+  CHECK_FALSE(fails({{"a_long_name", "x"}}, "", names(10)));
+  CHECK_FALSE(fails({}, "a{a_long_name=\"\"} 1\n", names(10)));
+
+  const auto values = [](std::size_t most) { return ParseLimits{.max_label_value_bytes = most}; };
+  CHECK(fails({{"instance", "10.0.0.1:9000"}}, "a 1\n", values(12)));
+  CHECK_FALSE(fails({{"instance", "10.0.0.1:9000"}}, "a 1\n", values(13)));
+  CHECK(fails({}, "metric 1\n", values(5)));
+  CHECK_FALSE(fails({}, "metric 1\n", values(6)));
 }
 
 TEST_CASE("a body that repeats the series shares their schema; another one does not") {
@@ -248,7 +344,11 @@ TEST_CASE("an OpenMetrics body is void as a whole, and read as strictly the seco
   CHECK(error("# TYPE a counter\na_total 3\n").what ==
         "line 3: the body does not end in \"# EOF\"");
   CHECK(error("a 1\nb 1\nc 1\n# EOF\n").kind == BodyError::Kind::kLimit);
-  CHECK(error("a 1 1\na 1 2\n# EOF\n").kind == BodyError::Kind::kDuplicate);
+  CHECK(error("a 1\na 1\n# EOF\n").kind == BodyError::Kind::kSyntax);
+  const auto newest = parser.parse("a 1 0.001\na 2 0.002\n# EOF\n", 3, 3, kOpenMetrics);
+  REQUIRE(newest.has_value());
+  CHECK(lines_of(*newest) == Lines{"a{" + kText + "} 2 2"});
+  CHECK(parser.samples() == 2);
   // As text, which asks neither for an end nor for a sign; and back.
   CHECK(parser.parse("a_total -1\n", 4, 4)->values == std::vector<double>{-1});
   CHECK(shared->stats().skeletons == 1);

@@ -175,7 +175,6 @@ TEST_CASE("hostile targets cost only themselves") {
       {"binary", {always(std::string("a\0b", 3)), "line 1"}},
       {"long_line", {always(std::string(900'000, 'x')), "line 1", "at most"}},
       {"long_label", {always("a{b=\"" + std::string(900'000, 'x') + "\"} 1\n"), "at most"}},
-      {"duplicate", {always("a 1\na 2\n"), "twice"}},
       {"many",
        {always([] {
           std::string body;
@@ -232,8 +231,8 @@ TEST_CASE("hostile targets cost only themselves") {
   CHECK(cluster.federated("{node=\"syntax\",__name__!~\"up|scrape_.*|optipod:.*\"}").empty());
 
   const std::string metrics = cluster.metrics();
-  for (const char* result : {"ok", "connection", "timeout", "status", "content_type", "too_large",
-                             "syntax", "limit", "duplicate"}) {
+  for (const char* result :
+       {"ok", "connection", "timeout", "status", "content_type", "too_large", "syntax", "limit"}) {
     INFO(result);
     const std::string zero =
         fmt::format("optipod_aggregator_scrapes_total{{result=\"{}\"}} 0\n", result);
@@ -241,6 +240,28 @@ TEST_CASE("hostile targets cost only themselves") {
           std::string::npos);
     CHECK(metrics.find(zero) == std::string::npos);
   }
+}
+
+TEST_CASE("a series shown twice is served once, counted, and the target is up") {
+  RawServer server(always("a 1\nb 5\na 2\na 3\n"));
+  Cluster cluster({.interval = 50ms, .timeout = 45ms});
+  cluster.scraper.set_targets({target_of("n1", server.address())});
+  REQUIRE(eventually([&] { return cluster.view("n1") && cluster.view("n1")->scrapes >= 3; }));
+  CHECK(cluster.view("n1")->up);
+  CHECK(cluster.federated("a").find("} 1 ") != std::string::npos);
+  for (const char* name : {"scrape_samples_scraped", "scrape_samples_post_metric_relabeling"}) {
+    CHECK(cluster.federated(name).find("} 4 ") != std::string::npos);
+  }
+  const auto value = [&](const std::string& name) {
+    const std::string page = cluster.metrics();
+    const auto at = page.find("\n" + name + " ");
+    REQUIRE(at != std::string::npos);
+    return std::stod(page.substr(at + name.size() + 2));
+  };
+  CHECK(eventually([&] {
+    const double repeated = value("optipod_aggregator_samples_repeated_total");
+    return repeated >= 6 && repeated * 2 == value("optipod_aggregator_samples_total");
+  }));
 }
 
 TEST_CASE("a failed scrape makes the node's series stale at once; its view keeps its true age") {

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pages of metrics that tests serve themselves."""
+import contextlib
 import http.server
+import threading
 
 
 class MetricsPage(http.server.BaseHTTPRequestHandler):
@@ -22,3 +24,25 @@ class MetricsPage(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *_args):
         pass
+
+
+class _Server(http.server.ThreadingHTTPServer):
+    request_queue_size = 128   # all targets may come at once
+
+
+@contextlib.contextmanager
+def served(pages):
+    """Each page at the path /N of its number; yields the address."""
+
+    class Numbered(MetricsPage):
+        def page(self):
+            return pages[int(self.path[1:])]
+
+    with _Server(("127.0.0.1", 0), Numbered) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()

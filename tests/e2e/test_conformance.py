@@ -4,7 +4,6 @@ promtool, and client_python's OpenMetrics parser. Where it does not, the table h
 say why."""
 
 import contextlib
-import http.server
 import math
 import pathlib
 import subprocess
@@ -15,7 +14,7 @@ import prometheus_client
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from aggregator_peers import federated
-from metrics_page import MetricsPage
+from metrics_page import served
 from optipod_e2e import Prometheus, program_path, wait_until
 
 CASES = pathlib.Path(__file__).parent.parent / "common/cases/openmetrics.txt"
@@ -86,32 +85,9 @@ def check(page, *options):
     return done.returncode == 0, done.stderr.decode()
 
 
-class Pages(MetricsPage):
-    """/N is the page of case N."""
-
-    def page(self):
-        return TEXT[int(self.path[1:])][0]
-
-
-class Server(http.server.ThreadingHTTPServer):
-    request_queue_size = 128   # all targets may come at once
-
-
-@contextlib.contextmanager
-def pages():
-    with Server(("127.0.0.1", 0), Pages) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
-
-
 def scraped(stack):
     """Case number -> (up, last error), by a real server."""
-    with pages() as address:
+    with served([page for page, *_ in TEXT]) as address:
         prometheus = Prometheus(stack, [
             {"job_name": str(number), "metrics_path": f"/{number}", "honor_timestamps": False,
              "static_configs": [{"targets": [address]}]} for number in range(len(TEXT))], interval="5s")
