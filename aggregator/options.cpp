@@ -192,9 +192,7 @@ tl::expected<std::vector<std::unique_ptr<Source>>, std::string> make_sources(
     add(make_dns_source(name, o.dns_sd_interval, o.dns_servers));
   }
   if (!o.services.empty()) {
-    auto cluster = kube::load_config(o.kubeconfig, o.kube_context);
-    if (!cluster) return tl::unexpected("--kube-sd: " + cluster.error());
-    auto client = kube::Client::make(std::move(*cluster));
+    auto client = kube::Client::open(o.kubeconfig, o.kube_context);
     if (!client) return tl::unexpected("--kube-sd: " + client.error());
     kube = std::move(*client);
     for (const std::string& service : o.services) add(make_kube_source(service, *kube));

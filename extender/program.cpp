@@ -36,10 +36,11 @@ tl::expected<std::unique_ptr<kube::Client>, std::string> connect(const Options& 
         "measurements alone");
     return nullptr;
   }
-  auto config = kube::load_config(o.kubeconfig, o.kube_context);
-  if (!config) return tl::unexpected(config.error());
+  auto client = kube::Client::open(o.kubeconfig, o.kube_context);
+  if (!client) return client;
+  const auto config = (*client)->config();
   spdlog::info("following pods and nodes at {} ({})", config->server, config->source);
-  return kube::Client::make(std::move(*config));
+  return client;
 }
 
 std::string joined(const std::vector<std::string>& parts) {

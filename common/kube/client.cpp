@@ -2,33 +2,27 @@
 #include "common/kube/client.hpp"
 
 #include <algorithm>
-#include <mutex>
 #include <utility>
 
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
 #include "common/app/logging.hpp"
 #include "common/config/files.hpp"
 #include "common/http/head.hpp"
 #include "common/http/percent.hpp"
+#include "common/kube/access.hpp"
 #include "common/kube/json.hpp"
 
 namespace optipod::kube {
 namespace {
 
-using config::file_version;
-using config::read_file;
 using config::trimmed;
-
 using http::OriginError;
 using http::OriginReply;
 using Clock = std::chrono::steady_clock;
 using Outcome = BindResult::Outcome;
 using Result = tl::expected<OriginReply, OriginError>;
 using std::chrono::milliseconds;
-
-constexpr std::size_t kMostToken = 64 * 1024;
 
 bool is_success(unsigned status) {
   return status / 100 == 2;
@@ -87,79 +81,37 @@ tl::expected<OriginReply, std::string> plain(Result result) {
   return std::move(*result);
 }
 
-/// The bearer token, which may live in a file that others replace.
-class Token {
- public:
-  explicit Token(const ClusterConfig& config) : file_(config.token_file), token_(config.token) {}
-
-  /// The first reading must succeed.
-  tl::expected<void, std::string> load() {
-    const std::lock_guard lock(mutex_);
-    if (!file_.empty()) {
-      version_ = file_version(file_);
-      auto read = read_token();
-      if (!read) return tl::unexpected(read.error());
-      token_ = std::move(*read);
-    }
-    if (!http::header_is_safe("Authorization", token_)) {
-      return tl::unexpected(std::string("the token holds a line break"));
-    }
-    return {};
-  }
-  /// `must`: the server refused what it was; read whether the file looks new or not. A file that
-  /// cannot be read just now leaves the old token, which may well be valid still.
-  std::string get(bool must = false) {
-    const std::lock_guard lock(mutex_);
-    if (file_.empty()) return token_;
-    std::string version = file_version(file_);
-    if (version == version_ && !must) return token_;
-    version_ = std::move(version);
-    auto read = read_token();
-    if (read) {
-      token_ = std::move(*read);
-    } else {
-      spdlog::warn("Kubernetes token stays as it was: {}", read.error());
-    }
-    return token_;
-  }
-  [[nodiscard]] bool from_file() const { return !file_.empty(); }
-
- private:
-  tl::expected<std::string, std::string> read_token() const {
-    auto text = read_file(file_, kMostToken);
-    if (!text) return tl::unexpected(text.error());
-    std::string token = trimmed(*text);
-    if (token.empty()) return tl::unexpected(file_ + " is empty");
-    if (!http::header_is_safe("Authorization", token)) {
-      return tl::unexpected(file_ + " holds more than a token");
-    }
-    return token;
-  }
-
-  const std::string file_;
-  std::mutex mutex_;
-  std::string token_, version_;  ///< under mutex_
-};
-
 }  // namespace
 
 struct Client::Impl {
-  explicit Impl(ClusterConfig c) : config(std::move(c)), token(config) {}
+  explicit Impl(std::shared_ptr<AccessFile> file) : access(std::move(file)) {}
+  static std::unique_ptr<Client> client_of(std::shared_ptr<AccessFile> file) {
+    return std::unique_ptr<Client>(new Client(std::make_unique<Impl>(std::move(file))));
+  }
 
-  /// Sends with who we are; once more when that is refused and the token has changed since.
+  /// Sends with who we are; once more when that is refused and has changed since.
   template <class Send>
   Result authorized(http::OriginRequest request, const Send& send) {
-    const std::string first = token.get();
-    if (!first.empty()) request.headers.emplace_back("Authorization", "Bearer " + first);
-    Result result = send(request);
-    if (!result || result->status != 401 || !token.from_file()) return result;
-    std::string second = token.get(true);
-    if (second == first) return result;
-    request.headers.back().second = "Bearer " + second;
-    return send(request);
+    const auto now = access->current();
+    const std::string first = now->token->get();
+    const std::size_t plain = request.headers.size();
+    const auto attempt = [&](const Access& with, const std::string& token) {
+      request.headers.resize(plain);
+      if (!token.empty()) request.headers.emplace_back("Authorization", "Bearer " + token);
+      return send(*with.origin, request);
+    };
+    Result result = attempt(*now, first);
+    if (!result || result->status != 401) return result;
+    const auto then = access->current();
+    const std::string second = then->token->get(then == now);
+    if (then == now && second == first) return result;
+    return attempt(*then, second);
   }
   Result send(http::OriginRequest request) {
-    return authorized(std::move(request), [this](const auto& r) { return origin->send(r); });
+    return authorized(std::move(request),
+                      [](const http::OriginClient& origin, const http::OriginRequest& r) {
+                        return origin.send(r);
+                      });
   }
 
   BindResult after_conflict(const std::string& target, const std::string& uid,
@@ -171,35 +123,24 @@ struct Client::Impl {
   tl::expected<PodBinding, std::string> read_pod(const std::string& target,
                                                  const RequestOptions& options);
 
-  const ClusterConfig config;
-  Token token;
-  std::unique_ptr<http::OriginClient> origin;
+  const std::shared_ptr<AccessFile> access;
 };
 
 Client::Client(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Client::~Client() = default;
 
 tl::expected<std::unique_ptr<Client>, std::string> Client::make(ClusterConfig config) {
-  auto impl = std::make_unique<Impl>(std::move(config));
-  const ClusterConfig& c = impl->config;
-  const auto fail = [&](const std::string& why) {
-    return tl::unexpected(c.source.empty() ? why : c.source + ": " + why);
-  };
-  http::TlsOptions tls;
-  tls.ca_pem = c.ca_pem;
-  tls.certificate_pem = c.client_cert_pem;
-  tls.key_pem = c.client_key_pem;
-  tls.server_name = c.tls_server_name;
-  tls.verify = !c.insecure_skip_tls_verify;
-  auto origin = http::OriginClient::make(c.server, tls);
-  if (!origin) return fail("server: " + origin.error());
-  impl->origin = std::move(*origin);
-  if (const auto loaded = impl->token.load(); !loaded) return fail(loaded.error());
-  return std::unique_ptr<Client>(new Client(std::move(impl)));
+  return fixed_access(std::move(config)).map(Impl::client_of);
 }
 
-const ClusterConfig& Client::config() const {
-  return impl_->config;
+tl::expected<std::unique_ptr<Client>, std::string> Client::open(const std::string& path,
+                                                                const std::string& context) {
+  return open_access(path, context).map(Impl::client_of);
+}
+
+std::shared_ptr<const ClusterConfig> Client::config() const {
+  const std::shared_ptr<const Access> now = impl_->access->current();
+  return {now, &now->config};
 }
 
 tl::expected<OriginReply, std::string> Client::get(const std::string& target,
@@ -217,9 +158,10 @@ tl::expected<OriginReply, std::string> Client::stream(const std::string& target,
                                                       const http::StreamOptions& how,
                                                       const http::BodySink& sink,
                                                       const RequestOptions& options) const {
-  return plain(impl_->authorized(make_request("GET", target, options), [&](const auto& request) {
-    return impl_->origin->stream(request, how, sink);
-  }));
+  return plain(impl_->authorized(make_request("GET", target, options),
+                                 [&](const http::OriginClient& origin, const auto& request) {
+                                   return origin.stream(request, how, sink);
+                                 }));
 }
 
 tl::expected<PodBinding, std::string> Client::Impl::read_pod(const std::string& target,

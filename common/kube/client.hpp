@@ -53,6 +53,11 @@ class Client {
  public:
   /// Connects to nothing yet. The error says which part of the configuration cannot be used.
   static tl::expected<std::unique_ptr<Client>, std::string> make(ClusterConfig config);
+  /// The same of what load_config() reads. Its files are looked at with each request: new
+  /// connections show and trust the certificates that are there then. A change that cannot be used
+  /// leaves the old in use, and the log says why.
+  static tl::expected<std::unique_ptr<Client>, std::string> open(const std::string& path,
+                                                                 const std::string& context);
   ~Client();
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
@@ -78,7 +83,8 @@ class Client {
                                     const std::string& uid, const std::string& node,
                                     const RequestOptions& options = {}) const;
 
-  [[nodiscard]] const ClusterConfig& config() const;
+  /// What is in use now.
+  [[nodiscard]] std::shared_ptr<const ClusterConfig> config() const;
 
  private:
   struct Impl;

@@ -20,7 +20,8 @@ std::string environment(const char* name) {
 
 }  // namespace
 
-tl::expected<ClusterConfig, std::string> load_in_cluster(const std::string& directory) {
+tl::expected<ClusterConfig, std::string> load_in_cluster(const std::string& directory,
+                                                         std::vector<std::string>* files) {
   const std::string host = environment("KUBERNETES_SERVICE_HOST");
   const std::string port = environment("KUBERNETES_SERVICE_PORT");
   if (host.empty() || port.empty()) {
@@ -35,6 +36,7 @@ tl::expected<ClusterConfig, std::string> load_in_cluster(const std::string& dire
   constexpr const char* kHint =
       "; does the pod have automountServiceAccountToken: false? Otherwise give a kubeconfig file";
   out.token_file = directory + "/token";
+  if (files != nullptr) *files = {directory + "/ca.crt", directory + "/namespace", out.token_file};
   const auto token = read_file(out.token_file);
   if (!token) return tl::unexpected(out.source + ": " + token.error() + kHint);
   if (trimmed(*token).empty()) return tl::unexpected(out.token_file + " is empty" + kHint);
@@ -44,18 +46,20 @@ tl::expected<ClusterConfig, std::string> load_in_cluster(const std::string& dire
   if (const auto name = read_file(directory + "/namespace"); name && !trimmed(*name).empty()) {
     out.default_namespace = trimmed(*name);
   }
+  if (files != nullptr) files->pop_back();  // the token was good
   return out;
 }
 
 tl::expected<ClusterConfig, std::string> load_config(const std::string& path,
-                                                     const std::string& context) {
-  if (!path.empty()) return load_kubeconfig(path, context);
+                                                     const std::string& context,
+                                                     std::vector<std::string>* files) {
+  if (!path.empty()) return load_kubeconfig(path, context, files);
   const std::string from_environment = environment("KUBECONFIG");
   if (from_environment.empty()) {
     if (!context.empty()) {
       return tl::unexpected("context \"" + context + "\" is in no file; give a kubeconfig file");
     }
-    return load_in_cluster();
+    return load_in_cluster(kServiceAccountDirectory, files);
   }
   if (from_environment.find(':') != std::string::npos) {
     return tl::unexpected(
@@ -63,7 +67,7 @@ tl::expected<ClusterConfig, std::string> load_config(const std::string& path,
                     "--minify > file makes one of them)",
                     from_environment));
   }
-  return load_kubeconfig(from_environment, context);
+  return load_kubeconfig(from_environment, context, files);
 }
 
 }  // namespace optipod::kube

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include <tl/expected.hpp>
 
@@ -27,18 +28,22 @@ struct ClusterConfig {
 /// Reads one kubeconfig file. `context` "" takes its current-context. Certificates are read now;
 /// relative paths start at the kubeconfig's folder. Users that need a program to log in (exec,
 /// auth-provider) or a password are refused. The error names the file, the line or key, and what to
-/// do about it.
+/// do about it. `files`, unless null, becomes what has to change for another result, in any case: a
+/// token file, which is read again by itself, only when it is what is wrong.
 tl::expected<ClusterConfig, std::string> load_kubeconfig(const std::string& path,
-                                                         const std::string& context = {});
+                                                         const std::string& context = {},
+                                                         std::vector<std::string>* files = nullptr);
 
 /// What Kubernetes gives every pod: KUBERNETES_SERVICE_HOST and _PORT in the environment, `token`,
 /// `ca.crt` and `namespace` in `directory`.
 tl::expected<ClusterConfig, std::string> load_in_cluster(
-    const std::string& directory = kServiceAccountDirectory);
+    const std::string& directory = kServiceAccountDirectory,
+    std::vector<std::string>* files = nullptr);
 
 /// The usual order: `path` when it is given, else $KUBECONFIG (one file), else load_in_cluster().
 /// ~/.kube/config is never taken unasked: a program that runs unattended should be told.
 tl::expected<ClusterConfig, std::string> load_config(const std::string& path = {},
-                                                     const std::string& context = {});
+                                                     const std::string& context = {},
+                                                     std::vector<std::string>* files = nullptr);
 
 }  // namespace optipod::kube

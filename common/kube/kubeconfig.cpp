@@ -8,6 +8,7 @@
 #include <exception>
 #include <filesystem>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 #include <openssl/evp.h>
@@ -43,7 +44,10 @@ std::string decode_base64(std::string text) {
 
 class Reader {
  public:
-  explicit Reader(std::string path) : path_(std::move(path)) {}
+  Reader(std::string path, std::vector<std::string>& files)
+      : path_(std::move(path)), files_(files) {
+    files_ = {path_};
+  }
 
   ClusterConfig read(const std::string& wanted_context) {
     const auto text = read_file(path_, kMostBytes);
@@ -146,6 +150,7 @@ class Reader {
     if (!file) return {};
     const std::string path = path_of(file, key);
     if (path.empty()) return {};
+    files_.push_back(path);
     auto text = read_file(path);
     if (!text) fail(file, key + ": " + text.error());
     return std::move(*text);
@@ -196,9 +201,11 @@ class Reader {
     if (node["token"]) out.token = string(node["token"], "token");
     if (node["tokenFile"]) out.token_file = path_of(node["tokenFile"], "tokenFile");
     if (!out.token_file.empty()) {
+      files_.push_back(out.token_file);
       const auto token = read_file(out.token_file);
       if (!token) fail(node["tokenFile"], "tokenFile: " + token.error());
       if (trimmed(*token).empty()) fail(node["tokenFile"], "tokenFile is empty: " + out.token_file);
+      files_.pop_back();  // it is good
       out.token.clear();
     }
     out.client_cert_pem = data_or_file(node, "client-certificate");
@@ -211,13 +218,16 @@ class Reader {
   }
 
   std::string path_;
+  std::vector<std::string>& files_;
 };
 
 }  // namespace
 
 tl::expected<ClusterConfig, std::string> load_kubeconfig(const std::string& path,
-                                                         const std::string& context) {
-  Reader reader(path);
+                                                         const std::string& context,
+                                                         std::vector<std::string>* files) {
+  std::vector<std::string> unasked;
+  Reader reader(path, files != nullptr ? *files : unasked);
   try {
     try {
       return reader.read(context);

@@ -121,6 +121,47 @@ def test_a_token_is_read_again_when_it_changes(stack):
         fake.close()
 
 
+def test_certificates_rotate_while_they_are_used(stack):
+    """Authority, server's and client's certificate, one after the other, and not one scrape is lost; a broken one
+    changes nothing, and is said once."""
+    site = Site(stack.directory / "site")
+    new = Authority(stack.directory / "site" / "new")
+    both = site.ca.read_text() + new.certificate.read_text()
+    port = free_port()
+    target = stack.start("aggregator", "--web.listen-address", f"127.0.0.1:{port}", "--web.config.file", site.web)
+    aggregator = stack.serve("aggregator", "--target", f"{NODE}=https://127.0.0.1:{port}", "--scrape.config.file",
+                             site.config, seconds=60)
+    wait_until(lambda: who_is_up(aggregator) == {NODE}, "it is scraped over TLS")
+    failures = nodes_of(aggregator)[NODE]["failures"]
+
+    def step(*changes):
+        changes_seen = aggregator.log().count("changed, and in use")
+        for path, text in changes:
+            replace(path, text)
+        wait_until(lambda: aggregator.log().count("changed, and in use") > changes_seen, "the aggregator has seen it")
+        scrapes = nodes_of(aggregator)[NODE]["scrapes"]
+        wait_until(lambda: nodes_of(aggregator)[NODE]["scrapes"] >= scrapes + 3, "it goes on")
+        assert nodes_of(aggregator)[NODE]["failures"] == failures, nodes_of(aggregator)[NODE]["last_error"]
+
+    step((site.ca, both))
+    certificate, key = new.sign("server", "optipod", addresses=["IP:127.0.0.1"])
+    replace(site.server[1], key.read_text())    # between these two they do not fit
+    replace(site.server[0], certificate.read_text())
+    certificate, key = new.sign("client", "optipod-client")
+    replace(site.client[1], key.read_text())
+    step((site.client[0], certificate.read_text()))
+    step((site.ca, new.certificate.read_text()))   # who still had the old one would be refused now
+
+    replace(site.client[0], "-----BEGIN CERTIFICATE-----\nnothing\n")
+    said = "cannot read the client certificate"
+    wait_until(lambda: said in aggregator.log(), "it says that the new one is broken")
+    scrapes = nodes_of(aggregator)[NODE]["scrapes"]
+    wait_until(lambda: nodes_of(aggregator)[NODE]["scrapes"] >= scrapes + 3, "it goes on")
+    assert aggregator.log().count(said) == 1
+    step((site.client[0], certificate.read_text()))
+    assert target.alive()
+
+
 def test_what_is_wrong_in_its_files_is_said_by_line(stack):
     config = stack.directory / "scrape.yml"
     for text, said in (("tls_config:\n  ca_file: /none\n", "scrape.yml:2: tls_config.ca_file"),

@@ -3,51 +3,26 @@
 // its programs missed and dropped, and whom the OOM killer took.
 #include "agent/profiler/error_log.hpp"
 
-#include <spdlog/sinks/ostream_sink.h>
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 #include <filesystem>
 #include <memory>
-#include <sstream>
 
 #include "agent/profiler/sampler.hpp"
 #include "agent/profiler/self_sampler.hpp"
 #include "tests/agent/profiler/fake_kernel.hpp"
 #include "tests/agent/profiler/temp_dir.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/log.hpp"
 
 using namespace optipod::agent;
 using namespace std::chrono_literals;
 using optipod::test::FakeKernel;
+using optipod::test::Log;
 using optipod::test::TempDir;
 
 namespace {
 
 namespace shm = optipod::shm;
-
-/// What is logged while it lives.
-class Log {
- public:
-  Log() : before_(spdlog::default_logger()) {
-    auto sink = std::make_shared<spdlog::sinks::ostream_sink_st>(text_);
-    auto logger = std::make_shared<spdlog::logger>("test", std::move(sink));
-    logger->set_pattern("%v");
-    spdlog::set_default_logger(std::move(logger));
-  }
-  ~Log() { spdlog::set_default_logger(before_); }
-  Log(const Log&) = delete;
-  Log& operator=(const Log&) = delete;
-  std::string take() {
-    std::string out = text_.str();
-    text_.str({});
-    return out;
-  }
-
- private:
-  std::shared_ptr<spdlog::logger> before_;
-  std::ostringstream text_;
-};
 
 }  // namespace
 

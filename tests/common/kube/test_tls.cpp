@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Who is trusted, and by what name.
+#include <filesystem>
 #include <thread>
 
 #include "tests/common/certificates.hpp"
 #include "tests/common/kube/support.hpp"
+#include "tests/support/log.hpp"
 
 namespace optipod::kube {
 namespace {
 
 using test::contains;
+using test::Folder;
 
 using http::test::certificates;
 
@@ -121,6 +124,93 @@ TEST_CASE("a client certificate is shown from memory, and judged by the server")
   const auto mixed = Client::make(config);
   REQUIRE_FALSE(mixed.has_value());
   CHECK(contains(mixed.error(), "cannot use the client key"));
+}
+
+/// A kubeconfig with its certificates in files, as the kubelet has it.
+class Rotating {
+ public:
+  explicit Rotating(const Server& server) {
+    write(server.url());
+    ca("ca");
+    identity("client");
+  }
+  void write(const std::string& url) const {
+    folder.write("config",
+                 "current-context: one\ncontexts:\n- {name: one, context: {cluster: c, user: u}}\n"
+                 "clusters:\n- name: c\n  cluster: {server: '" +
+                     url +
+                     "', certificate-authority: ca.crt}\n"
+                     "users:\n- name: u\n  user: {client-certificate: x.crt, client-key: x.key}\n");
+  }
+  void ca(const std::string& name) const { put("ca.crt", certificates().pem(name + ".crt")); }
+  void identity(const std::string& name) const {
+    put("x.crt", certificates().pem(name + ".crt"));
+    put("x.key", certificates().pem(name + ".key"));
+  }
+  /// As all who rotate do it.
+  void put(const std::string& name, const std::string& text) const {
+    folder.write("next", text);
+    std::filesystem::rename(folder.path("next"), folder.path(name));
+  }
+  [[nodiscard]] std::unique_ptr<Client> open() const {
+    auto client = Client::open(folder.path("config"), "");
+    INFO((client ? "" : client.error()));
+    REQUIRE(client.has_value());
+    return std::move(*client);
+  }
+  Folder folder;
+};
+
+TEST_CASE("certificates that are replaced count from the next request on") {
+  const Server server("server", true);
+  const Rotating files(server);
+  const auto client = files.open();
+  REQUIRE(client->get("/x").has_value());
+
+  files.identity("stranger");  // whom the server does not know: what is kept alive must not serve
+  CHECK_FALSE(client->get("/x").has_value());
+  files.identity("scraper");
+  CHECK(client->get("/x").has_value());
+  files.ca("other");
+  CHECK(contains(client->get("/x").error(), "certificate is not accepted"));
+  files.ca("ca");
+  CHECK(client->get("/x").has_value());
+}
+
+TEST_CASE("certificates that cannot be used leave those before in use, said once") {
+  const Server server("server", true);
+  const Rotating files(server);
+  const auto client = files.open();
+  optipod::test::Log log;
+  files.put("x.crt", certificates().pem("scraper.crt"));  // its key has not come yet
+  for (int i = 0; i < 3; ++i) CHECK(client->get("/x").has_value());
+  CHECK(log.count("cannot use the client key") == 1);
+  files.put("x.key", certificates().pem("scraper.key"));
+  CHECK(client->get("/x").has_value());
+  CHECK(log.count("changed, and in use") == 1);
+
+  std::filesystem::remove(files.folder.path("ca.crt"));
+  for (int i = 0; i < 3; ++i) CHECK(client->get("/x").has_value());
+  CHECK(log.count("certificate-authority: cannot read") == 1);
+  files.ca("other");  // which is there again counts
+  CHECK_FALSE(client->get("/x").has_value());
+  files.ca("ca");
+  CHECK(client->get("/x").has_value());
+
+  files.put("config", "clusters: [\n");
+  for (int i = 0; i < 3; ++i) CHECK(client->get("/x").has_value());
+  CHECK(log.count("not YAML") == 1);
+}
+
+TEST_CASE("a kubeconfig that names another server while running is not followed") {
+  const Server server("server"), other("server");
+  const Rotating files(server);
+  const auto client = files.open();
+  optipod::test::Log log;
+  files.write(other.url());
+  CHECK(client->get("/x").has_value());
+  CHECK(client->config()->server == server.url());
+  CHECK(log.count("restart to follow it") == 1);
 }
 
 TEST_CASE("https to a server that speaks plain HTTP, or says nothing, is an error in time") {
