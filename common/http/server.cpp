@@ -37,6 +37,19 @@ milliseconds clock_period(const ServerLimits& limits) {
   return std::clamp(shortest / 4, milliseconds(10), milliseconds(250));
 }
 
+std::string what_to_do(const ErrorCode& error) {
+  if (error == asio::error::address_in_use) {
+    return "; stop what listens there (ss -ltnp shows it), or give another port";
+  }
+  if (error == asio::error::access_denied) {
+    return "; give a port of 1024 or above, or the right to the lower ones";
+  }
+  if (error == boost::system::errc::address_not_available) {
+    return "; give an address of this machine (ip address shows them), or :PORT for all of them";
+  }
+  return {};
+}
+
 struct ThreadPlan {
   std::size_t max_active = 1;
   std::size_t spare = 0;  ///< IoThreads
@@ -122,9 +135,10 @@ ErrorCode Server::Impl::bind_to(const tcp::endpoint& endpoint, bool dual_stack) 
 
 tl::expected<void, std::string> Server::Impl::bind(const std::string& address) {
   const auto parsed = parse_host_port(address);
-  if (!parsed) return tl::unexpected(parsed.error());
+  if (!parsed) return tl::unexpected("--web.listen-address: " + parsed.error());
   const auto fail = [&](const ErrorCode& error) {
-    return tl::unexpected("cannot listen on " + address + ": " + error.message());
+    return tl::unexpected("--web.listen-address: cannot listen on " + address + ": " +
+                          error.message() + what_to_do(error));
   };
   if (parsed->host.empty()) {
     ErrorCode error = bind_to({tcp::v6(), parsed->port}, true);
@@ -329,7 +343,7 @@ tl::expected<void, std::string> Server::listen(const std::string& address,
   }
   if (!web_config_file.empty()) {
     auto web = open_web_config(web_config_file);
-    if (!web) return tl::unexpected(web.error());
+    if (!web) return tl::unexpected("--web.config.file: " + web.error());
     impl_->shared.web = std::move(*web);
   }
   if (auto bound = impl_->bind(address); !bound) return bound;

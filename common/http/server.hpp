@@ -81,8 +81,9 @@ class Server {
 
   /// Binds "host:port", ":port" (all addresses) or "[v6]:port" and starts the threads. Port 0 takes
   /// a free one. `web_config_file`: TLS, who is let in, and headers, as the Prometheus exporter
-  /// toolkit defines it (web_config.hpp); "": plain HTTP, for anybody. The error says what could
-  /// not be bound or read, and why.
+  /// toolkit defines it (web_config.hpp); "": plain HTTP, for anybody. The error names the flag
+  /// that the programs take it from (common/app/web_options.hpp), what could not be bound or read,
+  /// why, and what to do.
   tl::expected<void, std::string> listen(const std::string& address,
                                          const std::string& web_config_file = {});
   [[nodiscard]] std::uint16_t port() const;

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string_view>
+#include <utility>
 
 #include "common/text/exposition.hpp"
 
@@ -68,8 +69,9 @@ void add_standard_routes(Server& server, StandardRoutes routes) {
   });
   page("/healthz", [](const Request&, Response& response) { response.body = "ok\n"; });
   page("/readyz", [ready = std::move(routes.readiness)](const Request&, Response& response) {
-    const Readiness now = ready ? ready() : Readiness{};
+    Readiness now = ready ? ready() : Readiness{};
     response.status = now.ready ? 200 : 503;
+    response.content_type = std::move(now.content_type);
     response.body = now.details;
     if (now.details.empty()) response.body = now.ready ? "ready" : "not ready";
     response.body.push_back('\n');

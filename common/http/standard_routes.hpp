@@ -14,7 +14,8 @@ namespace optipod::http {
 
 struct Readiness {
   bool ready = true;
-  std::string details;  ///< one line for people; "" says "ready" or "not ready"
+  std::string details;  ///< one line; "" says "ready" or "not ready"
+  std::string content_type = "text/plain; charset=utf-8";  ///< of the details
 };
 
 struct StandardRoutes {

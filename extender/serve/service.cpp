@@ -87,7 +87,7 @@ void Service::add_pages(http::Server& server) {
   pages.program = "optipod-extender";
   pages.description = "Answers kube-scheduler's extender webhook from measured contention.";
   pages.render_metrics = [this, &server](std::string& out) { render_metrics(server, out); };
-  pages.readiness = [this] { return http::Readiness{true, details()}; };
+  pages.readiness = [this] { return http::Readiness{true, details(), "application/json"}; };
   pages.links = {{"/explain?limit=10", "the last decisions, and why"}};
   http::add_standard_routes(server, std::move(pages));
   server.observe([this](std::string_view route, unsigned status, std::chrono::nanoseconds took) {

@@ -366,8 +366,8 @@ TEST_CASE("addresses") {
     Server second;
     const auto taken = second.listen(":" + port);
     REQUIRE_FALSE(taken.has_value());
-    CHECK(contains(taken.error(), port));
-    CHECK(contains(taken.error(), "in use"));
+    CHECK(contains(taken.error(), "--web.listen-address: cannot listen on :" + port));
+    CHECK(contains(taken.error(), "in use; stop what listens there"));
   }
   Server v6;
   route(v6);
@@ -380,8 +380,16 @@ TEST_CASE("addresses") {
                           "no.such.host.invalid:80", "203.0.113.1:80"}) {
     INFO(bad);
     Server server;
-    CHECK_FALSE(server.listen(bad).has_value());
+    const auto listening = server.listen(bad);
+    REQUIRE_FALSE(listening.has_value());
+    CHECK(listening.error().starts_with("--web.listen-address: "));
+    CHECK(contains(listening.error(), bad));
   }
+  Server elsewhere;
+  CHECK(contains(elsewhere.listen("203.0.113.1:80").error(), "give an address of this machine"));
+  Server configured;
+  CHECK(configured.listen("127.0.0.1:0", "/none/web.yml").error() ==
+        "--web.config.file: cannot read /none/web.yml: No such file or directory");
 }
 
 TEST_CASE("stop: answers what has begun, closes what waits, frees the port") {
@@ -420,7 +428,9 @@ TEST_CASE("the pages every program has") {
   routes.program = "optipod-test";
   routes.description = "Tests <things> & more.";
   routes.render_metrics = [](std::string& out) { out += "a 1\n"; };
-  routes.readiness = [&] { return Readiness{ready, ready ? "" : "waiting for nodes"}; };
+  routes.readiness = [&] {
+    return ready ? Readiness{true, {}} : Readiness{false, "[\"nodes\"]", "application/json"};
+  };
   routes.links = {{"/nodes", "what is known"}};
   add_standard_routes(server, routes);
   REQUIRE(server.listen("127.0.0.1:0").has_value());
@@ -431,10 +441,12 @@ TEST_CASE("the pages every program has") {
   CHECK(metrics->content_type == "text/plain; version=0.0.4; charset=utf-8");
   CHECK(get(base + "/healthz")->body == "ok\n");
   CHECK(get(base + "/readyz")->status == 503);
-  CHECK(get(base + "/readyz")->body == "waiting for nodes\n");
+  CHECK(get(base + "/readyz")->body == "[\"nodes\"]\n");
+  CHECK(get(base + "/readyz")->content_type == "application/json");
   ready = true;
   CHECK(get(base + "/readyz")->status == 200);
   CHECK(get(base + "/readyz")->body == "ready\n");
+  CHECK(get(base + "/readyz")->content_type == "text/plain; charset=utf-8");
   const auto page = get(base + "/");
   CHECK(page->content_type == "text/html; charset=utf-8");
   CHECK(contains(page->body, "Tests &lt;things&gt; &amp; more."));

@@ -292,7 +292,9 @@ def test_it_says_what_is_wrong_with_its_flags(stack):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         process = stack.start("aggregator", "--web.listen-address", f"127.0.0.1:{taken.getsockname()[1]}")
         assert process.wait() == 1
-        assert str(taken.getsockname()[1]) in process.log()
+        assert f"--web.listen-address: cannot listen on 127.0.0.1:{taken.getsockname()[1]}" in process.log()
+    process = stack.start("aggregator", "--web.config.file", "/none/web.yml")
+    assert process.wait() == 1 and "--web.config.file: cannot read /none/web.yml" in process.log()
 
 
 def test_flags_from_file_and_environment(stack, fakes):

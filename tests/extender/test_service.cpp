@@ -140,6 +140,7 @@ TEST_CASE("measurements become scores, and the score its explanation") {
   CHECK(e.metric(R"(optipod_extender_hosts_total{state="omitted"})") == 2);
   const auto ready = e.get("/readyz");
   CHECK(ready.status == 200);
+  CHECK(ready.content_type == "application/json");
   CHECK(json::parse(ready.body)["nodes_fresh"] == 2);
 }
 
