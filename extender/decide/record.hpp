@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -83,13 +84,21 @@ struct Remembered {
 /// Thread-safe; the lock is held for pointers only.
 class Records {
  public:
+  using Ticket = std::uint64_t;
+
   explicit Records(std::size_t capacity) : capacity_(capacity) {}
   [[nodiscard]] bool keeps_any() const { return capacity_ != 0; }
+  /// A decision about the pod of this uid was made; its record is still to be, and add() with the
+  /// ticket must follow soon. Its place in the ring is here, and a binding seen meanwhile is noted.
+  Ticket announce(std::string_view uid);
+  /// The announced record; null: there will be none.
+  void add(Ticket ticket, std::shared_ptr<const Record> record);
   void add(std::shared_ptr<const Record> record);
   /// The watch saw the pod bound: completes its decisions, of which the last `kRecent` are looked
   /// at.
   void bound(std::string_view uid, std::string_view node, std::int64_t now_ms);
-  /// Newest first; `pod` is "namespace/name" or a uid, "" matches all.
+  /// Newest first; `pod` is "namespace/name" or a uid, "" matches all. Waits a moment for what has
+  /// been announced: who has had an answer finds its decision.
   [[nodiscard]] std::vector<Remembered> find(std::string_view pod, std::size_t limit) const;
 
   static constexpr std::size_t kRecent = 2'048;
@@ -99,12 +108,15 @@ class Records {
     /// Of the pod's uid. Each binding is looked for in all of them, and most records are not worth
     /// a look: they lie anywhere in memory.
     std::size_t uid_hash = 0;
-    Remembered decision;
+    Remembered decision;  ///< record null: it is being made, or there is none
   };
 
   const std::size_t capacity_;
   mutable std::mutex mutex_;
-  std::deque<Kept> ring_;
+  mutable std::condition_variable made_;
+  std::deque<Kept> ring_;        // these under mutex_; capacity_ and what is announced, at most
+  Ticket first_ = 0;             // of the ring's front
+  std::vector<Ticket> pending_;  // announced
 };
 
 /// Where the pod went, among the record's candidates; none: not seen, or not one of these.

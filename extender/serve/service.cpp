@@ -105,6 +105,9 @@ void Service::answer(Verb verb, std::optional<std::size_t> policy, bool in_time,
                                : parts_.answers.neutral(verb, request.body, response.body);
   if (!refusal) {
     response.content_type = "application/json";
+    if (in_time) {
+      response.afterwards = [this] { parts_.answers.finish(); };
+    }
     return;
   }
   // With an empty body: kube-scheduler reads none, and so keeps its connection.
