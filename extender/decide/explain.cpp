@@ -85,6 +85,13 @@ Json outcome_json(const Remembered& remembered) {
   return out;
 }
 
+/// As usage_of() takes it: what is not requested has a default.
+std::string_view expected_from(const Record& r) {
+  if (r.learned) return "workload";
+  const bool cpu = r.requests.cpu() > 0, memory = r.requests.memory() > 0;
+  return cpu && memory ? "requests" : cpu || memory ? "requests, default" : "default";
+}
+
 Json record_json(const Remembered& remembered) {
   const Record& r = *remembered.record;
   Json out{{"time", rfc3339(r.at_ms)}, {"verb", r.verb}, {"summary", summary(remembered)}};
@@ -93,7 +100,7 @@ Json record_json(const Remembered& remembered) {
                 {"uid", r.uid},
                 {"requests", usage_json({r.requests.cpu(), r.requests.memory()})},
                 {"expected", usage_json(r.expected)}};
-  out["pod"]["expected"]["from"] = r.learned ? "workload" : "requests";
+  out["pod"]["expected"]["from"] = expected_from(r);
   out["problems"] = r.problems;
   out["weights"] = Json::object();
   for (const Record::PolicyUsed& policy : r.policies) {

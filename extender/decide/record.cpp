@@ -2,7 +2,6 @@
 #include "extender/decide/record.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <functional>
 
@@ -44,8 +43,6 @@ std::vector<std::uint32_t> best(const Decision& decision, std::size_t most) {
   std::ranges::sort_heap(heap, better);
   return heap;
 }
-
-constexpr std::chrono::milliseconds kMoment{100};  ///< making a record takes some microseconds
 
 /// Kubernetes' longest name; what a hostile client sends must not fill the ring.
 std::string_view bounded(std::string_view name) {
@@ -223,7 +220,7 @@ std::vector<Remembered> Records::find(std::string_view pod, std::size_t limit) c
   std::vector<Remembered> found;
   std::unique_lock lock(mutex_);
   const Ticket next = first_ + ring_.size();
-  made_.wait_for(lock, kMoment, [&] {
+  made_.wait_for(lock, patience_, [&] {
     return std::ranges::none_of(pending_, [next](Ticket ticket) { return ticket < next; });
   });
   for (auto at = ring_.rbegin(); at != ring_.rend() && found.size() < limit; ++at) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -50,7 +51,7 @@ struct Record {
   std::int64_t at_ms = 0;
   wire::Resources requests;
   Usage expected;
-  bool learned = false;  ///< `expected` is what its workload used, not its requests
+  bool learned = false;  ///< `expected` is what its workload used, else usage_of() `requests`
   std::vector<std::string> problems;
   std::vector<PolicyUsed> policies;
   std::size_t candidates_total = 0, fresh = 0, stale = 0, missing = 0, rejected = 0, withheld = 0,
@@ -86,7 +87,10 @@ class Records {
  public:
   using Ticket = std::uint64_t;
 
-  explicit Records(std::size_t capacity) : capacity_(capacity) {}
+  /// `patience`: how long find() waits; making a record takes some microseconds.
+  explicit Records(std::size_t capacity,
+                   std::chrono::milliseconds patience = std::chrono::milliseconds(100))
+      : capacity_(capacity), patience_(patience) {}
   [[nodiscard]] bool keeps_any() const { return capacity_ != 0; }
   /// A decision about the pod of this uid was made; its record is still to be, and add() with the
   /// ticket must follow soon. Its place in the ring is here, and a binding seen meanwhile is noted.
@@ -112,6 +116,7 @@ class Records {
   };
 
   const std::size_t capacity_;
+  const std::chrono::milliseconds patience_;
   mutable std::mutex mutex_;
   mutable std::condition_variable made_;
   std::deque<Kept> ring_;        // these under mutex_; capacity_ and what is announced, at most

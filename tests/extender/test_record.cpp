@@ -2,6 +2,7 @@
 // What is remembered of a decision, and told by /explain.
 #include "extender/decide/record.hpp"
 
+#include <chrono>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -68,6 +69,25 @@ TEST_CASE("the record tells each candidate's signals, ages, terms and scores; th
             records.find("odd", 1)))["decisions"][0]["bound"]["our_first_choice"] == true);
 }
 
+TEST_CASE("what a pod is expected to use is told to come from where it does") {
+  const auto w = world(test::snapshot(losses({{"a", 0.75}}), kNow));
+  const auto from = [&](double cpu, double memory, bool learned) {
+    Asking asking({"a"});
+    asking.pod.requests.amount = {cpu, memory};
+    asking.ask(*w);
+    auto record = make_record("prioritize", *w, asking.inquiry(), asking.decision, 1);
+    record->learned = learned;
+    return nlohmann::json::parse(explain_json(
+        {Remembered{std::move(record), {}, 0}}))["decisions"][0]["pod"]["expected"]["from"];
+  };
+  CHECK(from(1, 2, true) == "workload");
+  CHECK(from(0, 0, true) == "workload");
+  CHECK(from(1, 2, false) == "requests");
+  CHECK(from(0, 2, false) == "requests, default");
+  CHECK(from(1, 0, false) == "requests, default");
+  CHECK(from(0, 0, false) == "default");
+}
+
 TEST_CASE("a record that is announced has its place, and is waited for") {
   const auto w = world(test::snapshot(losses({{"a", 0.75}, {"b", 0.25}}), kNow));
   Asking asking({"a", "b"});
@@ -76,7 +96,7 @@ TEST_CASE("a record that is announced has its place, and is waited for") {
     asking.pod.uid = uid;
     return make_record("prioritize", *w, asking.inquiry(), asking.decision, 2);
   };
-  Records records(2);
+  Records records(2, std::chrono::seconds(20));
   const Records::Ticket first = records.announce("u-1");
   const Records::Ticket none = records.announce("u-2");
   const Records::Ticket third = records.announce("u-3");
