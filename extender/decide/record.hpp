@@ -130,7 +130,20 @@ std::optional<std::size_t> find_bound(const Remembered& remembered);
 /// The decision, and what became of it, in a sentence.
 std::string summary(const Remembered& remembered);
 
-/// {"decisions":[…]}, docs/policies.md describes it.
-std::string explain_json(const std::vector<Remembered>& decisions);
+/// {"decisions":[…]}, docs/policies.md describes it; in pieces of a decision each, as hundreds take
+/// as long to render as a hundred answers. Not thread-safe.
+class Explanation {
+ public:
+  explicit Explanation(std::vector<Remembered> decisions) : decisions_(std::move(decisions)) {}
+  /// Replaces `piece` by the next; whether there is more behind it.
+  bool next(std::string& piece);
+
+ private:
+  std::vector<Remembered> decisions_;
+  std::size_t told_ = 0;
+};
+
+/// All of it.
+std::string explain_json(std::vector<Remembered> decisions);
 
 }  // namespace optipod::extender

@@ -77,8 +77,13 @@ void Service::add_explain(http::Server& server) {
     }
     response.content_type = "application/json";
     response.gzip = true;
-    response.body =
-        explain_json(parts_.records.find(request.param("pod"), std::min(limit, kMaxExplained)));
+    // A piece at a time: decisions have their turn in between.
+    Explanation explanation(
+        parts_.records.find(request.param("pod"), std::min(limit, kMaxExplained)));
+    if (!explanation.next(response.body)) return;
+    response.more = [explanation = std::move(explanation)](std::string& piece) mutable {
+      return explanation.next(piece);
+    };
   });
 }
 
