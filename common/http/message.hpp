@@ -45,6 +45,12 @@ struct Response {
   /// piece should be small and must not block; outlives the request. An exception ends the
   /// connection in the middle of the body.
   std::function<bool(std::string& piece)> more;
+  /// Work of the request that its client need not wait for: called once the kernel has been given
+  /// the reply, or as much of it as it takes at once, or the connection has ended. Of the request
+  /// the body is still there. On the handler's thread, before that does anything else, but with no
+  /// place of a lane; on a server thread where the route is slow. Must not block. An exception is
+  /// logged.
+  std::function<void()> afterwards;
 };
 
 /// Runs on a server thread; must not block, unless its route is slow. Handlers run at the same time

@@ -214,10 +214,26 @@ void Session::write_reply() {
   ErrorCode error;
   const std::size_t n = transport_.write_some(all, error);
   if (error && error != asio::error::would_block && error != asio::error::try_again) {
+    call_afterwards();
     return close();
   }
   const std::size_t written = error ? 0 : n;
-  written == reply_.size() ? on_written() : write_rest(written);
+  const bool whole = written == reply_.size();
+  whole ? void(written_ = Clock::now()) : write_rest(written);
+  call_afterwards();
+  if (whole) on_written();
+}
+
+void Session::call_afterwards() {
+  if (!response_.afterwards) return;
+  const Working working(*shared_.threads);
+  try {
+    std::exchange(response_.afterwards, nullptr)();
+  } catch (const std::exception& error) {
+    spdlog::error("{}, after the reply: {}", route_->path, error.what());
+  } catch (...) {
+    spdlog::error("{}, after the reply: unknown exception", route_->path);
+  }
 }
 
 void Session::write_rest(std::size_t written) {
@@ -236,6 +252,7 @@ void Session::write_rest(std::size_t written) {
   transport_.async_write(rest, [self = shared_from_this()](const ErrorCode& error, std::size_t) {
     if (self->state() == State::kClosed) return;
     if (error) return self->close();
+    self->written_ = Clock::now();
     self->on_written();
   });
 }
@@ -267,7 +284,7 @@ void Session::on_written() {
   if (shared_.observer) {
     const std::string_view route = route_ == nullptr ? std::string_view() : route_->path;
     try {
-      shared_.observer(route, response_.status, Clock::now() - last_read_);
+      shared_.observer(route, response_.status, written_ - last_read_);
     } catch (...) {
       spdlog::error("an observer of HTTP requests threw");
     }

@@ -19,6 +19,7 @@ void Session::reset_response(unsigned status) {
   response_.headers.clear();
   response_.gzip = response_.gzipped = false;
   response_.more = nullptr;
+  response_.afterwards = nullptr;
   write_until_ = {};
 }
 

@@ -24,6 +24,10 @@ class Block {
     return mask(_mm_cmpeq_epi8(bytes_, _mm_set1_epi8(c)));
   }
   [[nodiscard]] unsigned not_ascii() const { return mask(bytes_); }
+  /// Control characters below the blank, and what is not ASCII.
+  [[nodiscard]] unsigned not_text() const {
+    return mask(_mm_cmplt_epi8(bytes_, _mm_set1_epi8(' ')));  // of signed bytes
+  }
   [[nodiscard]] unsigned digits() const { return mask(between(bytes_, '0', '9')); }
   /// Blanks and control characters.
   [[nodiscard]] unsigned up_to_blank() const { return mask(between(bytes_, 0, ' ')); }

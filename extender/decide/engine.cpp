@@ -60,7 +60,10 @@ void find_rows(const NodeTable& nodes, const Inquiry& inquiry, Decision& out) {
     const std::uint32_t guess = successor == nullptr ? NodeTable::kUnknown : *successor;
     const std::uint32_t row = nodes.find(inquiry.nodes[i], guess);
     out.row[i] = row;
-    if (row == NodeTable::kUnknown) continue;
+    if (row == NodeTable::kUnknown) {
+      ++out.unknown;
+      continue;
+    }
     scout.at(row, row == guess);
     if (successor != nullptr) *successor = row;
     successor = &out.successor[row];
@@ -68,27 +71,26 @@ void find_rows(const NodeTable& nodes, const Inquiry& inquiry, Decision& out) {
 }
 
 /// One policy's confidence in each candidate, by the age of the oldest value it needs; notes the
-/// oldest and the least confident of all policies.
+/// least confident of all policies.
 void weigh_ages(const PolicyView& view, const Inquiry& inquiry, const DecideOptions& options,
                 Decision::Part& part, Decision& out) {
   part.confidence.assign(out.row.size(), 1);
   part.trusted = true;
+  // Ages are 0 for kAgeless; a node's clock may be ahead of ours.
+  if (out.unknown == 0 && inquiry.now_ms - view.oldest_of_all <= options.fresh_for_ms) return;
   for (std::size_t i = 0; i < out.row.size(); ++i) {
     const std::uint32_t row = out.row[i];
     prefetch<std::int64_t, 64>(view.oldest_ms, out.row, i);
     const std::int64_t oldest =
         row == NodeTable::kUnknown ? PolicyView::kNothing : view.oldest_ms[row];
-    // 0 for kAgeless. A node's clock may be ahead of ours.
-    const std::int64_t age = std::max<std::int64_t>(0, inquiry.now_ms - oldest);
-    double confidence = 1;
-    if (oldest == PolicyView::kNothing || age > options.fresh_for_ms) [[unlikely]] {
-      confidence = oldest == PolicyView::kNothing ? 0 : confidence_at(age, options);
-      part.confidence[i] = confidence;
-      out.confidence[i] = std::min(out.confidence[i], confidence);
-      part.trusted = part.trusted && confidence == 1;
-      if (confidence == 0) continue;
+    const std::int64_t age = inquiry.now_ms - oldest;
+    if (oldest != PolicyView::kNothing && age <= options.fresh_for_ms) [[likely]] {
+      continue;
     }
-    out.age_ms[i] = std::max(out.age_ms[i], age);
+    const double confidence = oldest == PolicyView::kNothing ? 0 : confidence_at(age, options);
+    part.confidence[i] = confidence;
+    out.confidence[i] = std::min(out.confidence[i], confidence);
+    part.trusted = false;
   }
 }
 
@@ -306,12 +308,11 @@ void count_confidence(Decision& out) {
 
 void Decision::resize(std::size_t candidates) {
   row.resize(candidates);
-  age_ms.assign(candidates, -1);
   confidence.assign(candidates, 1);
   combined.assign(candidates, 0);
   score.assign(candidates, 0);
   reason.clear();
-  withheld = yielded = fresh = stale = missing = 0;
+  unknown = withheld = yielded = fresh = stale = missing = 0;
 }
 
 Question Decision::question(const World& world, const Inquiry& inquiry) const {

@@ -59,16 +59,16 @@ struct Decision {
     bool trusted = false;            ///< `confidence` is 1 in every candidate
   };
 
-  std::vector<std::uint32_t> row;    ///< in the snapshot, or NodeTable::kUnknown
-  std::vector<std::int64_t> age_ms;  ///< of the oldest value that a policy rests on; -1: none
-  std::vector<double> confidence;    ///< the least of the policies', 0 .. 1
-  std::vector<double> combined;      ///< weighted mean of the policies after confidence, 0 .. 1
-  std::vector<std::uint8_t> score;   ///< 0 .. 10
+  std::vector<std::uint32_t> row;   ///< in the snapshot, or NodeTable::kUnknown
+  std::vector<double> confidence;   ///< the least of the policies', 0 .. 1
+  std::vector<double> combined;     ///< weighted mean of the policies after confidence, 0 .. 1
+  std::vector<std::uint8_t> score;  ///< 0 .. 10
   /// Not empty: rejected (filter only); empty when none can be.
   std::vector<std::string_view> reason;
   std::vector<std::uint32_t> booking;  ///< index into bookings; empty: nothing is booked
   std::vector<Booked> bookings;
   std::vector<Part> parts;
+  std::size_t unknown = 0;                        ///< candidates without a row
   std::size_t policies = 0;                       ///< used of `parts`
   std::size_t fresh = 0, stale = 0, missing = 0;  ///< candidates by confidence: 1, between, 0
   std::size_t withheld = 0;  ///< rejections not pronounced because of max_reject_share

@@ -85,6 +85,13 @@ Json outcome_json(const Remembered& remembered) {
   return out;
 }
 
+/// As usage_of() takes it: what is not requested has a default.
+std::string_view expected_from(const Record& r) {
+  if (r.learned) return "workload";
+  const bool cpu = r.requests.cpu() > 0, memory = r.requests.memory() > 0;
+  return cpu && memory ? "requests" : cpu || memory ? "requests, default" : "default";
+}
+
 Json record_json(const Remembered& remembered) {
   const Record& r = *remembered.record;
   Json out{{"time", rfc3339(r.at_ms)}, {"verb", r.verb}, {"summary", summary(remembered)}};
@@ -93,7 +100,7 @@ Json record_json(const Remembered& remembered) {
                 {"uid", r.uid},
                 {"requests", usage_json({r.requests.cpu(), r.requests.memory()})},
                 {"expected", usage_json(r.expected)}};
-  out["pod"]["expected"]["from"] = r.learned ? "workload" : "requests";
+  out["pod"]["expected"]["from"] = expected_from(r);
   out["problems"] = r.problems;
   out["weights"] = Json::object();
   for (const Record::PolicyUsed& policy : r.policies) {
@@ -115,14 +122,36 @@ Json record_json(const Remembered& remembered) {
   return out;
 }
 
+/// As an element of the list of decisions; a line break in a string is escaped.
+void append_indented(std::string& out, std::string_view json) {
+  for (const char c : json) {
+    out += c;
+    if (c == '\n') out += "    ";
+  }
+}
+
 }  // namespace
 
-std::string explain_json(const std::vector<Remembered>& decisions) {
-  Json out{{"decisions", Json::array()}};
-  for (const Remembered& remembered : decisions)
-    out["decisions"].push_back(record_json(remembered));
-  // A pod's name may be any bytes a client sent.
-  return out.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+bool Explanation::next(std::string& piece) {
+  piece = told_ == 0 ? "{\n  \"decisions\": [" : ",";
+  if (told_ < decisions_.size()) {
+    piece += "\n    ";
+    // A pod's name may be any bytes a client sent.
+    append_indented(
+        piece, record_json(decisions_[told_]).dump(2, ' ', false, Json::error_handler_t::replace));
+    decisions_[told_++] = {};
+  }
+  if (told_ < decisions_.size()) return true;
+  piece += decisions_.empty() ? "]\n}\n" : "\n  ]\n}\n";
+  return false;
+}
+
+std::string explain_json(std::vector<Remembered> decisions) {
+  Explanation explanation(std::move(decisions));
+  std::string out;
+  std::string piece;
+  for (bool more = true; more; out += piece) more = explanation.next(piece);
+  return out;
 }
 
 }  // namespace optipod::extender

@@ -69,15 +69,28 @@ void add_policies(const World& world, const Decision& decision, Record& record) 
   }
 }
 
-void add_candidates(const Inquiry& inquiry, const Decision& decision, const Question& question,
-                    std::span<const std::uint32_t> chosen, Record& record) {
+/// Of the oldest value that a policy's score of the candidate rests on, ms; -1: there is none.
+std::int64_t age_of(const World& world, const Inquiry& inquiry, const Decision& decision,
+                    std::size_t candidate) {
+  std::int64_t age = -1;
+  for (const Decision::Part& part : std::span(decision.parts).first(decision.policies)) {
+    if (part.confidence[candidate] == 0) continue;
+    const std::int64_t oldest = world.views[part.by.policy].oldest_ms[decision.row[candidate]];
+    age = std::max({age, std::int64_t{0}, inquiry.now_ms - oldest});
+  }
+  return age;
+}
+
+void add_candidates(const World& world, const Inquiry& inquiry, const Decision& decision,
+                    const Question& question, std::span<const std::uint32_t> chosen,
+                    Record& record) {
   record.candidates.reserve(chosen.size());
   for (const std::uint32_t i : chosen) {
     const std::string_view node = bounded(inquiry.nodes[i]);
     record.candidates.push_back(
         {.node_at = static_cast<std::uint32_t>(record.node_names.size()),
          .node_size = static_cast<std::uint32_t>(node.size()),
-         .oldest_ms = decision.age_ms[i],
+         .oldest_ms = age_of(world, inquiry, decision, i),
          .confidence = decision.confidence[i],
          .combined = decision.combined[i],
          .score = decision.score[i],
@@ -152,22 +165,35 @@ std::shared_ptr<Record> make_record(std::string_view verb, const World& world,
   add_policies(world, decision, *record);
   const Question question = decision.question(world, inquiry);
   const std::vector<std::uint32_t> chosen = best(decision, most);
-  add_candidates(inquiry, decision, question, chosen, *record);
+  add_candidates(world, inquiry, decision, question, chosen, *record);
   add_measured(world, inquiry, decision, chosen, *record);
   add_opinions(world, decision, question, chosen, *record);
   return record;
 }
 
-void Records::add(std::shared_ptr<const Record> record) {
-  if (capacity_ == 0) return;
-  const std::size_t hash = hash_of(record->uid);
-  Remembered oldest;  // dies outside the lock
+Records::Ticket Records::announce(std::string_view uid) {
+  const std::size_t hash = hash_of(bounded(uid));
   const std::lock_guard lock(mutex_);
-  if (ring_.size() >= capacity_) {
-    oldest = std::move(ring_.front().decision);
-    ring_.pop_front();
+  ring_.push_back({hash, {}});
+  return pending_.emplace_back(first_ + ring_.size() - 1);
+}
+
+void Records::add(Ticket ticket, std::shared_ptr<const Record> record) {
+  std::vector<Remembered> oldest;  // die outside the lock
+  {
+    const std::lock_guard lock(mutex_);
+    std::erase(pending_, ticket);
+    if (ticket >= first_) ring_[ticket - first_].decision.record = std::move(record);
+    for (; ring_.size() > capacity_; ring_.pop_front(), ++first_) {
+      oldest.push_back(std::move(ring_.front().decision));
+    }
   }
-  ring_.push_back({hash, {std::move(record), {}, 0}});
+  made_.notify_all();
+}
+
+void Records::add(std::shared_ptr<const Record> record) {
+  const Ticket ticket = announce(record->uid);
+  add(ticket, std::move(record));
 }
 
 void Records::bound(std::string_view uid, std::string_view node, std::int64_t now_ms) {
@@ -177,7 +203,8 @@ void Records::bound(std::string_view uid, std::string_view node, std::int64_t no
   std::size_t looked_at = 0;
   for (auto at = ring_.rbegin(); at != ring_.rend() && looked_at < kRecent; ++at, ++looked_at) {
     Remembered& decision = at->decision;
-    if (at->uid_hash != hash || decision.record->uid != uid || !decision.bound_to.empty()) continue;
+    if (at->uid_hash != hash || !decision.bound_to.empty()) continue;
+    if (decision.record && decision.record->uid != uid) continue;
     decision.bound_to = bounded(node);
     decision.bound_at_ms = now_ms;
   }
@@ -185,15 +212,19 @@ void Records::bound(std::string_view uid, std::string_view node, std::int64_t no
 
 std::vector<Remembered> Records::find(std::string_view pod, std::size_t limit) const {
   const std::size_t slash = pod.find('/');
+  const auto matches = [&](const Record& r) {
+    if (pod.empty()) return true;
+    if (slash == std::string_view::npos) return r.uid == pod;
+    return r.name_space == pod.substr(0, slash) && r.name == pod.substr(slash + 1);
+  };
   std::vector<Remembered> found;
-  const std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
+  const Ticket next = first_ + ring_.size();
+  made_.wait_for(lock, patience_, [&] {
+    return std::ranges::none_of(pending_, [next](Ticket ticket) { return ticket < next; });
+  });
   for (auto at = ring_.rbegin(); at != ring_.rend() && found.size() < limit; ++at) {
-    const Record& r = *at->decision.record;
-    const bool matches =
-        pod.empty() || (slash == std::string_view::npos ? r.uid == pod
-                                                        : r.name_space == pod.substr(0, slash) &&
-                                                              r.name == pod.substr(slash + 1));
-    if (matches) found.push_back(at->decision);
+    if (at->decision.record && matches(*at->decision.record)) found.push_back(at->decision);
   }
   return found;
 }

@@ -4,6 +4,8 @@
 #pragma once
 
 #include <array>
+#include <chrono>
+#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -49,7 +51,7 @@ struct Record {
   std::int64_t at_ms = 0;
   wire::Resources requests;
   Usage expected;
-  bool learned = false;  ///< `expected` is what its workload used, not its requests
+  bool learned = false;  ///< `expected` is what its workload used, else usage_of() `requests`
   std::vector<std::string> problems;
   std::vector<PolicyUsed> policies;
   std::size_t candidates_total = 0, fresh = 0, stale = 0, missing = 0, rejected = 0, withheld = 0,
@@ -83,13 +85,24 @@ struct Remembered {
 /// Thread-safe; the lock is held for pointers only.
 class Records {
  public:
-  explicit Records(std::size_t capacity) : capacity_(capacity) {}
+  using Ticket = std::uint64_t;
+
+  /// `patience`: how long find() waits; making a record takes some microseconds.
+  explicit Records(std::size_t capacity,
+                   std::chrono::milliseconds patience = std::chrono::milliseconds(100))
+      : capacity_(capacity), patience_(patience) {}
   [[nodiscard]] bool keeps_any() const { return capacity_ != 0; }
+  /// A decision about the pod of this uid was made; its record is still to be, and add() with the
+  /// ticket must follow soon. Its place in the ring is here, and a binding seen meanwhile is noted.
+  Ticket announce(std::string_view uid);
+  /// The announced record; null: there will be none.
+  void add(Ticket ticket, std::shared_ptr<const Record> record);
   void add(std::shared_ptr<const Record> record);
   /// The watch saw the pod bound: completes its decisions, of which the last `kRecent` are looked
   /// at.
   void bound(std::string_view uid, std::string_view node, std::int64_t now_ms);
-  /// Newest first; `pod` is "namespace/name" or a uid, "" matches all.
+  /// Newest first; `pod` is "namespace/name" or a uid, "" matches all. Waits a moment for what has
+  /// been announced: who has had an answer finds its decision.
   [[nodiscard]] std::vector<Remembered> find(std::string_view pod, std::size_t limit) const;
 
   static constexpr std::size_t kRecent = 2'048;
@@ -99,12 +112,16 @@ class Records {
     /// Of the pod's uid. Each binding is looked for in all of them, and most records are not worth
     /// a look: they lie anywhere in memory.
     std::size_t uid_hash = 0;
-    Remembered decision;
+    Remembered decision;  ///< record null: it is being made, or there is none
   };
 
   const std::size_t capacity_;
+  const std::chrono::milliseconds patience_;
   mutable std::mutex mutex_;
-  std::deque<Kept> ring_;
+  mutable std::condition_variable made_;
+  std::deque<Kept> ring_;        // these under mutex_; capacity_ and what is announced, at most
+  Ticket first_ = 0;             // of the ring's front
+  std::vector<Ticket> pending_;  // announced
 };
 
 /// Where the pod went, among the record's candidates; none: not seen, or not one of these.
@@ -113,7 +130,20 @@ std::optional<std::size_t> find_bound(const Remembered& remembered);
 /// The decision, and what became of it, in a sentence.
 std::string summary(const Remembered& remembered);
 
-/// {"decisions":[…]}, docs/policies.md describes it.
-std::string explain_json(const std::vector<Remembered>& decisions);
+/// {"decisions":[…]}, docs/policies.md describes it; in pieces of a decision each, as hundreds take
+/// as long to render as a hundred answers. Not thread-safe.
+class Explanation {
+ public:
+  explicit Explanation(std::vector<Remembered> decisions) : decisions_(std::move(decisions)) {}
+  /// Replaces `piece` by the next; whether there is more behind it.
+  bool next(std::string& piece);
+
+ private:
+  std::vector<Remembered> decisions_;
+  std::size_t told_ = 0;
+};
+
+/// All of it.
+std::string explain_json(std::vector<Remembered> decisions);
 
 }  // namespace optipod::extender

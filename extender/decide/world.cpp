@@ -50,7 +50,9 @@ std::shared_ptr<const World> make_world(std::shared_ptr<const Snapshot> snapshot
   world->views.resize(policies->size());
   for (std::size_t p = 0; p < policies->size(); ++p) {
     world->views[p].prepared = (*policies)[p].prepare(*snapshot);
-    world->views[p].oldest_ms = oldest(*snapshot, (*policies)[p]);
+    PolicyView& view = world->views[p];
+    view.oldest_ms = oldest(*snapshot, (*policies)[p]);
+    if (!view.oldest_ms.empty()) view.oldest_of_all = std::ranges::min(view.oldest_ms);
   }
   world->capacity = capacity_of(*snapshot);
   world->snapshot = std::move(snapshot);

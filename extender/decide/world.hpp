@@ -21,6 +21,7 @@ struct PolicyView {
   /// [row]: when the oldest value the policy needs was measured, Unix ms; kNothing: it has none;
   /// kAgeless: Policy::ageless().
   std::vector<std::int64_t> oldest_ms;
+  std::int64_t oldest_of_all = kNothing;  ///< the least of these
 
   static constexpr std::int64_t kNothing = 0;
   static constexpr std::int64_t kAgeless = std::numeric_limits<std::int64_t>::max();

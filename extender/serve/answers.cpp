@@ -28,6 +28,16 @@ struct Answers::Workplace {
   std::vector<std::string_view> nodes;
   std::vector<std::uint32_t> best;
   std::vector<std::uint8_t> keep;
+  /// A decision that is yet to be remembered, and what it was about. Its request's text, the
+  /// decoder and the members above stay as they are until then.
+  struct Made {
+    Verb verb;
+    std::shared_ptr<const World> world;
+    Inquiry inquiry;
+    std::size_t body_bytes;
+    Records::Ticket ticket;
+  };
+  std::optional<Made> made;
 };
 
 Answers::Answers(AnswerOptions options, wire::ResourceNames names, const CurrentWorld& current,
@@ -57,6 +67,7 @@ void Answers::tidy_up(std::size_t body_bytes) {
 
 std::optional<Answers::Refusal> Answers::decode(Workplace& place, std::string_view body,
                                                 const wire::Args** args) {
+  if (place.made) forget(place);  // whose request the decoder would overwrite
   const auto decoded = place.decoder.decode(body);
   if (decoded) {
     *args = *decoded;
@@ -69,8 +80,28 @@ std::optional<Answers::Refusal> Answers::decode(Workplace& place, std::string_vi
 std::optional<Answers::Refusal> Answers::answer(Verb verb, std::optional<std::size_t> policy,
                                                 std::string_view body, std::string& out) {
   auto refusal = judge(verb, policy, body, out);
-  tidy_up(body.size());
+  if (!workplace().made) tidy_up(body.size());
   return refusal;
+}
+
+void Answers::finish() {
+  Workplace& place = workplace();
+  if (!place.made) return;
+  const Workplace::Made& made = *place.made;
+  auto record = make_record(to_string(made.verb), *made.world, made.inquiry, place.decision,
+                            options_.explain_candidates);
+  record->learned = place.learned;
+  record->problems = place.wish.problems;
+  records_.add(made.ticket, std::move(record));
+  const std::size_t body_bytes = made.body_bytes;
+  place.made.reset();
+  tidy_up(body_bytes);
+}
+
+/// A reply was made that nobody could be given.
+void Answers::forget(Workplace& place) {
+  records_.add(place.made->ticket, nullptr);
+  place.made.reset();
 }
 
 std::optional<Answers::Refusal> Answers::judge(Verb verb, std::optional<std::size_t> policy,
@@ -94,25 +125,30 @@ std::optional<Answers::Refusal> Answers::judge(Verb verb, std::optional<std::siz
   metrics_.annotation_problems(place.wish.problems.size());
   const auto profile = workloads_.find(Workloads::key(wire::workload_of(args->pod)));
   place.learned = profile.has_value();
-  const Inquiry inquiry{.pod = args->pod,
-                        .nodes = args->node_names,
-                        .policies = place.combination,
-                        .expected = profile.value_or(usage_of(args->pod.requests)),
-                        .sensitivity = place.wish.sensitivity,
-                        .now_ms = unix_ms(),
-                        .filter = verb != Verb::kPrioritize};
+  Inquiry inquiry{.pod = args->pod,
+                  .nodes = args->node_names,
+                  .policies = place.combination,
+                  .expected = profile.value_or(usage_of(args->pod.requests)),
+                  .sensitivity = place.wish.sensitivity,
+                  .now_ms = unix_ms(),
+                  .filter = verb != Verb::kPrioritize};
+  bool decided = true;
   switch (verb) {
     case Verb::kFilter:
-      filter(place, *world, inquiry, *args, out);
+      decided = filter(place, *world, inquiry, *args, out);
       break;
     case Verb::kPrioritize:
       prioritize(place, *world, inquiry, out);
       break;
     case Verb::kPreempt:
-      preempt(place, *world, inquiry, *args, out);
+      decided = preempt(place, *world, inquiry, *args, out);
       break;
     case Verb::kBind:
       return Refusal{"bind is not answered here", 500};
+  }
+  if (decided && records_.keeps_any()) {
+    const Records::Ticket ticket = records_.announce(args->pod.uid);
+    place.made.emplace(Workplace::Made{verb, world, inquiry, body.size(), ticket});
   }
   return std::nullopt;
 }
@@ -145,17 +181,17 @@ std::optional<Answers::Refusal> Answers::pass_on(Verb verb, std::string_view bod
   return std::nullopt;
 }
 
-void Answers::filter(Workplace& place, const World& world, const Inquiry& inquiry,
+bool Answers::filter(Workplace& place, const World& world, const Inquiry& inquiry,
                      const wire::Args& args, std::string& out) {
   if (!can_reject(*world.policies, inquiry.policies, options_.decide)) {
     wire::append_filter(out, args.node_names, {});
     metrics_.passed(args.node_names.size());
-    return;
+    return false;
   }
   decide(world, ledger_, inquiry, options_.decide, place.decision);
   wire::append_filter(out, args.node_names, place.decision.reason);
   metrics_.decided(Verb::kFilter, place.decision);
-  remember(Verb::kFilter, place, world, inquiry);
+  return true;
 }
 
 void Answers::prioritize(Workplace& place, const World& world, const Inquiry& inquiry,
@@ -167,7 +203,6 @@ void Answers::prioritize(Workplace& place, const World& world, const Inquiry& in
   metrics_.hosts_listed(listed, inquiry.nodes.size());
   metrics_.decided(Verb::kPrioritize, decision);
   if (options_.booking) book(place, inquiry);
-  remember(Verb::kPrioritize, place, world, inquiry);
 }
 
 /// One of the best will most likely get the pod. A node that the world does not know has its share,
@@ -185,8 +220,8 @@ void Answers::book(Workplace& place, const Inquiry& inquiry) {
 
 /// A node without victims is one that only an extender stands against (Kubernetes 1.38 sends such):
 /// evicting nobody changes nothing there. One that /filter would reject gains nothing either.
-void Answers::preempt(Workplace& place, const World& world, Inquiry inquiry, const wire::Args& args,
-                      std::string& out) {
+bool Answers::preempt(Workplace& place, const World& world, Inquiry& inquiry,
+                      const wire::Args& args, std::string& out) {
   place.nodes.clear();
   place.keep.clear();
   for (const wire::Victims& victims : args.victims) {
@@ -194,26 +229,19 @@ void Answers::preempt(Workplace& place, const World& world, Inquiry inquiry, con
     if (victims.count != 0) place.nodes.push_back(victims.node);
   }
   inquiry.nodes = place.nodes;
-  if (!place.nodes.empty() && can_reject(*world.policies, inquiry.policies, options_.decide)) {
+  const bool judged =
+      !place.nodes.empty() && can_reject(*world.policies, inquiry.policies, options_.decide);
+  if (judged) {
     decide(world, ledger_, inquiry, options_.decide, place.decision);
     std::size_t asked = 0;
     for (std::uint8_t& keep : place.keep) {
       if (keep != 0 && !place.decision.reason[asked++].empty()) keep = 0;
     }
     metrics_.decided(Verb::kPreempt, place.decision);
-    remember(Verb::kPreempt, place, world, inquiry);
   }
   metrics_.victims_dropped(static_cast<std::size_t>(std::ranges::count(place.keep, 0)));
   wire::append_preemption(out, args, place.keep);
-}
-
-void Answers::remember(Verb verb, Workplace& place, const World& world, const Inquiry& inquiry) {
-  if (!records_.keeps_any()) return;
-  auto record =
-      make_record(to_string(verb), world, inquiry, place.decision, options_.explain_candidates);
-  record->learned = place.learned;
-  record->problems = place.wish.problems;
-  records_.add(std::move(record));
+  return judged;
 }
 
 }  // namespace optipod::extender

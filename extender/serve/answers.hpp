@@ -38,6 +38,9 @@ class Answers {
   /// the pod's annotation says. A refusal leaves `out` as it was.
   std::optional<Refusal> answer(Verb verb, std::optional<std::size_t> policy, std::string_view body,
                                 std::string& out);
+  /// What answer() has left to do on this thread, for which nobody need wait: remembers the
+  /// decision for /explain, where there is one. While the answered body is still there.
+  void finish();
   /// The reply that changes nothing about kube-scheduler's own decision, for when there is no time
   /// to judge.
   std::optional<Refusal> neutral(Verb verb, std::string_view body, std::string& out);
@@ -55,13 +58,14 @@ class Answers {
                                std::string& out);
   std::optional<Refusal> pass_on(Verb verb, std::string_view body, std::string& out);
   std::optional<Refusal> decode(Workplace& place, std::string_view body, const wire::Args** args);
-  void filter(Workplace& place, const World& world, const Inquiry& inquiry, const wire::Args& args,
+  // Whether something was decided, which is worth remembering; /prioritize always does.
+  bool filter(Workplace& place, const World& world, const Inquiry& inquiry, const wire::Args& args,
               std::string& out);
   void prioritize(Workplace& place, const World& world, const Inquiry& inquiry, std::string& out);
-  void preempt(Workplace& place, const World& world, Inquiry inquiry, const wire::Args& args,
+  bool preempt(Workplace& place, const World& world, Inquiry& inquiry, const wire::Args& args,
                std::string& out);
+  void forget(Workplace& place);
   void book(Workplace& place, const Inquiry& inquiry);
-  void remember(Verb verb, Workplace& place, const World& world, const Inquiry& inquiry);
 
   const AnswerOptions options_;
   const wire::ResourceNames names_;

@@ -77,8 +77,13 @@ void Service::add_explain(http::Server& server) {
     }
     response.content_type = "application/json";
     response.gzip = true;
-    response.body =
-        explain_json(parts_.records.find(request.param("pod"), std::min(limit, kMaxExplained)));
+    // A piece at a time: decisions have their turn in between.
+    Explanation explanation(
+        parts_.records.find(request.param("pod"), std::min(limit, kMaxExplained)));
+    if (!explanation.next(response.body)) return;
+    response.more = [explanation = std::move(explanation)](std::string& piece) mutable {
+      return explanation.next(piece);
+    };
   });
 }
 
@@ -105,6 +110,9 @@ void Service::answer(Verb verb, std::optional<std::size_t> policy, bool in_time,
                                : parts_.answers.neutral(verb, request.body, response.body);
   if (!refusal) {
     response.content_type = "application/json";
+    if (in_time) {
+      response.afterwards = [this] { parts_.answers.finish(); };
+    }
     return;
   }
   // With an empty body: kube-scheduler reads none, and so keeps its connection.

@@ -5,7 +5,6 @@
 #pragma once
 
 #include <algorithm>
-#include <bit>
 #include <cstddef>
 #include <cstring>
 #include <string_view>
@@ -13,8 +12,6 @@
 
 #define SIMDJSON_EXCEPTIONS 0  // so that no result can be taken without looking at its error
 #include <simdjson.h>
-
-#include "common/text/scan.hpp"
 
 namespace optipod::extender::wire {
 
@@ -71,70 +68,6 @@ inline Status text_of(od::value value, std::string_view& out) {
   }
   out = token.substr(1, token.size() - 2);
   return kOk;
-}
-
-/// Quotes and backslashes of the sixteen bytes at `p`, a bit each.
-struct Marks {
-  unsigned quotes, backslashes;
-};
-inline constexpr std::size_t kMarked = 16;
-inline Marks marks_at(const char* p) {
-#if OPTIPOD_SCAN
-  const text::Block block(p);
-  return {block.equal('"'), block.equal('\\')};
-#else
-  Marks marks{};
-  for (unsigned i = 0; i < kMarked; ++i) {
-    marks.quotes |= (p[i] == '"' ? 1U : 0U) << i;
-    marks.backslashes |= (p[i] == '\\' ? 1U : 0U) << i;
-  }
-  return marks;
-#endif
-}
-
-/// Whether the first quote or backslash from `text` on is a quote, `size` bytes away.
-inline bool ends_after(const char* text, std::size_t size) {
-  for (; size >= kMarked; text += kMarked, size -= kMarked) {
-    const Marks marks = marks_at(text);
-    if ((marks.quotes | marks.backslashes) != 0) return false;
-  }
-  const Marks marks = marks_at(text);
-  const unsigned quote = 1U << size;
-  return (marks.quotes & (2 * quote - 1)) == quote && (marks.backslashes & (quote - 1)) == 0;
-}
-
-/// The first quote or backslash of [from, end), or what is behind `end`.
-inline const char* find_quote_or_backslash(const char* from, const char* end) {
-  for (; from < end; from += kMarked) {
-    const Marks marks = marks_at(from);
-    const unsigned both = marks.quotes | marks.backslashes;
-    if (both != 0) return from + std::countr_zero(both);
-  }
-  return end;
-}
-
-/// The strings of an array as Go writes them, without escapes and with nothing in between; `at` is
-/// its bracket in a text that a parser has found to be UTF-8 without control characters in strings,
-/// with kMarked readable bytes behind `end`. False for any other array. On-demand's own steps take
-/// several times as long for each string. Names of nodes are mostly as long as the one before:
-/// where that is so, the next one is looked at before the end of this one is known.
-inline bool plain_strings(const char* at, const char* end, std::vector<std::string_view>& out) {
-  out.clear();
-  std::size_t size = 0;
-  while (end - at > 1 && at[1] == '"') {
-    const char* const text = at + 2;
-    if (static_cast<std::size_t>(end - text) <= size || !ends_after(text, size)) {
-      const char* const quote = find_quote_or_backslash(text, end);
-      if (end - quote < 1 || *quote != '"') return false;
-      size = static_cast<std::size_t>(quote - text);
-    }
-    out.emplace_back(text, size);
-    at = text + size + 1;
-    if (end - at < 1) return false;
-    if (*at == ']') return true;
-    if (*at != ',') return false;
-  }
-  return false;
 }
 
 /// Calls `each(key, value)` for the members of an object; a value of another type (null, too) has

@@ -72,9 +72,9 @@ struct ObjectReader::Impl {
   Status node_status(od::value value, NodeObject& node) {
     return members(value, [this, &node](std::string_view key, od::value member) {
       if (!same_key(key, "allocatable")) return kOk;
-      Stated stated;
+      ResourceList stated;
       const Status status = read_quantities(names, member, stated, node.bad_quantities);
-      for (std::size_t r = 0; r < kMostResources; ++r) node.allocatable[r] = stated[r].value_or(0);
+      for (std::size_t r = 0; r < kMostResources; ++r) node.allocatable[r] = stated[r];
       return status;
     });
   }

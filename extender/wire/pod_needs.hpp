@@ -14,25 +14,57 @@
 
 namespace optipod::extender::wire {
 
-/// What is stated; the rest is absent, which is not zero where pod-level resources override.
-using Stated = std::array<std::optional<double>, kMostResources>;
+/// A v1.ResourceList.
+struct ResourceList {
+  /// What is stated; the rest is absent, which is not zero where another list overrides.
+  std::array<std::optional<double>, kMostResources> amount;
+  bool any = false;        ///< it has an entry, of whatever resource
+  bool pod_level = false;  ///< it has one of a resource that pods can have as a whole
 
-/// An entry of a v1.ResourceList. What is no quantity or negative counts in `bad`.
+  /// 0 where absent.
+  [[nodiscard]] double operator[](std::size_t resource) const {
+    return amount[resource].value_or(0);
+  }
+};
+
+/// An entry of a list. What is no quantity or negative counts in `bad`.
 void state_quantity(const ResourceNames& names, std::string_view name, std::string_view quantity,
-                    Stated& out, unsigned& bad);
+                    ResourceList& out, unsigned& bad);
+
+/// v1.ResourceRequirements.
+struct Requirements {
+  ResourceList requests, limits;
+};
 
 struct Need {
-  Stated requests, limits;
+  std::string_view name;
+  Requirements resources;
   bool stays = false;  ///< an init container with restartPolicy Always
+};
+
+/// What the kubelet says of a container, or of the pod as a whole: while a pod is resized in place
+/// (KEP-1287), neither that nor the spec alone is what it holds.
+struct Reported {
+  std::string_view name;
+  ResourceList allocated;
+  Requirements actual;
+  bool has_actual = false;
 };
 
 struct PodNeeds {
   std::vector<Need> containers, init_containers;
-  Stated overhead;
-  Need pod_level;
+  ResourceList overhead;
+  Requirements pod_level;
+  std::vector<Reported> container_states, init_container_states;
+  Reported pod_state;
 
+  /// An entry of status.conditions, in their order.
+  void condition(std::string_view type, std::string_view reason);
   /// Fills the pod's requests and limits.
   void settle(const ResourceNames& names, Pod& pod) const;
+
+ private:
+  std::optional<bool> infeasible_;  ///< the node cannot grant the resize that is asked for
 };
 
 /// When the last of several containers started.

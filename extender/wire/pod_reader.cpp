@@ -53,10 +53,14 @@ std::optional<std::int64_t> parse_time(std::string_view text) {
   return duration_cast<milliseconds>(since).count() + second * std::int64_t{1000} + ms;
 }
 
-Status read_quantities(const ResourceNames& names, od::value value, Stated& out, unsigned& bad) {
+Status read_quantities(const ResourceNames& names, od::value value, ResourceList& out,
+                       unsigned& bad) {
   return members(value, [&](std::string_view key, od::value member) {
-    if (!names.find(key)) return kOk;
     std::string_view text;
+    if (!names.find(key)) {  // that it is there counts, what it is does not
+      state_quantity(names, key, text, out, bad);
+      return kOk;
+    }
     const Status status = text_of(member, text);
     if (status == simdjson::INCORRECT_TYPE) {  // a bare number is a quantity, too
       text = member.raw_json_token();
@@ -132,7 +136,7 @@ Status PodReader::spec(od::value value) {
     if (same_key(key, "containers")) return containers(member, needs_.containers);
     if (same_key(key, "initContainers")) return containers(member, needs_.init_containers);
     if (same_key(key, "overhead")) {
-      return read_quantities(names_, member, needs_.overhead, pod_.bad_quantities);
+      return quantities(member, needs_.overhead);
     }
     if (same_key(key, "resources")) return resources(member, needs_.pod_level);
     if (same_key(key, "nodeName")) return read_text(member, pod_.node_name);
@@ -147,24 +151,61 @@ Status PodReader::spec(od::value value) {
 Status PodReader::status(od::value value) {
   return members(value, [this](std::string_view key, od::value member) {
     if (same_key(key, "phase")) return read_text(member, pod_.phase);
-    return same_key(key, "containerStatuses") ? container_states(member) : kOk;
+    if (same_key(key, "conditions")) {
+      return elements(member, [this](od::value one) { return condition(one); });
+    }
+    if (same_key(key, "containerStatuses")) {
+      return container_states(member, needs_.container_states, true);
+    }
+    if (same_key(key, "initContainerStatuses")) {
+      return container_states(member, needs_.init_container_states, false);
+    }
+    if (same_key(key, "allocatedResources")) return quantities(member, needs_.pod_state.allocated);
+    if (same_key(key, "resources")) {
+      od::json_type type{};
+      if (const Status read = member.type().get(type); read != kOk) return read;
+      needs_.pod_state.has_actual = type == od::json_type::object;
+      return resources(member, needs_.pod_state.actual);
+    }
+    return kOk;
   });
 }
 
-Status PodReader::container_states(od::value value) {
-  return elements(value, [this](od::value container) {
-    std::string_view started;
-    const Status status = members(container, [&](std::string_view key, od::value state) {
-      if (!same_key(key, "state")) return kOk;
-      return members(state, [&](std::string_view kind, od::value running) {
-        if (!same_key(kind, "running")) return kOk;
-        return members(running, [&](std::string_view member, od::value time) {
-          return same_key(member, "startedAt") ? read_text(time, started) : kOk;
-        });
-      });
+Status PodReader::condition(od::value value) {
+  std::string_view type;
+  std::string_view reason;
+  const Status status = members(value, [&](std::string_view key, od::value member) {
+    if (same_key(key, "type")) return read_text(member, type);
+    return same_key(key, "reason") ? read_text(member, reason) : kOk;
+  });
+  needs_.condition(type, reason);
+  return status;
+}
+
+Status PodReader::container_states(od::value value, std::vector<Reported>& out, bool starts) {
+  out.clear();
+  return elements(value, [&](od::value container) {
+    Reported reported;
+    std::string_view at;
+    const Status status = members(container, [&](std::string_view key, od::value member) {
+      if (same_key(key, "name")) return read_text(member, reported.name);
+      if (same_key(key, "state")) return started(member, at);
+      if (same_key(key, "allocatedResources")) return quantities(member, reported.allocated);
+      return same_key(key, "resources") ? resources(member, reported.actual) : kOk;
     });
-    starts_.add(parse_time(started));
+    if (starts) starts_.add(parse_time(at));
+    out.push_back(reported);
     return status;
+  });
+}
+
+/// Since when a v1.ContainerState runs; `at` stays empty when it does not.
+Status PodReader::started(od::value state, std::string_view& at) {
+  return members(state, [&at](std::string_view kind, od::value running) {
+    if (!same_key(kind, "running")) return kOk;
+    return members(running, [&at](std::string_view member, od::value time) {
+      return same_key(member, "startedAt") ? read_text(time, at) : kOk;
+    });
   });
 }
 
@@ -173,7 +214,8 @@ Status PodReader::containers(od::value value, std::vector<Need>& out) {
   return elements(value, [this, &out](od::value container) {
     Need need;
     const Status status = members(container, [this, &need](std::string_view key, od::value member) {
-      if (same_key(key, "resources")) return resources(member, need);
+      if (same_key(key, "name")) return read_text(member, need.name);
+      if (same_key(key, "resources")) return resources(member, need.resources);
       if (!same_key(key, "restartPolicy")) return kOk;
       std::string_view policy;
       const Status read = read_text(member, policy);
@@ -185,16 +227,15 @@ Status PodReader::containers(od::value value, std::vector<Need>& out) {
   });
 }
 
-Status PodReader::resources(od::value value, Need& need) {
-  return members(value, [this, &need](std::string_view key, od::value member) {
-    if (same_key(key, "requests")) {
-      return read_quantities(names_, member, need.requests, pod_.bad_quantities);
-    }
-    if (same_key(key, "limits")) {
-      return read_quantities(names_, member, need.limits, pod_.bad_quantities);
-    }
-    return kOk;
+Status PodReader::resources(od::value value, Requirements& out) {
+  return members(value, [&](std::string_view key, od::value member) {
+    if (same_key(key, "requests")) return quantities(member, out.requests);
+    return same_key(key, "limits") ? quantities(member, out.limits) : kOk;
   });
+}
+
+Status PodReader::quantities(od::value value, ResourceList& out) {
+  return read_quantities(names_, value, out, pod_.bad_quantities);
 }
 
 }  // namespace optipod::extender::wire

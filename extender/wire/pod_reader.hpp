@@ -22,9 +22,12 @@ class PodReader {
   Status owners(od::value value);
   Status spec(od::value value);
   Status status(od::value value);
-  Status container_states(od::value value);
+  Status condition(od::value value);
+  Status container_states(od::value value, std::vector<Reported>& out, bool starts);
+  Status started(od::value state, std::string_view& at);
   Status containers(od::value value, std::vector<Need>& out);
-  Status resources(od::value value, Need& need);
+  Status resources(od::value value, Requirements& out);
+  Status quantities(od::value value, ResourceList& out);
 
   const ResourceNames& names_;
   Pod& pod_;
@@ -33,7 +36,8 @@ class PodReader {
 };
 
 /// Reads a v1.ResourceList, as state_quantity() does its entries.
-Status read_quantities(const ResourceNames& names, od::value value, Stated& out, unsigned& bad);
+Status read_quantities(const ResourceNames& names, od::value value, ResourceList& out,
+                       unsigned& bad);
 
 /// "2026-11-24T15:04:05Z", with or without a fraction, as Unix ms; nullopt for anything else.
 std::optional<std::int64_t> parse_time(std::string_view rfc3339);

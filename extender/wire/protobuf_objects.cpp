@@ -29,15 +29,22 @@ constexpr std::uint32_t kContainers = 2, kNodeName = 10, kInitContainers = 20, k
                         kOverhead = 32, kResources = 40;
 }
 namespace container {
-constexpr std::uint32_t kResources = 8, kRestartPolicy = 24;
+constexpr std::uint32_t kName = 1, kResources = 8, kRestartPolicy = 24;
 }
 namespace resource_requirements {
 constexpr std::uint32_t kLimits = 1, kRequests = 2;
 }
 namespace pod_status {
-constexpr std::uint32_t kPhase = 1, kContainerStatuses = 8;
+constexpr std::uint32_t kPhase = 1, kConditions = 2, kContainerStatuses = 8,
+                        kInitContainerStatuses = 10, kAllocatedResources = 19, kResources = 20;
 }
-constexpr std::uint32_t kContainerStatusState = 2, kStateRunning = 2, kRunningStartedAt = 1;
+namespace pod_condition {
+constexpr std::uint32_t kType = 1, kReason = 5;
+}
+namespace container_status {
+constexpr std::uint32_t kName = 1, kState = 2, kAllocatedResources = 10, kResources = 11;
+}
+constexpr std::uint32_t kStateRunning = 2, kRunningStartedAt = 1;
 constexpr std::uint32_t kTimeSeconds = 1;
 constexpr std::uint32_t kQuantityString = 1;
 constexpr std::uint32_t kNodeStatusAllocatable = 2;
@@ -48,7 +55,8 @@ void read_text(const Field& field, std::string_view& out) {
 }
 
 /// An entry of map<string, Quantity>.
-void read_quantity(const ResourceNames& names, std::string_view entry, Stated& out, unsigned& bad) {
+void read_quantity(const ResourceNames& names, std::string_view entry, ResourceList& out,
+                   unsigned& bad) {
   map_entry(entry, [&](std::string_view name, std::string_view quantity) {
     std::string_view text;
     each_field(quantity, [&](const Field& field) {
@@ -140,7 +148,7 @@ class PodMessage {
           pod_.priority = static_cast<std::int64_t>(field.integer());
           return;
         case pod_spec::kOverhead:
-          return read_quantity(names_, field.bytes(), needs_.overhead, pod_.bad_quantities);
+          return quantity(field, needs_.overhead);
         case pod_spec::kResources:
           return resources(field.bytes(), needs_.pod_level);
         default:
@@ -152,39 +160,87 @@ class PodMessage {
   Need container_need(std::string_view message) {
     Need need;
     each_field(message, [&](const Field& field) {
-      if (field.number() == container::kResources) resources(field.bytes(), need);
+      if (field.number() == container::kName) read_text(field, need.name);
+      if (field.number() == container::kResources) resources(field.bytes(), need.resources);
       if (field.number() == container::kRestartPolicy) need.stays = field.bytes() == "Always";
     });
     return need;
   }
 
-  void resources(std::string_view message, Need& need) {
+  void resources(std::string_view message, Requirements& out) {
     each_field(message, [&](const Field& field) {
-      if (field.number() == resource_requirements::kRequests) {
-        read_quantity(names_, field.bytes(), need.requests, pod_.bad_quantities);
-      } else if (field.number() == resource_requirements::kLimits) {
-        read_quantity(names_, field.bytes(), need.limits, pod_.bad_quantities);
-      }
+      if (field.number() == resource_requirements::kRequests) quantity(field, out.requests);
+      if (field.number() == resource_requirements::kLimits) quantity(field, out.limits);
     });
+  }
+
+  void quantity(const Field& entry, ResourceList& out) {
+    read_quantity(names_, entry.bytes(), out, pod_.bad_quantities);
   }
 
   void status(std::string_view message) {
     each_field(message, [this](const Field& field) {
-      if (field.number() == pod_status::kPhase) read_text(field, pod_.phase);
-      if (field.number() == pod_status::kContainerStatuses) starts_.add(started(field.bytes()));
+      switch (field.number()) {
+        case pod_status::kPhase:
+          return read_text(field, pod_.phase);
+        case pod_status::kConditions:
+          return condition(field.bytes());
+        case pod_status::kContainerStatuses:
+          needs_.container_states.push_back(container_state(field.bytes(), &starts_));
+          return;
+        case pod_status::kInitContainerStatuses:
+          needs_.init_container_states.push_back(container_state(field.bytes(), nullptr));
+          return;
+        case pod_status::kAllocatedResources:
+          return quantity(field, needs_.pod_state.allocated);
+        case pod_status::kResources:
+          needs_.pod_state.has_actual = true;
+          return resources(field.bytes(), needs_.pod_state.actual);
+        default:
+          return;
+      }
     });
   }
 
-  /// When a v1.ContainerStatus says that its container began to run; none when it does not run.
-  static std::optional<std::int64_t> started(std::string_view message) {
+  void condition(std::string_view message) {
+    std::string_view type;
+    std::string_view reason;
+    each_field(message, [&](const Field& field) {
+      if (field.number() == pod_condition::kType) read_text(field, type);
+      if (field.number() == pod_condition::kReason) read_text(field, reason);
+    });
+    needs_.condition(type, reason);
+  }
+
+  Reported container_state(std::string_view message, Starts* starts) {
+    Reported reported;
     std::optional<std::int64_t> at;
     each_field(message, [&](const Field& field) {
-      if (field.number() != kContainerStatusState) return;
-      each_field(field.bytes(), [&](const Field& state) {
-        if (state.number() != kStateRunning) return;
-        each_field(state.bytes(), [&](const Field& running) {
-          if (running.number() == kRunningStartedAt) at = read_time(running.bytes());
-        });
+      switch (field.number()) {
+        case container_status::kName:
+          return read_text(field, reported.name);
+        case container_status::kState:
+          at = started(field.bytes());
+          return;
+        case container_status::kAllocatedResources:
+          return quantity(field, reported.allocated);
+        case container_status::kResources:
+          return resources(field.bytes(), reported.actual);
+        default:
+          return;
+      }
+    });
+    if (starts != nullptr) starts->add(at);
+    return reported;
+  }
+
+  /// Since when a v1.ContainerState runs; none when it does not.
+  static std::optional<std::int64_t> started(std::string_view message) {
+    std::optional<std::int64_t> at;
+    each_field(message, [&](const Field& state) {
+      if (state.number() != kStateRunning) return;
+      each_field(state.bytes(), [&](const Field& running) {
+        if (running.number() == kRunningStartedAt) at = read_time(running.bytes());
       });
     });
     return at;
@@ -207,13 +263,13 @@ void read_node_metadata(std::string_view message, NodeObject& node) {
 }
 
 void read_node_status(const ResourceNames& names, std::string_view message, NodeObject& node) {
-  Stated stated;
+  ResourceList stated;
   each_field(message, [&](const Field& field) {
     if (field.number() == kNodeStatusAllocatable) {
       read_quantity(names, field.bytes(), stated, node.bad_quantities);
     }
   });
-  for (std::size_t r = 0; r < kMostResources; ++r) node.allocatable[r] = stated[r].value_or(0);
+  for (std::size_t r = 0; r < kMostResources; ++r) node.allocatable[r] = stated[r];
 }
 
 template <class Read>

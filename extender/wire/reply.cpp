@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "extender/wire/reply.hpp"
 
+#include <algorithm>
 #include <array>
+#include <cstdint>
 #include <cstring>
 
 #include "extender/wire/json_text.hpp"
@@ -17,6 +19,21 @@ constexpr std::size_t kMostTail = 4;
 char* put(std::string_view text, char* at) {
   std::memcpy(at, text.data(), text.size());
   return at + text.size();
+}
+
+/// Calls `each(candidate)` for those with a score over 0, mostly few of many.
+template <class Each>
+void each_scored(std::span<const std::uint8_t> scores, const Each& each) {
+  constexpr std::size_t kWord = sizeof(std::uint64_t);
+  for (std::size_t i = 0; i < scores.size(); i += kWord) {
+    std::uint64_t word = 0;
+    const std::size_t size = std::min(kWord, scores.size() - i);
+    std::memcpy(&word, scores.data() + i, size);
+    if (word == 0) continue;
+    for (std::size_t k = i; k < i + size; ++k) {
+      if (scores[k] != 0) each(k);
+    }
+  }
 }
 
 }  // namespace
@@ -88,27 +105,32 @@ std::size_t append_priorities(std::string& out, const NodeTable& nodes,
                               std::span<const std::uint8_t> scores) {
   std::size_t listed = 0;
   std::size_t length = 2;
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    if (scores[i] == 0 || rows[i] == NodeTable::kUnknown) continue;
-    length += nodes.host_piece(rows[i]).size() + kMostTail;
-  }
+  std::size_t unknown = 0;
+  each_scored(scores, [&](std::size_t i) {
+    ++listed;
+    if (rows[i] == NodeTable::kUnknown) {
+      ++unknown;
+    } else {
+      length += nodes.host_piece(rows[i]).size() + kMostTail;
+    }
+  });
   const std::size_t begin = out.size();
   out.resize(begin + length);  // copied into at once: append() costs more than the bytes
   char* at = out.data() + begin;
   *at++ = '[';
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    if (scores[i] == 0 || rows[i] == NodeTable::kUnknown) continue;
+  each_scored(scores, [&](std::size_t i) {
+    if (rows[i] == NodeTable::kUnknown) return;
     at = put(nodes.host_piece(rows[i]), at);
     at = put(kTails[scores[i]], at);
-    ++listed;
-  }
+  });
   out.resize(static_cast<std::size_t>(at - out.data()));
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    if (scores[i] == 0 || rows[i] != NodeTable::kUnknown) continue;
-    out += R"({"Host":)";
-    append_string(out, names[i]);
-    out.append(R"(,"Score":)").append(kTails[scores[i]]);
-    ++listed;
+  if (unknown != 0) {
+    each_scored(scores, [&](std::size_t i) {
+      if (rows[i] != NodeTable::kUnknown) return;
+      out += R"({"Host":)";
+      append_string(out, names[i]);
+      out.append(R"(,"Score":)").append(kTails[scores[i]]);
+    });
   }
   if (listed != 0) out.pop_back();  // the last comma
   out += ']';

@@ -1,12 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "extender/wire/request.hpp"
 
+#include <optional>
+
 #include "common/http/message.hpp"
+#include "extender/wire/name_list.hpp"
 #include "extender/wire/pod_reader.hpp"
 
 namespace optipod::extender::wire {
 
 static_assert(http::kBodyPadding >= simdjson::SIMDJSON_PADDING);
+static_assert(http::kBodyPadding >= NameList::kPadding);
+static_assert(NameList::kPadding >= simdjson::SIMDJSON_PADDING);
+namespace {
+
+DecodeError broken(Status status) {
+  const DecodeCause cause = status == simdjson::EMPTY            ? DecodeCause::kEmpty
+                            : status == simdjson::DEPTH_ERROR    ? DecodeCause::kTooDeep
+                            : status == simdjson::INCORRECT_TYPE ? DecodeCause::kNotArgs
+                            : status == simdjson::CAPACITY       ? DecodeCause::kTooLarge
+                                                                 : DecodeCause::kSyntax;
+  return {cause, cause == DecodeCause::kTooLarge
+                     ? "more than " + std::to_string(Decoder::kMostNames) + " nodes or victims"
+                     : simdjson::error_message(status)};
+}
+
+}  // namespace
 
 std::string_view to_string(DecodeCause cause) {
   switch (cause) {
@@ -30,7 +49,8 @@ struct Decoder::Impl {
   od::parser parser;
   Args args;
   ResourceNames names;
-  const char* end = nullptr;  // of the text
+  NameList ahead;           ///< names read before the text is
+  bool took_ahead = false;  ///< they were those of the request
 
   void clear() {
     args.pod = Pod{};
@@ -39,7 +59,10 @@ struct Decoder::Impl {
     args.victim_uids.clear();
     args.has_node_names = args.has_nodes = args.has_victims = false;
     args.pod_name = args.pod_namespace = args.pod_uid = args.node = {};
+    took_ahead = false;
   }
+
+  std::optional<DecodeError> parse(std::string_view text);
 
   Status read(od::value value, std::string_view key) {
     if (same_key(key, "Pod")) {
@@ -70,10 +93,11 @@ struct Decoder::Impl {
     }
     if (type != od::json_type::array) return simdjson::INCORRECT_TYPE;
     args.has_node_names = true;
-    const char* const at = value.raw_json_token().data();
-    // Three bytes are the shortest element: fewer cannot be too many.
-    const bool few = static_cast<std::size_t>(end - at) <= 3 * kMostNames;
-    if (few && plain_strings(at, end, args.node_names)) return kOk;
+    if (ahead.is_at(value.raw_json_token().data())) {
+      args.node_names.swap(ahead.names());
+      took_ahead = true;
+      return kOk;
+    }
     args.node_names.clear();
     return elements(value, [this](od::value element) {
       std::string_view name;
@@ -150,29 +174,14 @@ struct Decoder::Impl {
 Decoder::Decoder(ResourceNames names) : impl_(std::make_unique<Impl>(std::move(names))) {}
 Decoder::~Decoder() = default;
 
-tl::expected<const Args*, DecodeError> Decoder::decode(std::string_view body) {
-  const auto fail = [](DecodeCause cause, std::string what) {
-    return tl::unexpected(DecodeError{cause, std::move(what)});
-  };
-  const auto broken = [&](Status status) {
-    const DecodeCause cause = status == simdjson::EMPTY            ? DecodeCause::kEmpty
-                              : status == simdjson::DEPTH_ERROR    ? DecodeCause::kTooDeep
-                              : status == simdjson::INCORRECT_TYPE ? DecodeCause::kNotArgs
-                              : status == simdjson::CAPACITY       ? DecodeCause::kTooLarge
-                                                                   : DecodeCause::kSyntax;
-    return fail(cause, cause == DecodeCause::kTooLarge
-                           ? "more than " + std::to_string(kMostNames) + " nodes or victims"
-                           : simdjson::error_message(status));
-  };
-  if (body.empty()) return fail(DecodeCause::kEmpty, "no body");
-
-  impl_->clear();
-  impl_->end = body.data() + body.size();
-
+/// `text` must be followed by http::kBodyPadding readable bytes.
+std::optional<DecodeError> Decoder::Impl::parse(std::string_view text) {
+  clear();
+  const DecodeError too_deep{DecodeCause::kTooDeep, "nested too deep"};
   od::document document;
-  const simdjson::padded_string_view padded(body.data(), body.size(),
-                                            body.size() + simdjson::SIMDJSON_PADDING);
-  if (const Status status = impl_->parser.iterate(padded).get(document); status != kOk) {
+  const simdjson::padded_string_view padded(text.data(), text.size(),
+                                            text.size() + simdjson::SIMDJSON_PADDING);
+  if (const Status status = parser.iterate(padded).get(document); status != kOk) {
     return broken(status);
   }
   od::object root;
@@ -187,15 +196,25 @@ tl::expected<const Args*, DecodeError> Decoder::decode(std::string_view body) {
     od::raw_json_string raw_key;
     if (const Status status = field.key().get(raw_key); status != kOk) return broken(status);
     const char* at = raw_key.raw() - 1;  // its opening quote
-    if (deep(at)) return fail(DecodeCause::kTooDeep, "nested too deep");
+    if (deep(at)) return too_deep;
     std::string_view key;
     if (const Status status = field.unescaped_key().get(key); status != kOk) return broken(status);
     from = same_key(key, "NodeNames") ? nullptr : at;
     od::value value;
     if (const Status status = field.value().get(value); status != kOk) return broken(status);
-    if (const Status status = impl_->read(value, key); status != kOk) return broken(status);
+    if (const Status status = read(value, key); status != kOk) return broken(status);
   }
-  if (deep(body.data() + body.size())) return fail(DecodeCause::kTooDeep, "nested too deep");
+  if (deep(text.data() + text.size())) return too_deep;
+  return std::nullopt;
+}
+
+tl::expected<const Args*, DecodeError> Decoder::decode(std::string_view body) {
+  if (body.empty()) return tl::unexpected(DecodeError{DecodeCause::kEmpty, "no body"});
+  if (impl_->ahead.cut(body, kMostNames)) {
+    if (!impl_->parse(impl_->ahead.rest()) && impl_->took_ahead) return &impl_->args;
+    impl_->ahead.clear();  // what looked like the list was none: once more, as a whole
+  }
+  if (auto error = impl_->parse(body)) return tl::unexpected(std::move(*error));
   return &impl_->args;
 }
 

@@ -3,7 +3,7 @@
 // What kube-scheduler sends (k8s.io/kube-scheduler extender/v1): ExtenderArgs for filter and
 // prioritize, ExtenderPreemptionArgs, ExtenderBindingArgs. Read in one pass with simdjson's
 // on-demand API: keys in any case (Go decodes so) and any order, everything that is not named here
-// skipped unread.
+// skipped unread. The names, most of the text, are mostly read before (name_list.hpp).
 //
 // Instruction sets: Debian's simdjson finds the structure of the text with the CPU's best kernel
 // (AVX-512, AVX2, SSE4.2), chosen at run time inside the library. Only what on-demand inlines into

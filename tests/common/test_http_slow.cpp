@@ -101,6 +101,38 @@ TEST_CASE("a slow handler has the request, runs elsewhere, and may throw") {
   CHECK_FALSE(mixed);
 }
 
+TEST_CASE("what is left to do after a reply keeps its client not waiting, and has the body") {
+  Server server;
+  Gate gate;
+  std::mutex mutex;
+  std::vector<std::string> done;
+  server.route("POST", "/later", [&](const Request& q, Response& r) {
+    r.body = "reply";
+    r.afterwards = [&, body = q.body] {
+      gate.pass();
+      const std::lock_guard lock(mutex);
+      done.emplace_back(body);
+    };
+  });
+  server.route("GET", "/throw", [](const Request&, Response& r) {
+    r.body = "thrown";
+    r.afterwards = [] { throw std::runtime_error("as it should"); };
+  });
+  server.route("GET", "/hello", [](const Request&, Response& r) { r.body = "hello"; });
+  REQUIRE(server.listen("127.0.0.1:0").has_value());
+  const std::string post = "POST /later HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbod";
+  Raw raw = Raw::connect(server.port());
+  raw.send(post + "1" + get("/throw") + post + "2" + get("/hello"));
+  CHECK(body_of(raw.reply()) == "reply");  // while the gate is shut
+  gate.await(1);
+  gate.open();
+  CHECK(body_of(raw.reply()) == "thrown");
+  CHECK(body_of(raw.reply()) == "reply");
+  CHECK(body_of(raw.reply()) == "hello");
+  const std::lock_guard lock(mutex);
+  CHECK(done == std::vector<std::string>{"bod1", "bod2"});
+}
+
 TEST_CASE("clients that vanish while handlers run") {
   Fixture f({.max_active = 1, .slow_threads = 1});
   f.listen();

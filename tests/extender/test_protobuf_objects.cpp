@@ -119,7 +119,7 @@ TEST_CASE("a real API server's pods and nodes are the same as JSON and as protob
     auto& out = seen[reading == &json ? Encoding::kJson : Encoding::kProtobuf];
     const auto pods =
         reading->page("pods", [&](std::string_view bytes) { out.push_back(reading->pod(bytes)); });
-    CHECK(pods.objects == 4);
+    CHECK(pods.objects == 6);
     const auto nodes = reading->page(
         "nodes", [&](std::string_view bytes) { out.push_back(reading->node(bytes)); });
     CHECK(nodes.objects == 1);
@@ -143,7 +143,8 @@ TEST_CASE("protobuf: what a recorded pod and node say") {
     const auto pod = reader.pod({Encoding::kProtobuf, bytes});
     REQUIRE(pod);
     CHECK(pod->bad_quantities == 0);
-    CHECK(pod->limits.amount[wire::kFirstExtended] == Approx(6));
+    const bool reported = pod->name.starts_with("resized");  // without a limit of these
+    CHECK(pod->limits.amount[wire::kFirstExtended] == Approx(reported ? 0 : 6));
     if (pod->name == "placed") {
       ++known;
       CHECK(pod->node_name == "node-1");
@@ -160,9 +161,17 @@ TEST_CASE("protobuf: what a recorded pod and node say") {
       // The init container after the sidecar: 100m + 2, more than 250m + 500m + 100m.
       CHECK(pod->requests.cpu() == Approx(2.1));
       CHECK(pod->requests.memory() == Approx(64 * 1048576.0 + 1e6 + 1500e6));
+    } else if (pod->name == "resized") {
+      ++known;  // what is allocated or in use, as its node cannot grant what it asks for
+      CHECK(pod->requests.cpu() == Approx(0.4 + 0.5 + 0.15));
+      CHECK(pod->requests.memory() == Approx(64 * 1048576.0 + 1e6 + 1e9));
+    } else if (pod->name == "resized-whole") {
+      ++known;
+      CHECK(pod->requests.cpu() == Approx(3.5));
+      CHECK(pod->requests.memory() == Approx(3.0 * 1024 * 1024 * 1024));
     }
   });
-  CHECK(known == 2);
+  CHECK(known == 4);
   reading.page("nodes", [&](std::string_view bytes) {
     const auto node = reader.node({Encoding::kProtobuf, bytes});
     REQUIRE(node);

@@ -2,7 +2,9 @@
 // What is remembered of a decision, and told by /explain.
 #include "extender/decide/record.hpp"
 
+#include <chrono>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "tests/extender/decisions.hpp"
 #include "tests/support/catch.hpp"
@@ -65,6 +67,55 @@ TEST_CASE("the record tells each candidate's signals, ages, terms and scores; th
   records.bound("odd", "b", kNow);
   CHECK(nlohmann::json::parse(explain_json(
             records.find("odd", 1)))["decisions"][0]["bound"]["our_first_choice"] == true);
+}
+
+TEST_CASE("what a pod is expected to use is told to come from where it does") {
+  const auto w = world(test::snapshot(losses({{"a", 0.75}}), kNow));
+  const auto from = [&](double cpu, double memory, bool learned) {
+    Asking asking({"a"});
+    asking.pod.requests.amount = {cpu, memory};
+    asking.ask(*w);
+    auto record = make_record("prioritize", *w, asking.inquiry(), asking.decision, 1);
+    record->learned = learned;
+    return nlohmann::json::parse(explain_json(
+        {Remembered{std::move(record), {}, 0}}))["decisions"][0]["pod"]["expected"]["from"];
+  };
+  CHECK(from(1, 2, true) == "workload");
+  CHECK(from(0, 0, true) == "workload");
+  CHECK(from(1, 2, false) == "requests");
+  CHECK(from(0, 2, false) == "requests, default");
+  CHECK(from(1, 0, false) == "requests, default");
+  CHECK(from(0, 0, false) == "default");
+}
+
+TEST_CASE("a record that is announced has its place, and is waited for") {
+  const auto w = world(test::snapshot(losses({{"a", 0.75}, {"b", 0.25}}), kNow));
+  Asking asking({"a", "b"});
+  asking.ask(*w);
+  const auto make = [&](const std::string& uid) {
+    asking.pod.uid = uid;
+    return make_record("prioritize", *w, asking.inquiry(), asking.decision, 2);
+  };
+  Records records(2, std::chrono::seconds(20));
+  const Records::Ticket first = records.announce("u-1");
+  const Records::Ticket none = records.announce("u-2");
+  const Records::Ticket third = records.announce("u-3");
+  records.bound("u-3", "b", kNow);  // before its record is made
+  records.add(third, make("u-3"));
+  records.add(none, nullptr);
+  std::thread later([&] { records.add(first, make("u-1")); });
+  const auto found = records.find("", 10);
+  later.join();
+  // Of three places the oldest gave way; that of nothing holds none.
+  REQUIRE(found.size() == 1);
+  CHECK(found[0].record->uid == "u-3");
+  CHECK(found[0].bound_to == "b");
+  CHECK(records.find("u-1", 10).empty());
+
+  const Records::Ticket next = records.announce("u-4");
+  std::thread slow([&] { records.add(next, make("u-4")); });
+  CHECK(records.find("u-4", 10).size() == 1);
+  slow.join();
 }
 
 TEST_CASE("a decision and what became of it are told in a sentence") {

@@ -122,6 +122,49 @@ TEST_CASE("names of any length are read after names of any other, with an escape
   }
 }
 
+TEST_CASE("a list that only looks like the request's is none") {
+  wire::Decoder decoder;
+  const std::vector<std::pair<std::string_view, Names>> bodies{
+      // Of another object, in front of the request's and behind it, and of nobody.
+      {R"({"Pod":{"NodeNames":["a"]},"NodeNames":["b","c"]})", {"b", "c"}},
+      {R"({"NodeNames":["b","c"],"Pod":{"NodeNames":["a"]}})", {"b", "c"}},
+      {R"({"Pod":{"NodeNames":["a"]}})", {}},
+      // A name whose last letters these are, and a text that has them inside.
+      {R"({"\"NodeNames":["a"],"NodeNames":["b"]})", {"b"}},
+      {R"({"Pod":{"metadata":{"name":"\"NodeNames\":[\"a\"]"}},"NodeNames":["b"]})", {"b"}},
+      // The last of two counts, as Go reads it.
+      {R"({"NodeNames":["a","a"],"NodeNames": ["b"]})", {"b"}},
+      {R"({"NodeNames": ["b"],"NodeNames":["a","a"]})", {"a", "a"}},
+      {R"({"nodenames":["b","c"]})", {"b", "c"}}};
+  for (const auto& [text, names] : bodies) {
+    INFO(text);
+    const Body body{std::string(text)};
+    const auto decoded = decoder.decode(body.view());
+    REQUIRE(decoded);
+    CHECK((*decoded)->node_names == names);
+  }
+}
+
+TEST_CASE("a name that JSON does not allow is refused, one that is not ASCII is read") {
+  wire::Decoder decoder;
+  const auto read = [&decoder](const std::string& name) {
+    const Body body(R"({"NodeNames":["aaaaaaaaaaaaaaaaaaaaaaaa",")" + name + "\"]}");
+    const auto decoded = decoder.decode(body.view());
+    return decoded && (*decoded)->node_names.size() == 2 && (*decoded)->node_names[1] == name;
+  };
+  for (const std::size_t size : {0U, 3U, 15U, 16U, 17U, 24U, 40U}) {
+    for (const std::size_t behind : {0U, 1U, 20U}) {
+      INFO(size << " and " << behind);
+      const std::string head(size, 'a'), tail(behind, 'b');
+      CHECK(read(head + "\x7f" + tail));
+      CHECK(read(head + "\xc3\xbc" + tail));
+      CHECK_FALSE(read(head + "\x01" + tail));
+      CHECK_FALSE(read(head + "\n" + tail));
+      CHECK_FALSE(read(head + "\xff" + tail));
+    }
+  }
+}
+
 TEST_CASE("a pod of the wrong shape is a pod that says nothing") {
   wire::Decoder decoder;
   const Body body(R"({"Pod":{"metadata":{"name":7,"labels":[]},"spec":{"containers":[null,3,{}],)"

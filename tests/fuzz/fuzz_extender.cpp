@@ -88,8 +88,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   for (const Verb verb : {Verb::kFilter, Verb::kPrioritize, Verb::kPreempt}) {
     std::string reply;
     if (!answers.answer(verb, std::nullopt, text, reply)) check_reply(verb, reply);
+    answers.finish();
     reply.clear();
     if (!answers.answer(verb, 0, text, reply)) check_reply(verb, reply);
+    answers.finish();
     reply.clear();
     if (!answers.neutral(verb, text, reply)) check_reply(verb, reply);
   }

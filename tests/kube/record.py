@@ -91,6 +91,20 @@ def running(pod, *started):
     return {"status": {"phase": "Running", "containerStatuses": statuses}}
 
 
+def resized(pod):
+    """A status in the midst of a resize that the node cannot grant: of containers, and of the pod as a whole."""
+    status = running(pod, "2026-11-24T15:04:05Z", "2026-11-24T15:04:06Z")
+    ours, other = status["status"]["containerStatuses"]
+    ours.update(allocatedResources={"cpu": "300m", "memory": "64Mi"},
+                resources={"requests": {"cpu": "400m", "memory": "64Mi"}, "limits": {"cpu": "2"}})
+    other.update(allocatedResources={"cpu": "500m", "memory": "1M"})
+    proxy = {"name": "proxy", "image": "i", "imageID": "", "ready": True, "restartCount": 0, "state": {},
+             "allocatedResources": {"cpu": "150m", "memory": "1G"}}
+    status["status"].update(initContainerStatuses=[proxy], conditions=[
+        {"type": "PodResizePending", "status": "True", "reason": "Infeasible"}])
+    return status
+
+
 def main():
     INTO.mkdir(exist_ok=True)
     with controlplane.ControlPlane() as plane:
@@ -107,11 +121,18 @@ def main():
                           resources={"requests": {"cpu": "3", "memory": "2Gi"}})
         half, low = full_pod("half", nodeName="node-1"), full_pod("low", nodeName="node-1")
         low["metadata"] = {"name": "low"}
-        for pod in (placed, half, low):
+        changed = full_pod("resized", nodeName="node-1")
+        whole = full_pod("resized-whole", nodeName="node-1", resources={"requests": {"cpu": "3", "memory": "2Gi"}})
+        for pod in (placed, half, low, changed, whole):
             api.post(pods, pod)
         times = {"placed": ("2026-11-24T15:04:05Z", "2026-11-24T15:04:07Z"), "half": ("2026-11-24T15:04:05Z", None)}
         for name, started in times.items():
             api.request("PATCH", f"{pods}/{name}/status", running(placed, *started))
+        api.request("PATCH", f"{pods}/resized/status", resized(changed))
+        of_pod = resized(whole)
+        of_pod["status"].update(allocatedResources={"cpu": "3500m", "memory": "1Gi"},
+                                resources={"requests": {"cpu": "3", "memory": "3Gi"}, "limits": {"cpu": "5"}})
+        api.request("PATCH", f"{pods}/resized-whole/status", of_pod)
         both(api, "pods", pods)
         both(api, "nodes", "/api/v1/nodes")
         both(api, "missing", f"{pods}/missing")
