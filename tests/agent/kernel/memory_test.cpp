@@ -2,7 +2,6 @@
 //
 // What shortage of memory does, made by a memory limit: beside the memory controller's own counts
 // and /proc/vmstat.
-#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -92,7 +91,9 @@ class MinFree {
   std::string was_;
 };
 
-/// A file without end that takes no room on the disk, but in the page cache.
+/// A file without end that takes no room on the disk, but in the page cache. What is read of it is
+/// clean, so it can always be reclaimed. Written pages not: with the multi-generational LRU (6.12)
+/// nobody waits for them to reach the disk, and the OOM killer takes the writer at its limit.
 class HoleFile {
  public:
   HoleFile() {
@@ -104,25 +105,15 @@ class HoleFile {
   ~HoleFile() { ::close(fd_); }
   HoleFile(const HoleFile&) = delete;
   HoleFile& operator=(const HoleFile&) = delete;
-  void read_on(int mebibytes) const {
+  void read_on(std::size_t mebibytes) const {
     static char buffer[1 << 20];
-    for (int i = 0; i < mebibytes; ++i)
+    for (std::size_t i = 0; i < mebibytes; ++i)
       if (::read(fd_, buffer, sizeof buffer) != sizeof buffer) ::_exit(23);
   }
 
  private:
   int fd_ = -1;
 };
-
-/// Through the page cache, of which only kLimit fits.
-void fill_page_cache(const std::string& path, std::size_t bytes) {
-  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  const std::string block(1u << 20, 'x');
-  for (std::size_t done = 0; done < bytes; done += block.size())
-    if (::write(fd, block.data(), block.size()) != static_cast<ssize_t>(block.size())) ::_exit(21);
-  ::close(fd);
-  ::unlink(path.c_str());
-}
 
 void fill_memory(std::size_t bytes) {
   void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -139,20 +130,28 @@ TEST_CASE("who meets its memory limit waits for its own reclaim") {
   REQUIRE(kernel.assign(limited.group().fd(), limited.group().id(), kFirstSlot));
   REQUIRE(kernel.assign(idle.fd(), idle.id(), kFirstSlot + 1));
   const shm::MemoryStats node_before = kernel.node_values().memory;
-  const std::string path = "optipod-memory-test-" + std::to_string(::getpid());
+  const HoleFile file;
   const auto begin = std::chrono::steady_clock::now();
-  CHECK(Worker(limited.group().path(), -1, [&] {
+  // On one CPU: of several, pressure is a mean.
+  CHECK(Worker(limited.group().path(), test_cpu(), [&] {
           limited.enter();
-          fill_page_cache(path, 4 * kLimit);
+          file.read_on(4 * kLimit >> 20);
         }).join() == 0);
   const auto took = static_cast<std::uint64_t>((std::chrono::steady_clock::now() - begin).count());
   const shm::MemoryStats stalled = kernel.slot_values(kFirstSlot).memory;
   const shm::Histogram& memcg = stalled.reclaim_stall[shm::kMemcg];
-  CHECK(limited.limit_met() > 0);
-  // Every charge that meets the limit reclaims, once or (what it got was not enough) more often.
-  CHECK(events(memcg) >= limited.limit_met());
-  CHECK(memcg.sum_ns > 0);
-  CHECK(memcg.sum_ns < took);  // one task
+  const std::uint64_t pressed_ns = limited.group().pressure_us("memory.pressure", "some") * 1000;
+  INFO(events(memcg) << " reclaims in " << memcg.sum_ns << " ns, pressure " << pressed_ns
+                     << " ns, limit met " << limited.limit_met() << " times, took " << took);
+  CHECK(events(memcg) > 0);
+  if (limited.v1())
+    CHECK(events(memcg) <= limited.limit_met());  // counted again when it tries for less, too
+  else
+    CHECK(events(memcg) >= limited.limit_met());  // counted before each reclaim
+  // The kernel's own stop watch is around the same, but for what it weighs by other CPUs' time.
+  CHECK(memcg.sum_ns <= pressed_ns + pressed_ns / 4 + 1'000'000);
+  CHECK(2 * memcg.sum_ns >= pressed_ns);
+  CHECK(memcg.sum_ns < took);
   CHECK(stalled.oom_kills == 0);
   CHECK(events(kernel.slot_values(kFirstSlot + 1).memory.reclaim_stall[shm::kMemcg]) == 0);
   CHECK(events(kernel.node_values().memory.reclaim_stall[shm::kMemcg]) >=
