@@ -207,16 +207,20 @@ class SchemaBuilder {
 /// One column of values over a schema.
 struct SeriesSet {
   std::shared_ptr<const Schema> schema;  ///< null when there is nothing
-  std::vector<double> values;            ///< one a series; stale() where it is not there
-  std::int64_t scraped_ms = 0;           ///< Unix time, ms
-  std::int64_t measured_ms = 0;          ///< of series marked `measured`
-  std::vector<std::int64_t> own_ms;      ///< empty, or one a series: its explicit time or kNoTime
+  std::vector<double> values;            ///< one a series; stale() where it is not there; or none:
+  std::shared_ptr<const PackedNumber> packed = {};  ///< null, or one a series instead of `values`
+  std::int64_t scraped_ms = 0;                      ///< Unix time, ms
+  std::int64_t measured_ms = 0;                     ///< of series marked `measured`
+  std::vector<std::int64_t> own_ms;  ///< empty, or one a series: its explicit time or kNoTime
   /// Empty, or one a series: not served when older. Of an array that outlives all sets.
   std::span<const std::int64_t> max_age_ms;
   /// On every series, beside the schema's; no series has a label of the same name. Null: none.
   std::shared_ptr<const LabelSet> labels = {};
-  std::shared_ptr<const PackedNumber> texts = {};  ///< null, or one of each of `values`
 
+  [[nodiscard]] std::size_t size() const { return packed ? schema->size() : values.size(); }
+  [[nodiscard]] double value(std::size_t i) const {
+    return packed ? packed.get()[i].value() : values[i];
+  }
   [[nodiscard]] std::int64_t time_ms(std::size_t i) const {
     if (!own_ms.empty() && own_ms[i] != kNoTime) return own_ms[i];
     return schema->measured(i) ? measured_ms : scraped_ms;
