@@ -162,6 +162,8 @@ constexpr std::array kQuantities{
              [](const Derived& d) { return d.memory.forecast_15m; }},
 };
 constexpr std::string_view kUpName = "optipod:node_up:last";
+constexpr std::size_t kUp = kQuantities.size(), kSeries = kUp + 1;
+static_assert(kSeries <= kPackedBlock);
 
 std::shared_ptr<const Schema> make_schema() {
   SchemaBuilder builder;
@@ -204,20 +206,21 @@ SeriesSet DerivedSeries::make(const Derived& derived, bool up, std::int64_t meas
                 .own_ms = {},
                 .max_age_ms = kAges,
                 .labels = labels_};
-  set.values.resize(kSchema->size());
-  read(derived, set.values.data(), std::make_index_sequence<kQuantities.size()>());
-  set.values.back() = up ? 1 : 0;
-  set.texts = pack_rounded(set.values);
+  std::array<double, kSeries> values;
+  read(derived, values.data(), std::make_index_sequence<kQuantities.size()>());
+  values[kUp] = 1;
+  set.packed = pack(values);
   if (!up) return down(std::move(set), scraped_ms);
   return set;
 }
 
 SeriesSet DerivedSeries::down(SeriesSet last, std::int64_t scraped_ms) {
   last.scraped_ms = scraped_ms;
-  last.values.back() = 0;
-  last.own_ms.assign(last.values.size(), kNoTime);
-  last.own_ms.back() = scraped_ms;
-  last.texts = pack(last.values);
+  std::array<double, kSeries> values;
+  for (std::size_t i = 0; i < kSeries; ++i) values[i] = i == kUp ? 0 : last.value(i);
+  last.packed = pack(values);
+  last.own_ms.assign(kSeries, kNoTime);
+  last.own_ms[kUp] = scraped_ms;
   return last;
 }
 
@@ -225,8 +228,8 @@ Figures figures_of(const SeriesSet& view) {
   Figures figures;
   if (!view.schema) return figures;
   for (std::size_t i = 0; i < kQuantities.size(); ++i) {
-    if (kQuantities[i].place == nullptr || is_stale(view.values[i])) continue;
-    *kQuantities[i].place(figures) = view.values[i];
+    if (kQuantities[i].place == nullptr || view.packed.get()[i].absent()) continue;
+    *kQuantities[i].place(figures) = view.value(i);
   }
   return figures;
 }

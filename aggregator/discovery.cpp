@@ -10,8 +10,9 @@
 namespace optipod::aggregator {
 
 Discovery::Discovery(std::vector<Target> fixed, std::vector<std::unique_ptr<Source>> sources,
-                     std::string scheme)
-    : fixed_(std::move(fixed)), sources_(std::move(sources)), scheme_(std::move(scheme)) {
+                     const std::string& scheme)
+    : fixed_(share(std::move(fixed), scheme)), sources_(std::move(sources)) {
+  for (const auto& source : sources_) source->use_scheme(scheme);
   merge();
 }
 
@@ -27,20 +28,20 @@ bool Discovery::settled() const {
 }
 
 bool Discovery::merge() {
-  std::vector<Target> merged;
+  Targets merged;
   std::vector<std::string> problems;
-  std::unordered_map<std::string, std::size_t> index;  // node → place in merged
+  std::unordered_map<std::string_view, std::size_t> index;  // node → place in merged
   std::size_t left_out = 0;
-  const auto add = [&](Target target, const std::string& source) {
-    if (target.scheme.empty()) target.scheme = scheme_;
+  const auto add = [&](const std::shared_ptr<const Target>& shared, const std::string& source) {
+    const Target& target = *shared;
     const auto [at, fresh] = index.try_emplace(target.node, merged.size());
     if (fresh && merged.size() < kMaxTargets) {
-      merged.push_back(std::move(target));
+      merged.push_back(shared);
       return;
     }
     if (fresh) {
       index.erase(at);
-    } else if (merged[at->second] == target) {
+    } else if (*merged[at->second] == target) {
       return;  // the same target from two sources is one target
     }
     ++left_out;
@@ -50,19 +51,20 @@ bool Discovery::merge() {
                             target.address, kMaxTargets)
               : fmt::format("{}: {} is left out: node {} is already scraped at {}; give it another "
                             "`node` label",
-                            source, target.url(), target.node, merged[at->second].url()));
+                            source, target.url(), target.node, merged[at->second]->url()));
   };
   for (const auto& source : sources_) {
     if (!source->state().problem.empty()) problems.push_back(source->state().problem);
   }
-  for (const Target& target : fixed_) add(target, "--target");
+  for (const auto& target : fixed_) add(target, "--target");
   for (const auto& source : sources_) {
     const std::string name = "--" + source->state().mechanism + " " + source->state().name;
-    for (const Target& target : source->targets()) add(target, name);
+    for (const auto& target : source->targets()) add(target, name);
   }
   problems_ = std::move(problems);
   left_out_ = left_out;
-  const bool changed = merged != targets_;
+  const bool changed = !std::equal(merged.begin(), merged.end(), targets_.begin(), targets_.end(),
+                                   [](const auto& a, const auto& b) { return a == b || *a == *b; });
   targets_ = std::move(merged);
   return changed;
 }

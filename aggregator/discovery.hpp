@@ -19,14 +19,14 @@ class Discovery {
  public:
   /// `scheme`: of targets that say none.
   Discovery(std::vector<Target> fixed, std::vector<std::unique_ptr<Source>> sources,
-            std::string scheme = "http");
+            const std::string& scheme = "http");
 
   /// Takes what is new at the sources. Returns whether targets() changed.
   bool refresh(std::chrono::steady_clock::time_point now);
 
   /// Ordered as given: flags, then sources. A node's name that is taken already is left out: the
   /// first wins.
-  [[nodiscard]] const std::vector<Target>& targets() const { return targets_; }
+  [[nodiscard]] const Targets& targets() const { return targets_; }
   /// What is wrong now: one message a source that could not be used, one a target left out.
   [[nodiscard]] const std::vector<std::string>& problems() const { return problems_; }
   /// Every source has given a list, or has failed to: what targets() lacks is not just late.
@@ -38,10 +38,9 @@ class Discovery {
  private:
   bool merge();
 
-  std::vector<Target> fixed_;
+  Targets fixed_;
   std::vector<std::unique_ptr<Source>> sources_;
-  std::string scheme_;
-  std::vector<Target> targets_;
+  Targets targets_;
   std::vector<std::string> problems_;
   std::size_t left_out_ = 0;
 };

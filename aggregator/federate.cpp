@@ -21,7 +21,7 @@ class Groups {
       : selectors_(selectors), gaps_(gaps), window_(window) {}
 
   void add(const SeriesSet& set, std::uint32_t place) {
-    if (!set.schema || set.values.empty()) return;
+    if (!set.schema || set.size() == 0) return;
     const auto& naming = naming_of(*set.schema);
     if (naming.empty()) return;
     const LabelSet& labels = set.labels ? *set.labels : LabelSet::none();

@@ -93,8 +93,8 @@ class TextWriter final : public FederateWriter {
 
  private:
   static void prefetch(const FederatedSet& source, const Selection::Line& line) {
-    if (source.texts != nullptr) {
-      __builtin_prefetch(&source.texts[line.series]);
+    if (source.packed != nullptr) {
+      __builtin_prefetch(&source.packed[line.series]);
     } else {
       __builtin_prefetch(&source.values[line.series]);
     }
@@ -108,9 +108,9 @@ class TextWriter final : public FederateWriter {
                                 text::kNumberRoom + TimeText::kRoom;
     const Times times(group, i);
     for (const Selection::Line& line : lines) {
-      const PackedNumber* text = source.texts == nullptr ? nullptr : &source.texts[line.series];
-      const double value = text == nullptr ? source.values[line.series] : 0;
-      if (text == nullptr ? is_stale(value) : text->absent()) continue;
+      const PackedNumber* packed = source.packed == nullptr ? nullptr : &source.packed[line.series];
+      const double value = packed == nullptr ? source.values[line.series] : 0;
+      if (packed == nullptr ? is_stale(value) : packed->absent()) continue;
       if (!times.alive(line)) continue;
       if (!name_.empty()) write_head(out);
       char* at = block_.room(longest, out);
@@ -119,7 +119,7 @@ class TextWriter final : public FederateWriter {
         if (piece.cut != Selection::kNoCut) at = put(at, group.cut(source, piece.cut));
       }
       static_assert(PackedNumber::kRoom <= text::kNumberRoom);
-      at = text != nullptr ? text->unpack(at) : text::write_number(at, value);
+      at = packed != nullptr ? packed->unpack(at) : text::write_number(at, value);
       block_.ended(times.put(line, at));
       ++written_;
     }
@@ -159,22 +159,24 @@ class ProtobufWriter final : public FederateWriter {
       const SeriesSet& set = group.set(from);
       const Times times(group, from);
       for (const Selection::Line& line : lines_of(group, run)) {
-        if (is_stale(set.values[line.series]) || !times.alive(line)) continue;
-        write_line(set, line.series, set.time_ms(line.series));
+        const double value = set.value(line.series);
+        if (is_stale(value) || !times.alive(line)) continue;
+        write_line(set, line.series, value);
       }
     }
     return to;
   }
 
  private:
-  void write_line(const SeriesSet& set, std::size_t series, std::int64_t time_ms) {
+  void write_line(const SeriesSet& set, std::size_t series, double value) {
     namespace field = text::protobuf::metric_field;
     metric_.clear();
     labels(set.schema->label_set(series), set.labels ? *set.labels : LabelSet::none());
     inner_.clear();
-    text::protobuf::add_double(inner_, text::protobuf::kValue, set.values[series]);
+    text::protobuf::add_double(inner_, text::protobuf::kValue, value);
     text::protobuf::add_bytes(metric_, field::kUntyped, inner_);
-    text::protobuf::add_integer(metric_, field::kTimestampMs, static_cast<std::uint64_t>(time_ms));
+    text::protobuf::add_integer(metric_, field::kTimestampMs,
+                                static_cast<std::uint64_t>(set.time_ms(series)));
     text::protobuf::add_bytes(family_, text::protobuf::family_field::kMetric, metric_);
     ++written_;
   }
@@ -223,7 +225,7 @@ bool FederatedGroup::is_plain(const SeriesSet& set) const {
 void FederatedGroup::add(const SeriesSet& set, const LabelSet& labels, std::uint32_t place) {
   constexpr std::int64_t kAnyAge = std::numeric_limits<std::int64_t>::max();
   sources_.push_back({.values = set.values.data(),
-                      .texts = set.texts.get(),
+                      .packed = set.packed.get(),
                       .measured = TimeText(set.measured_ms),
                       .cuts = static_cast<std::uint32_t>(cuts_.size()),
                       .at = place,

@@ -46,8 +46,8 @@ class TimeText {
 /// A set that has something to serve: what every line of it needs is in one line of the CPU's
 /// cache, for all sets are gone through for each name.
 struct alignas(64) FederatedSet {
-  const double* values;
-  const PackedNumber* texts;  ///< of the values; null: none are made
+  const double* values;        ///< null: they are packed
+  const PackedNumber* packed;  ///< null: they are not
   TimeText measured;
   std::uint32_t cuts;  ///< where its label texts begin among the group's
   std::uint32_t at;    ///< its place among all sets

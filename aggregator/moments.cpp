@@ -6,6 +6,7 @@
 #include <bit>
 #include <cmath>
 #include <cstddef>
+#include <cstring>
 #include <limits>
 #include <span>
 
@@ -17,37 +18,45 @@ float narrow(double value) {
   return static_cast<float>(std::clamp(value, -kMax, kMax));
 }
 
-constexpr double kWeights = 30'000, kTimes = 4'096;
-constexpr unsigned kScatterShift = 11;  // of a float's bits: no sign, 8 of exponent, 12 of mantissa
+// Bits of packed moments, and steps that what they count is divided into.
+constexpr unsigned kShareBits = 20, kWeightBits = 13, kScatterBits = 16, kTimeBits = 11;
+constexpr double kShares = (1U << kShareBits) - 1, kWeights = 3'750, kTimes = 1U << kTimeBits;
+// A scatter is kept as a float's upper bits, less those of the least that is kept.
+constexpr unsigned kScatterShift = 12;
+/// Where the time begins in the first 64 bits; its upper ones are behind the weight, in the last 16.
+constexpr unsigned kTimeAt = 2 * kShareBits + kScatterBits;
+static_assert(kTimeAt + kTimeBits + kWeightBits == 80);
+constexpr float kLeastScatter = 0x1p-31F;
 
-/// `value` in steps, at most `most` - 1.
-std::uint32_t steps_of(double value, double step, double most) {
-  return static_cast<std::uint32_t>(std::clamp(std::round(value / step), 0.0, most - 1));
+/// `value` in steps, of so many bits at most.
+std::uint64_t steps_of(double value, double steps, unsigned bits) {
+  return static_cast<std::uint64_t>(
+      std::clamp(std::round(value * steps), 0.0, static_cast<double>((1U << bits) - 1)));
 }
+
+/// Of scatter by a second of the bucket's width, which is below 2.
+std::uint64_t scatter_bits(float scatter) {
+  constexpr std::uint32_t kHalf = 1U << (kScatterShift - 1), kMost = (1U << kScatterBits) - 1;
+  if (!(scatter >= kLeastScatter)) return 0;
+  const std::uint32_t above =
+      std::bit_cast<std::uint32_t>(scatter) - std::bit_cast<std::uint32_t>(kLeastScatter);
+  return std::clamp((above + kHalf) >> kScatterShift, 1U, kMost);
+}
+
+float scatter_of(std::uint64_t bits) {
+  if (bits == 0) return 0;
+  return std::bit_cast<float>((static_cast<std::uint32_t>(bits) << kScatterShift) +
+                              std::bit_cast<std::uint32_t>(kLeastScatter));
+}
+
+constexpr std::int64_t kHourMinutes = Trend::kHourMs / Trend::kMinuteMs;
+constexpr double kLevelSeconds = 15 * 60;
+/// 60 s × (0.9 + 0.9² + … + 0.9^15)
+constexpr double kDampedSeconds = 60 * 0.9 * (1 - 0.20589113209464907) / (1 - 0.9);
 
 /// A bucket as the forecast counts it.
 struct Part {
-  double mean, at_s;
-};
-
-/// The buckets of a window that hold something. Bounded by the largest ring.
-class Parts {
- public:
-  template <class Buckets>
-  Parts(const Buckets& buckets, std::int64_t time_ms, std::int64_t length_ms) {
-    buckets.each(time_ms, length_ms, [&](const Moments& cell, std::int64_t start_ms, double) {
-      if (!(cell.seconds > 0)) return;
-      const double at_s =
-          static_cast<double>(start_ms - time_ms) / 1e3 + static_cast<double>(cell.centre_s);
-      parts_[count_++] = {static_cast<double>(cell.mean), at_s};
-    });
-  }
-
-  [[nodiscard]] std::span<const Part> parts() const { return std::span(parts_).first(count_); }
-
- private:
-  std::array<Part, 61> parts_;  // the first count_ are set
-  std::size_t count_ = 0;
+  double mean, at_s;  ///< the time from the newest bucket's start: negative
 };
 
 /// The window (time_ms − length_ms, time_ms]: from `whole`, when it ends in the newest bucket.
@@ -78,11 +87,6 @@ Moments whole_of(const Buckets& buckets, std::int64_t length_ms) {
           .peak = narrow(sums.peak)};
 }
 
-constexpr std::int64_t kHourMinutes = Trend::kHourMs / Trend::kMinuteMs;
-constexpr double kLevelSeconds = 15 * 60;
-/// 60 s × (0.9 + 0.9² + … + 0.9^15)
-constexpr double kDampedSeconds = 60 * 0.9 * (1 - 0.20589113209464907) / (1 - 0.9);
-
 /// Reorders them; there is one at least.
 double median(std::span<double> values) {
   const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
@@ -94,7 +98,7 @@ double median(std::span<double> values) {
 /// Per second; 0 of a single part.
 double slope(std::span<const Part> parts) {
   const std::size_t half = (parts.size() + 1) / 2;
-  std::array<double, 31> slopes;
+  std::array<double, kHourMinutes / 2> slopes;
   std::size_t count = 0;
   for (std::size_t i = 0; i + half < parts.size(); ++i) {
     const double seconds = parts[i + half].at_s - parts[i].at_s;
@@ -119,38 +123,40 @@ void Moments::add(double at_s, double weight, double value) {
 template <std::int64_t kWidthMs>
 PackedMoments<kWidthMs>::PackedMoments(const Moments& moments) {
   constexpr double kWidth = static_cast<double>(kWidthMs) / 1e3;
-  constexpr std::uint32_t kHalf = 1U << (kScatterShift - 1);
-  const std::uint32_t weight =
-      steps_of(static_cast<double>(moments.seconds), kWidth / kWeights, 65'536);
-  const std::uint32_t time =
-      steps_of(static_cast<double>(moments.centre_s), kWidth / kTimes, kTimes);
-  const std::uint32_t scatter =
-      std::min((std::bit_cast<std::uint32_t>(moments.scatter) + kHalf) >> kScatterShift,
-               std::bit_cast<std::uint32_t>(std::numeric_limits<float>::max()) >> kScatterShift);
-  const auto mean = std::bit_cast<std::uint32_t>(moments.mean);
-  const auto peak = std::bit_cast<std::uint32_t>(moments.peak);
-  const auto half = [](std::uint32_t bits) { return static_cast<std::uint16_t>(bits); };
-  bits_ = {half(mean),
-           half(mean >> 16),
-           half(peak),
-           half(peak >> 16),
-           half(weight),
-           half(scatter),
-           half(time << 4 | scatter >> 16)};
+  const auto of_width = [](float value) { return static_cast<double>(value) / kWidth; };
+  std::uint64_t weight = steps_of(of_width(moments.seconds), kWeights, kWeightBits);
+  if (moments.seconds > 0) weight = std::max(weight, std::uint64_t{1});  // 0 is an empty bucket
+  const std::uint64_t time = steps_of(of_width(moments.centre_s), kTimes, kTimeBits);
+  const std::uint64_t all =
+      steps_of(static_cast<double>(moments.mean), kShares, kShareBits) |
+      steps_of(static_cast<double>(moments.peak), kShares, kShareBits) << kShareBits |
+      scatter_bits(narrow(of_width(moments.scatter))) << 2 * kShareBits | time << kTimeAt;
+  std::memcpy(bits_.data(), &all, sizeof all);
+  bits_.back() = static_cast<std::uint16_t>(weight | time >> (64 - kTimeAt) << kWeightBits);
 }
 
 template <std::int64_t kWidthMs>
 PackedMoments<kWidthMs>::operator Moments() const {
   constexpr double kWidth = static_cast<double>(kWidthMs) / 1e3;
-  const auto whole = [this](std::size_t i) {
-    return std::uint32_t{bits_[i]} | std::uint32_t{bits_[i + 1]} << 16;
+  std::uint64_t all = 0;
+  std::memcpy(&all, bits_.data(), sizeof all);
+  const auto bits = [&](unsigned at, unsigned count) {
+    return all >> at & ((std::uint64_t{1} << count) - 1);
   };
-  const std::uint32_t scatter = (whole(5) & 0xf'ffffU) << kScatterShift;
-  return {.seconds = static_cast<float>(bits_[4] * (kWidth / kWeights)),
-          .mean = std::bit_cast<float>(whole(0)),
-          .scatter = std::bit_cast<float>(scatter),
-          .peak = std::bit_cast<float>(whole(2)),
-          .centre_s = static_cast<float>((bits_[6] >> 4) * (kWidth / kTimes))};
+  const auto share = [&](unsigned at) {
+    return static_cast<float>(static_cast<double>(bits(at, kShareBits)) / kShares);
+  };
+  const std::uint64_t time = all >> kTimeAt | std::uint64_t{bits_.back()} >> kWeightBits
+                                                  << (64 - kTimeAt);
+  const std::uint64_t weight = bits_.back() & ((1U << kWeightBits) - 1);
+  const auto of_width = [](std::uint64_t steps, double all_steps) {
+    return static_cast<float>(static_cast<double>(steps) * (kWidth / all_steps));
+  };
+  return {.seconds = of_width(weight, kWeights),
+          .mean = share(0),
+          .scatter = scatter_of(bits(2 * kShareBits, kScatterBits)) * static_cast<float>(kWidth),
+          .peak = share(kShareBits),
+          .centre_s = of_width(time, kTimes)};
 }
 
 void MomentSums::add(const Moments& more, double share) {
@@ -174,6 +180,7 @@ void Trend::add(std::int64_t time_ms, double seconds, double value) {
   if (fine_.newest() != minute) {
     whole_[kQuarterHour] = whole_of<kFineMs>(fine_, kLengthMs[kQuarterHour]);
     whole_[kHour] = whole_of<kFineMs>(fine_, kLengthMs[kHour]);
+    outlook_ = look_ahead();
   }
   if (coarse_.newest() != hour) whole_[kDay] = whole_of<kCoarseMs>(coarse_, kLengthMs[kDay]);
 }
@@ -182,6 +189,7 @@ void Trend::clear() {
   fine_.clear();
   coarse_.clear();
   whole_.fill({});
+  outlook_ = {};
 }
 
 MomentSums Trend::sums(std::int64_t time_ms, std::int64_t length_ms) const {
@@ -203,18 +211,33 @@ std::optional<WindowMoments> Trend::over(std::int64_t time_ms, std::int64_t leng
       .covered = std::min(1.0, all.seconds * 1e3 / static_cast<double>(length_ms))};
 }
 
+Trend::Outlook Trend::look_ahead() const {
+  std::array<Part, kHourMinutes> all;
+  std::size_t count = 0;
+  for (std::int64_t back = kHourMinutes; back > 0; --back) {
+    const Moments cell = fine_.closed(back);
+    if (!(cell.seconds > 0)) continue;
+    const double start_s = -static_cast<double>(back * kFineMs) / 1e3;
+    all[count++] = {static_cast<double>(cell.mean), start_s + static_cast<double>(cell.centre_s)};
+  }
+  const auto parts = std::span(all).first(count);
+  const double trend = slope(parts);
+  std::array<double, kHourMinutes> levels;
+  std::size_t recent = 0;
+  for (const Part& part : parts) {
+    if (part.at_s >= -kLevelSeconds) levels[recent++] = part.mean - trend * part.at_s;
+  }
+  const double level =
+      recent > 0 ? median(std::span(levels).first(recent)) : static_cast<double>(whole_[kHour].mean);
+  return {.level = narrow(level), .per_second = narrow(trend)};
+}
+
 std::optional<double> Trend::forecast(std::int64_t time_ms) const {
   const MomentSums hour = sums(time_ms, kHourMs);
   if (hour.seconds * 1e3 < static_cast<double>(kHorizonMs)) return std::nullopt;
-  const Parts parts(fine_, time_ms, kHourMs);
-  const double trend = slope(parts.parts());
-  std::array<double, 61> levels;
-  std::size_t count = 0;
-  for (const Part& part : parts.parts()) {
-    if (part.at_s >= -kLevelSeconds) levels[count++] = part.mean - trend * part.at_s;
-  }
-  const double level = count > 0 ? median(std::span(levels).first(count)) : hour.mean;
-  return level + trend * kDampedSeconds;
+  const double since_s = static_cast<double>(time_ms - fine_.newest() * kFineMs) / 1e3;
+  return static_cast<double>(outlook_.level) +
+         static_cast<double>(outlook_.per_second) * (since_s + kDampedSeconds);
 }
 
 void Peak::add(std::int64_t time_ms, double value) {

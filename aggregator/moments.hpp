@@ -28,9 +28,10 @@ struct Moments {
   void add(double at_s, double weight, double value);
 };
 
-/// Moments that get no more samples, in 14 bytes: mean and peak as they are, the weight to a
-/// 30,000th of the bucket's width, the mean time to a 4,096th of it, the scatter to 12 bits of
-/// mantissa. What adds up all the time would lose more by that.
+/// Moments of values in 0..1 that get no more samples, in 10 bytes: mean and peak to a millionth,
+/// the weight to a 3,750th of the bucket's width, the mean time to a 2,048th of it, the scatter to
+/// 11 bits of mantissa; a deviation below 2e-5 is none. What adds up all the time would lose more by
+/// that.
 template <std::int64_t kWidthMs>
 class PackedMoments {
  public:
@@ -39,7 +40,7 @@ class PackedMoments {
   explicit operator Moments() const;
 
  private:
-  std::array<std::uint16_t, 7> bits_{};
+  std::array<std::uint16_t, 5> bits_{};
 };
 
 /// A window of a quantity.
@@ -58,14 +59,14 @@ struct MomentSums {
   void add(const Moments& more, double share = 1);
 };
 
-/// One quantity's last day. 1.3 KiB, never more; not thread-safe.
+/// The last day of one quantity, which is a share: 0..1. 1 KB, never more; not thread-safe.
 class Trend {
  public:
   static constexpr std::int64_t kMinuteMs = 60'000, kHourMs = 60 * kMinuteMs;
   static constexpr std::int64_t kFineMs = kMinuteMs, kCoarseMs = kHourMs;
   static constexpr std::int64_t kHorizonMs = 15 * kMinuteMs;
 
-  /// `value` is finite and stands for `seconds` > 0 until `time_ms`, when it was measured. A time
+  /// `value` is in 0..1 and stands for `seconds` > 0 until `time_ms`, when it was measured. A time
   /// that goes back counts as the newest.
   void add(std::int64_t time_ms, double seconds, double value);
   void clear();
@@ -77,12 +78,12 @@ class Trend {
                                                   std::int64_t length_ms) const;
 
   /// What the value is expected to be kHorizonMs behind `time_ms`: the present level, moved on by
-  /// the trend of the last hour, which dies away. Both are medians, so that a burst of a few
-  /// minutes moves neither:
+  /// the trend of the last hour, which dies away. Both are medians of minutes that are over, found
+  /// when the next one begins, so that a burst of a few minutes moves neither:
   /// - trend: median of the slopes from each minute's mean to that of the minute half an hour's
   ///   minutes later (Theil's incomplete method; holds while less than a quarter of the hour is
   ///   off);
-  /// - level: median, over the last 15 minutes, of the means moved along the trend to `time_ms`;
+  /// - level: median, over the last 15 of them, of the means moved along the trend to `time_ms`;
   /// - the trend of each further minute counts 0.9 of the one before (Gardner's damped trend), so
   /// that
   ///   15 minutes ahead count as 7.1.
@@ -96,12 +97,18 @@ class Trend {
   enum Window : std::size_t { kQuarterHour, kHour, kDay, kWindows };
   static constexpr std::array<std::int64_t, kWindows> kLengthMs{15 * kMinuteMs, kHourMs,
                                                                 24 * kHourMs};
+  /// What forecasts begin with: both medians, at the newest minute's begin.
+  struct Outlook {
+    float level = 0, per_second = 0;
+  };
+  [[nodiscard]] Outlook look_ahead() const;
   [[nodiscard]] MomentSums sums(std::int64_t time_ms, std::int64_t length_ms) const;
 
   Fine fine_;
   Coarse coarse_;
   /// Of the closed buckets that lie in a window as a whole: a dozen scrapes have them in common.
   std::array<Moments, kWindows> whole_{};
+  Outlook outlook_;
 };
 
 /// The largest of a quantity over the last hour, in buckets of a minute. 264 bytes.

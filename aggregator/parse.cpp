@@ -66,7 +66,7 @@ SharedPages::Stats SharedPages::stats() const {
 
 SharedPages::Pieces SharedPages::keep(const text::Skeleton& skeleton) {
   constexpr std::size_t kPieceBytes = 256;
-  Pieces kept;
+  std::vector<std::shared_ptr<const text::Skeleton>> kept;
   bool fresh = false;
   for (const auto& piece : skeleton.pieces(kPieceBytes)) {
     *skeleton_bytes_ += piece->bytes();
@@ -76,8 +76,7 @@ SharedPages::Pieces SharedPages::keep(const text::Skeleton& skeleton) {
   }
   // Others may be ahead meanwhile; then one page more is left out, which is no harm.
   if (fresh && *skeleton_bytes_ > max_skeleton_bytes_) return {};
-  kept.shrink_to_fit();
-  return kept;
+  return pages_.keep(std::move(kept));
 }
 
 /// Collects values, and names and labels as the schema has them.
@@ -228,9 +227,10 @@ bool BodyParser::replay(std::string_view body) {
   const char* at = body.data();
   const char* const end = at + body.size();
   std::size_t from = 0;
-  for (const auto& piece : pieces_) {
-    const std::size_t samples = piece->samples();
-    at = piece->replay_part(
+  for (std::size_t i = 0; i < pieces_.size(); ++i) {
+    const text::Skeleton& piece = *pieces_[i];
+    const std::size_t samples = piece.samples();
+    at = piece.replay_part(
         at, end, std::span(values_).subspan(from, samples),
         has_timestamps_ ? std::span(own_ms_).subspan(from, samples) : std::span<std::int64_t>());
     if (at == nullptr) return false;

@@ -15,6 +15,7 @@
 
 #include <tl/expected.hpp>
 
+#include "aggregator/alike.hpp"
 #include "aggregator/intern.hpp"
 #include "aggregator/series.hpp"
 #include "common/text/exposition.hpp"
@@ -48,7 +49,7 @@ class SharedPages {
  private:
   friend class BodyParser;
   /// In the page's order. Each counts in skeleton_bytes_ while it is there.
-  using Pieces = std::vector<std::shared_ptr<const text::Skeleton>>;
+  using Pieces = AlikeList<text::Skeleton>;
   /// Empty when there is no place.
   Pieces keep(const text::Skeleton& skeleton);
 
@@ -58,6 +59,7 @@ class SharedPages {
   SchemaParts parts_;
   SchemaPool schemas_;
   InternPool<text::Skeleton> pieces_;
+  AlikeLists<text::Skeleton> pages_;
 };
 
 struct BodyError {

@@ -73,22 +73,23 @@ using Answer = tl::expected<http::Fetcher::Reply, Failure>;
 class Scraper::Work final : public http::Fetcher::Receiver {
  public:
   /// What is made of it goes to `store` and `self`.
-  Work(const Target& target, const ScrapeOptions& options, std::shared_ptr<SharedPages> pages,
-       InternPool<NodePlan> plans, ScrapeThread thread, Store& store, Self& self)
+  Work(const std::shared_ptr<const Target>& target, const ScrapeOptions& options,
+       std::shared_ptr<SharedPages> pages, InternPool<NodePlan> plans, ScrapeThread thread,
+       Store& store, Self& self)
       : store_(store),
         self_(self),
-        target_(std::make_shared<const Target>(target)),
-        url_(target.url()),
-        interval_(target.interval.count() > 0 ? target.interval : options.interval),
+        target_(target),
+        url_(target->url()),
+        interval_(target->interval.count() > 0 ? target->interval : options.interval),
         timeout_(
-            std::min(target.timeout.count() > 0 ? target.timeout : options.timeout, interval_)),
+            std::min(target->timeout.count() > 0 ? target->timeout : options.timeout, interval_)),
         backoff_(stable_hash(url_), options.max_backoff / interval_ - 1),
-        parser_(target.labels, options.limits, std::move(pages)),
+        parser_(target->labels, options.limits, std::move(pages)),
         report_(parser_.labels(), timeout_, options.limits.max_samples, options.extra_metrics),
-        derived_(target.node),
-        pods_(derived_.labels(), target.labels),
+        derived_(target->node),
+        pods_(derived_.labels(), target->labels),
         plans_(std::move(plans)),
-        moment_(moment_of(target.node + "\n" + url_, interval_, thread)) {}
+        moment_(moment_of(target->node + "\n" + url_, interval_, thread)) {}
 
   [[nodiscard]] const Target& target() const { return *target_; }
   [[nodiscard]] const std::string& url() const { return url_; }
@@ -321,16 +322,16 @@ Scraper::~Scraper() {
   fetcher_.reset();  // every answer has been taken when this returns
 }
 
-void Scraper::set_targets(const std::vector<Target>& targets) {
+void Scraper::set_targets(const Targets& targets) {
   std::map<std::string, std::shared_ptr<Work>> works;
   {
     const std::lock_guard lock(mutex_);
     std::map<Moment, Works> moments;
-    for (const Target& target : targets) {
-      const ScrapeThread thread{fetcher_->thread_of(target.url()), std::max(options_.threads, 1U)};
-      const auto known = works_.find(target.node);
-      works[target.node] =
-          known != works_.end() && known->second->target() == target
+    for (const auto& target : targets) {
+      const ScrapeThread thread{fetcher_->thread_of(target->url()), std::max(options_.threads, 1U)};
+      const auto known = works_.find(target->node);
+      works[target->node] =
+          known != works_.end() && known->second->target() == *target
               ? known->second
               : std::make_shared<Work>(target, options_, pages_, plans_, thread, store_, self_);
     }

@@ -54,7 +54,7 @@ class Scraper {
 
   /// New targets are asked within an interval; those that are gone vanish from the store at once; a
   /// target that stays keeps its history. Node names are unique. Thread-safe.
-  void set_targets(const std::vector<Target>& targets);
+  void set_targets(const Targets& targets);
 
   /// Every target of the last set_targets() has been asked and has answered or failed, once at
   /// least.

@@ -213,7 +213,7 @@ void Self::render(const Views& views, std::string& out) {
     up += view->up ? 1 : 0;
     agents += view->agent_up ? 1 : 0;
     for (const SeriesSet* set : {&view->scraped, &view->report, &view->derived, &view->pods}) {
-      series += set->values.size();
+      series += set->size();
     }
     if (oldest == 0 || view->scraped_ms < oldest) oldest = view->scraped_ms;
   }

@@ -112,21 +112,15 @@ bool operator==(const Schema::Shape& a, const Schema::Shape& b) {
                     [](const auto& x, const auto& y) { return x.name == y.name; });
 }
 
-std::uint64_t Schema::Labels::hash() const {
-  std::uint64_t hash = 0;
-  for (const auto& set : sets) hash = mix(hash, set->hash());
-  return hash;
-}
-
-bool operator==(const Schema::Labels& a, const Schema::Labels& b) {
-  return std::equal(a.sets.begin(), a.sets.end(), b.sets.begin(), b.sets.end(),
-                    [](const auto& x, const auto& y) { return x == y || *x == *y; });
-}
-
 bool operator==(const Schema& a, const Schema& b) {
   const auto same = [](const auto& x, const auto& y) { return x == y || *x == *y; };
-  return a.hash_ == b.hash_ && same(a.shape_, b.shape_) &&
-         std::equal(a.labels_.begin(), a.labels_.end(), b.labels_.begin(), b.labels_.end(), same);
+  if (a.hash_ != b.hash_ || !same(a.shape_, b.shape_) || a.sets_.size() != b.sets_.size()) {
+    return false;
+  }
+  for (std::size_t i = 0; i < a.sets_.size(); ++i) {
+    if (!same(a.sets_[i], b.sets_[i])) return false;
+  }
+  return true;
 }
 
 std::uint32_t SchemaBuilder::name_index(std::string_view name) {
@@ -215,15 +209,8 @@ void SchemaBuilder::leave_out_repeats() {
 
 std::shared_ptr<const Schema> SchemaBuilder::share() {
   auto schema = std::make_shared<Schema>();
-  for (std::size_t from = 0; from < sets_.size(); from += Schema::Labels::kMost) {
-    const std::size_t count = std::min(Schema::Labels::kMost, sets_.size() - from);
-    const auto begin = sets_.begin() + static_cast<std::ptrdiff_t>(from);
-    auto labels = std::make_shared<Schema::Labels>();
-    labels->sets.assign(begin, begin + static_cast<std::ptrdiff_t>(count));
-    schema->labels_.push_back(parts_->labels.intern(std::move(labels)));
-    schema->hash_ = mix(schema->hash_, schema->labels_.back()->hash());
-  }
-  schema->labels_.shrink_to_fit();
+  for (const auto& set : sets_) schema->hash_ = mix(schema->hash_, set->hash());
+  schema->sets_ = parts_->set_lists.keep(std::move(sets_));
   schema->hash_ = mix(schema->hash_, shape_->hash());
   shape_->entries.shrink_to_fit();
   shape_->runs.shrink_to_fit();

@@ -19,6 +19,7 @@
 
 #include <tl/expected.hpp>
 
+#include "aggregator/alike.hpp"
 #include "aggregator/intern.hpp"
 #include "aggregator/packed_number.hpp"
 #include "common/text/parse.hpp"
@@ -77,8 +78,7 @@ void append_merged(const LabelSet& a, const LabelSet& b, std::string& out);
 /// such as those of nodes that all show a series with the node's name.
 class Schema {
  public:
-  struct Shape;   ///< which name and which label set each series has
-  struct Labels;  ///< a few label sets
+  struct Shape;  ///< which name and which label set each series has
   struct Series {
     std::string_view name;
     std::span<const text::Label> labels;  ///< sorted by name, no empty value, without __name__
@@ -113,7 +113,7 @@ class Schema {
  private:
   friend class SchemaBuilder;
   std::shared_ptr<const Shape> shape_;
-  std::vector<std::shared_ptr<const Labels>> labels_;  ///< Labels::kMost each, but for the last
+  AlikeList<LabelSet> sets_;
   std::uint64_t hash_ = 0;
 };
 
@@ -135,20 +135,11 @@ struct Schema::Shape {
   friend bool operator==(const Shape& a, const Shape& b);
 };
 
-struct Schema::Labels {
-  static constexpr std::size_t kMost = 16;
-  std::vector<std::shared_ptr<const LabelSet>> sets;
-
-  [[nodiscard]] std::uint64_t hash() const;
-  friend bool operator==(const Labels& a, const Labels& b);
-};
-
 inline std::size_t Schema::size() const {
   return shape_->entries.size();
 }
 inline const LabelSet& Schema::label_set(std::size_t i) const {
-  const std::size_t set = shape_->entries[i].set;
-  return *labels_[set / Labels::kMost]->sets[set % Labels::kMost];
+  return *sets_[shape_->entries[i].set];
 }
 inline bool Schema::measured(std::size_t i) const {
   return shape_->entries[i].measured != 0;
@@ -170,7 +161,7 @@ inline Schema::Series Schema::at(std::size_t i) const {
 /// What schemas share.
 struct SchemaParts {
   InternPool<LabelSet> label_sets;
-  InternPool<Schema::Labels> labels;
+  AlikeLists<LabelSet> set_lists;
   InternPool<Schema::Shape> shapes;
 };
 using SchemaPool = InternPool<Schema>;
@@ -212,16 +203,20 @@ class SchemaBuilder {
 /// One column of values over a schema.
 struct SeriesSet {
   std::shared_ptr<const Schema> schema;  ///< null when there is nothing
-  std::vector<double> values;            ///< one a series; stale() where it is not there
-  std::int64_t scraped_ms = 0;           ///< Unix time, ms
-  std::int64_t measured_ms = 0;          ///< of series marked `measured`
-  std::vector<std::int64_t> own_ms;      ///< empty, or one a series: its explicit time or kNoTime
+  std::vector<double> values;            ///< one a series; stale() where it is not there; or none:
+  std::shared_ptr<const PackedNumber> packed = {};  ///< null, or one a series instead of `values`
+  std::int64_t scraped_ms = 0;                      ///< Unix time, ms
+  std::int64_t measured_ms = 0;                     ///< of series marked `measured`
+  std::vector<std::int64_t> own_ms;  ///< empty, or one a series: its explicit time or kNoTime
   /// Empty, or one a series: not served when older. Of an array that outlives all sets.
   std::span<const std::int64_t> max_age_ms;
   /// On every series, beside the schema's; no series has a label of the same name. Null: none.
   std::shared_ptr<const LabelSet> labels = {};
-  std::shared_ptr<const PackedNumber> texts = {};  ///< null, or one of each of `values`
 
+  [[nodiscard]] std::size_t size() const { return packed ? schema->size() : values.size(); }
+  [[nodiscard]] double value(std::size_t i) const {
+    return packed ? packed.get()[i].value() : values[i];
+  }
   [[nodiscard]] std::int64_t time_ms(std::size_t i) const {
     if (!own_ms.empty() && own_ms[i] != kNoTime) return own_ms[i];
     return schema->measured(i) ? measured_ms : scraped_ms;

@@ -93,8 +93,7 @@ class KubeSource final : public Source {
     auto list = handler_.take(slice_problem_);
     if (!news && !list) return false;
     if (list) {
-      targets_ = std::move(*list);
-      state_.targets = targets_.size();
+      Source::take(std::move(*list));
     }
     if (status.last_heard != heard_) state_.last_success = unix_seconds();
     heard_ = status.last_heard;

@@ -45,15 +45,20 @@ class Source {
 
   /// Takes what is new; returns whether there was anything.
   virtual bool refresh(std::chrono::steady_clock::time_point now) = 0;
-  [[nodiscard]] const std::vector<Target>& targets() const { return targets_; }
+  /// Of targets that say none, before the first refresh().
+  void use_scheme(std::string scheme) { scheme_ = std::move(scheme); }
+  [[nodiscard]] const Targets& targets() const { return targets_; }
   [[nodiscard]] const SourceState& state() const { return state_; }
 
  protected:
+  void take(std::vector<Target> list) {
+    targets_ = share(std::move(list), scheme_, targets_);
+    state_.targets = targets_.size();
+  }
   /// An attempt ended at that Unix time.
   void ended(TargetList list, double unix_seconds) {
     if (list) {
-      targets_ = std::move(*list);
-      state_.targets = targets_.size();
+      take(std::move(*list));
       return ended_alike(unix_seconds);
     }
     ++state_.refreshes;
@@ -78,7 +83,10 @@ class Source {
   }
 
   SourceState state_;
-  std::vector<Target> targets_;
+
+ private:
+  std::string scheme_;
+  Targets targets_;
 };
 
 inline double unix_seconds() {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cctype>
 #include <charconv>
+#include <unordered_map>
 #include <utility>
 
 #include <fmt/format.h>
@@ -217,6 +218,20 @@ Made make_target(const std::string& address, Labels labels) {
   labels["node"] = target.node;
   target.labels.assign(labels.begin(), labels.end());
   return target;
+}
+
+Targets share(std::vector<Target> list, const std::string& scheme, const Targets& known) {
+  std::unordered_map<std::string_view, std::shared_ptr<const Target>> by_node;
+  for (const auto& target : known) by_node.try_emplace(target->node, target);
+  Targets shared;
+  shared.reserve(list.size());
+  for (Target& target : list) {
+    if (target.scheme.empty()) target.scheme = scheme;
+    const auto at = by_node.find(target.node);
+    const bool is_known = at != by_node.end() && *at->second == target;
+    shared.push_back(is_known ? at->second : std::make_shared<const Target>(std::move(target)));
+  }
+  return shared;
 }
 
 TargetLabels target_labels(const Target& target) {

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstddef>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,6 +30,12 @@ struct Target {
   }
   bool operator==(const Target&) const = default;
 };
+
+/// There are thousands, which sources, discovery and scraper have in common.
+using Targets = std::vector<std::shared_ptr<const Target>>;
+
+/// Those that are in `known` already are not kept twice. `scheme`: of those that say none.
+Targets share(std::vector<Target> list, const std::string& scheme = "", const Targets& known = {});
 
 inline constexpr std::string_view kDefaultJob = "optipod";
 inline constexpr std::size_t kMaxTargets = 100'000;

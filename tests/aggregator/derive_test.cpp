@@ -436,17 +436,17 @@ TEST_CASE("series: named as documented, label node, stamped when measured, each 
   CHECK(lines[0] == "optipod:node_cpus:last{node=\"n\\\"1\"} 2 1000000");
   CHECK(lines[1] == "optipod:node_cpu_utilization:mean_15s{node=\"n\\\"1\"} 0.75 1000000");
   CHECK(lines.back() == "optipod:node_up:last{node=\"n\\\"1\"} 1 1000000");
-  for (const double value : set.values) CHECK_FALSE(is_stale(value));
+  for (std::size_t i = 0; i < set.size(); ++i) CHECK_FALSE(is_stale(set.value(i)));
   // Served as long as the window in the name, which ends in it; :last for 15 s.
   const std::map<std::string, std::int64_t> ages{
       {"15s", 15'000},   {"1m", 60'000},      {"5m", 300'000}, {"15m", 900'000},
       {"1h", 3'600'000}, {"24h", 86'400'000}, {"last", 15'000}};
-  for (std::size_t i = 0; i + 1 < set.values.size(); ++i) {
+  for (std::size_t i = 0; i + 1 < set.size(); ++i) {
     const std::string name(set.schema->series()[i].name);
     CHECK(set.max_age_ms[i] == ages.at(name.substr(name.find_last_of(":_") + 1)));
   }
 
   const SeriesSet down = DerivedSeries("n1").make({}, false, 101'000, 105'000);
   CHECK(lines_of(down).back() == "optipod:node_up:last{node=\"n1\"} 0 105000");
-  for (std::size_t i = 0; i + 1 < down.values.size(); ++i) CHECK(is_stale(down.values[i]));
+  for (std::size_t i = 0; i + 1 < down.size(); ++i) CHECK(is_stale(down.value(i)));
 }

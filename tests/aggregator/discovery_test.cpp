@@ -55,9 +55,9 @@ class Directory {
   fs::path path_;
 };
 
-std::string nodes(const std::vector<Target>& targets) {
+std::string nodes(const Targets& targets) {
   std::string all;
-  for (const Target& target : targets) all += target.node + "=" + target.url() + " ";
+  for (const auto& target : targets) all += target->node + "=" + target->url() + " ";
   return all;
 }
 
@@ -119,7 +119,7 @@ TEST_CASE("file_sd: JSON and YAML say the same") {
   REQUIRE(from_json.has_value());
   REQUIRE(from_yaml.has_value());
   CHECK(*from_json == *from_yaml);
-  CHECK(nodes(*from_json) == "a:1=http://a:1/m b:2=http://b:2/m n3=http://c:3/metrics ");
+  CHECK(nodes(share(*from_json)) == "a:1=http://a:1/m b:2=http://b:2/m n3=http://c:3/metrics ");
   CHECK((*from_json)[0].labels ==
         LabelPairs{{"instance", "a:1"}, {"job", "optipod"}, {"node", "a:1"}, {"zone", "z"}});
   CHECK((*from_json)[2].labels == LabelPairs{{"instance", "i"}, {"job", "own"}, {"node", "n3"}});
@@ -158,6 +158,13 @@ TEST_CASE("discovery: files are read again when they change; a bad one keeps its
   dir.write("t.json", R"([{"targets":["b:2"]}])");
   CHECK(discovery.refresh(later()));
   CHECK(nodes(discovery.targets()) == "w=http://h:9/metrics b:2=http://b:2/metrics ");
+
+  dir.write("t.json", R"([{"targets":["c:3","b:2"]}])");
+  const auto held = discovery.targets().at(1);
+  CHECK(discovery.refresh(later()));
+  CHECK(discovery.targets().at(2) == held);  // what stays is not kept twice
+  dir.write("t.json", R"([{"targets":["b:2"]}])");
+  CHECK(discovery.refresh(later()));
 
   dir.write("t.json", "[{");
   CHECK_FALSE(discovery.refresh(later()));
@@ -303,7 +310,7 @@ TEST_CASE("EndpointSlices: ready endpoints become targets, named as their nodes"
   std::string problem;
   EndpointSlices slices{""};
   slices.put(slice);
-  CHECK(nodes(slices.targets(problem)) ==
+  CHECK(nodes(share(slices.targets(problem))) ==
         "n1=http://10.0.0.1:9000/metrics n3=http://10.0.0.3:9000/metrics "
         "10.0.0.4:9000=http://10.0.0.4:9000/metrics ");
   CHECK(problem.empty());
@@ -313,7 +320,7 @@ TEST_CASE("EndpointSlices: ready endpoints become targets, named as their nodes"
                                 kPorts));
   slices.put(
       slice_of("names", R"("addressType":"FQDN","endpoints":[{"addresses":["x.y"]}],)" + kPorts));
-  CHECK(nodes(slices.targets(problem))
+  CHECK(nodes(share(slices.targets(problem)))
             .ends_with("10.0.0.4:9000/metrics n6=http://[fd00::6]:9000/metrics "));
 
   slices.begin_list();

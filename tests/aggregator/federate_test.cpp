@@ -218,20 +218,22 @@ TEST_CASE("federate: values keep every digit") {
   CHECK(served({"a"}, "a -Inf\n").find("} -Inf ") != std::string::npos);
 }
 
-TEST_CASE("federate: values whose text was made before are written the same") {
-  SeriesSet set = set_of("a 0.30000000000000004\nb NaN\nc -Inf\nd 1e6\ne 7\n", kFresh);
+TEST_CASE("federate: packed values are written the same, in each format") {
+  SeriesSet set = set_of("a 0.333333333\nb NaN\nc -Inf\nd 1e6\ne 7\nf 1099511627776\n", kFresh);
   set.values[4] = stale();
   const std::vector<Selector> all{*Selector::parse("{__name__=~\".+\"}")};
-  const auto text = [&] {
+  using enum optipod::text::Format;
+  const auto body = [&](optipod::text::Format format) {
     const SeriesSet* sets[] = {&set};
     std::string out;
-    CHECK(federate(sets, all, kNow, {}, out) == 4);
+    CHECK(federate(sets, all, kNow, {.format = format}, out) == 5);
     return out;
   };
-  const std::string without = text();
-  CHECK(without.find("a{instance=\"\"} 0.30000000000000004 5990000\n") != std::string::npos);
-  set.texts = pack(set.values);
-  CHECK(text() == without);
+  const std::string text = body(kText), binary = body(kProtobuf);
+  CHECK(text.find("a{instance=\"\"} 0.333333333 5990000\n") != std::string::npos);
+  set.packed = pack(std::exchange(set.values, {}));
+  CHECK(body(kText) == text);
+  CHECK(body(kProtobuf) == binary);
 }
 
 TEST_CASE("federate: a long body comes in pieces, of one moment") {

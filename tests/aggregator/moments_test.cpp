@@ -243,6 +243,6 @@ TEST_CASE("the peak of the last hour") {
 }
 
 TEST_CASE("memory is what the header says") {
-  CHECK(sizeof(Trend) <= 1'760);
+  CHECK(sizeof(Trend) <= 1'000);
   CHECK(sizeof(Peak) <= 264);
 }

@@ -250,6 +250,14 @@ TEST_CASE("pages that differ in a line share the rest") {
   CHECK(all.label_sets == one.label_sets + 9);
   CHECK(all.schemas == 10);
   CHECK(all.shapes == 1);
+  parsers.erase(parsers.begin());  // the one that the others are like
+  for (std::size_t i = 0; i < parsers.size(); ++i) {
+    const auto set = parsers[i].parse(page(static_cast<int>(i) + 1), 9, 9);
+    REQUIRE(set.has_value());
+    CHECK(set->values[100] == static_cast<double>(i) + 1);
+    CHECK(set->schema->at(100).text == fmt::format("node=\"node-{}\"", i + 1));
+  }
+  CHECK(shared->stats().schemas == 9);
 }
 
 TEST_CASE("pages beyond the bound are read in full, and right") {

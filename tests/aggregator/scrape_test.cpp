@@ -201,7 +201,7 @@ TEST_CASE("hostile targets cost only themselves") {
                    .max_backoff = 0ms,
                    .max_body_bytes = 1024 * 1024,
                    .limits = {.max_samples = 1000}});
-  cluster.scraper.set_targets(targets);
+  cluster.scraper.set_targets(share(targets));
   CHECK(eventually([&] {
     const auto healthy = cluster.view("healthy");
     return cluster.scraper.swept() && healthy && healthy->scrapes - healthy->failures >= 5 &&
@@ -271,7 +271,7 @@ TEST_CASE("a failed scrape makes the node's series stale at once; its view keeps
     }
   });
   Cluster cluster({.interval = 50ms, .timeout = 45ms});
-  cluster.scraper.set_targets({target_of("n1", server.address())});
+  cluster.scraper.set_targets(share({target_of("n1", server.address())}));
   REQUIRE(eventually([&] {
     return !cluster.federated("optipod:node_cpu_utilization:mean_15s").empty() &&
            !cluster.federated("optipod_node_cpus").empty();
@@ -299,7 +299,7 @@ TEST_CASE("a failed scrape makes the node's series stale at once; its view keeps
 TEST_CASE("an agent that is gone: the exporter is up, the node is not") {
   RawServer server(always("optipod_agent_up 0\noptipod_sample_timestamp_seconds 5\n"));
   Cluster cluster({.interval = 50ms, .timeout = 45ms});
-  cluster.scraper.set_targets({target_of("n1", server.address())});
+  cluster.scraper.set_targets(share({target_of("n1", server.address())}));
   REQUIRE(eventually([&] { return cluster.view("n1") && cluster.view("n1")->up; }));
   CHECK_FALSE(cluster.view("n1")->agent_up);
   CHECK(cluster.federated("up").find("} 1 ") != std::string::npos);
@@ -317,23 +317,23 @@ TEST_CASE("targets that go vanish; those that stay keep their history") {
   Cluster cluster({.interval = 50ms, .timeout = 45ms});
   const Target first = target_of("n1", one.address()), second = target_of("n2", two.address()),
                third = target_of("n3", silent.address());
-  cluster.scraper.set_targets({first, second, third});
+  cluster.scraper.set_targets(share({first, second, third}));
   REQUIRE(eventually([&] {
     return cluster.scraper.swept() && cluster.view("n1")->scrapes > 3 && cluster.view("n2")->up;
   }));
   const auto scrapes = cluster.view("n1")->scrapes;
-  cluster.scraper.set_targets({first});
+  cluster.scraper.set_targets(share({first}));
   CHECK(cluster.store.views().size() == 1);
   REQUIRE(eventually([&] { return cluster.view("n1")->scrapes > scrapes + 3; }));
   CHECK(cluster.store.views().size() == 1);  // what was under way did not come back
   CHECK(cluster.federated("up{node=\"n2\"}").empty());
 
-  cluster.scraper.set_targets({target_of("n1", two.address())});  // the node moved
+  cluster.scraper.set_targets(share({target_of("n1", two.address())}));  // the node moved
   REQUIRE(eventually([&] {
     const auto view = cluster.view("n1");
     return view && view->up && view->target->address == two.address();
   }));
-  cluster.scraper.set_targets({});
+  cluster.scraper.set_targets(share({}));
   CHECK(cluster.store.views().empty());
   CHECK(cluster.scraper.swept());
 }
@@ -349,7 +349,7 @@ TEST_CASE("it ends while scrapes are under way") {
     targets.reserve(50);
     for (int k = 0; k < 50; ++k)
       targets.push_back(target_of(fmt::format("n{}", k), silent.address()));
-    cluster.scraper.set_targets(targets);
+    cluster.scraper.set_targets(share(targets));
     std::this_thread::sleep_for(20ms);
     CHECK_FALSE(cluster.scraper.swept());
   }
@@ -375,7 +375,7 @@ TEST_CASE("a target that keeps failing is asked less often, until it answers; ot
   RawServer good(serve_good);
   Cluster cluster({.interval = 20ms, .timeout = 19ms, .max_backoff = 400ms});
   cluster.scraper.set_targets(
-      {target_of("flaky", flaky.address()), target_of("good", good.address())});
+      share({target_of("flaky", flaky.address()), target_of("good", good.address())}));
   REQUIRE(eventually([&] {
     return count_of(cluster, "optipod_aggregator_scrapes_backed_off_total") > 50 &&
            cluster.view("good") && cluster.view("good")->scrapes > 60;
@@ -401,14 +401,15 @@ TEST_CASE("more targets than the limit: all of them have failed, and none was as
     }
   });
   Cluster cluster({.interval = 50ms, .timeout = 45ms, .target_limit = 1});
-  cluster.scraper.set_targets({target_of("a", server.address()), target_of("b", server.address())});
+  cluster.scraper.set_targets(
+      share({target_of("a", server.address()), target_of("b", server.address())}));
   REQUIRE(eventually([&] { return cluster.scraper.swept(); }));
   CHECK_FALSE(cluster.view("a")->up);
   CHECK(cluster.view("b")->error.find("target limit, 1") != std::string::npos);
   CHECK(asked == 0);
   CHECK(count_of(cluster, "optipod_aggregator_scrapes_total{result=\"limit\"}") >= 2);
   CHECK(count_of(cluster, "optipod_aggregator_scrapes_total{result=\"connection\"}") == 0);
-  cluster.scraper.set_targets({target_of("a", server.address())});
+  cluster.scraper.set_targets(share({target_of("a", server.address())}));
   CHECK(eventually([&] { return cluster.view("a") && cluster.view("a")->up; }));
 }
 
@@ -429,7 +430,7 @@ TEST_CASE("a target's own interval and timeout count; its limits are those of al
   Target narrow = target_of("narrow", labels.address());
   narrow.interval = often.interval;
   slow.interval = 100ms;
-  cluster.scraper.set_targets({often, slow, narrow});
+  cluster.scraper.set_targets(share({often, slow, narrow}));
   REQUIRE(eventually([&] {
     const auto view = cluster.view("often");
     return view && view->scrapes > 5 && view->up && cluster.view("slow") && cluster.view("narrow");
@@ -459,7 +460,7 @@ TEST_CASE("compressed answers count by what they decompress to") {
   RawServer small(zipped("a 1\nb 2\n")), bomb(zipped("a 1\n" + std::string(64 << 20, '\n')));
   Cluster cluster({.interval = 400ms, .timeout = 390ms, .max_body_bytes = 1 << 20, .gzip = true});
   cluster.scraper.set_targets(
-      {target_of("small", small.address()), target_of("bomb", bomb.address())});
+      share({target_of("small", small.address()), target_of("bomb", bomb.address())}));
   REQUIRE(eventually([&] { return cluster.view("small") && cluster.view("small")->up; }));
   CHECK(cluster.view("small")->samples == 2);
   REQUIRE(eventually([&] {

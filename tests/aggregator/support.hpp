@@ -27,11 +27,11 @@ inline SeriesSet set_of(std::string_view body, std::int64_t scraped_ms,
 inline std::vector<std::string> lines_of(const SeriesSet& set) {
   std::vector<std::string> lines;
   if (!set.schema) return lines;
-  for (std::size_t i = 0; i < set.values.size(); ++i) {
+  for (std::size_t i = 0; i < set.size(); ++i) {
     std::string line(set.schema->at(i).name);
     set.append_labels(i, line += "{");
     line.append("} ");
-    text::append_number(line, set.values[i]);
+    text::append_number(line, set.value(i));
     lines.push_back(line.append(" ").append(std::to_string(set.time_ms(i))));
   }
   return lines;

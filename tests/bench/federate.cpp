@@ -109,11 +109,10 @@ class Site {
       auto view = std::make_shared<TargetView>();
       view->target = std::make_shared<const Target>(parse_target(name + "=10.0.0.1:9000").value());
       view->derived = DerivedSeries(name).make({}, true, unix_ms(), unix_ms());
-      for (std::size_t i = 0; i < view->derived.values.size(); ++i) {
-        view->derived.values[i] = some_value(n, i);
-      }
+      std::vector<double> values(view->derived.size());
+      for (std::size_t i = 0; i < values.size(); ++i) values[i] = some_value(n, i);
       view->derived.max_age_ms = {};
-      view->derived.texts = pack(view->derived.values);
+      view->derived.packed = pack(values);
       store_.publish(std::move(view));
     }
   }

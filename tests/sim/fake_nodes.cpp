@@ -81,9 +81,12 @@ std::string file_sd(const ServerOptions& options) {
   return text + "\n]\n";
 }
 
-int serve(const Options& options, app::Stop& stop) {
+int serve(Options& options, app::Stop& stop) {
+  NodeClock& clock = options.server.clock;
+  clock.begin_ms = unix_ms();
   const auto text = read_file(options.page);
-  auto page = text ? Page::parse(*text, options.part, unix_ms()) : tl::unexpected(text.error());
+  auto page = text ? Page::parse(*text, options.part, clock.at(clock.begin_ms))
+                   : tl::unexpected(text.error());
   if (!page) {
     spdlog::error("--page {}: {}", options.page, page.error());
     return app::kUsage;
@@ -131,6 +134,13 @@ int main(int argc, char** argv) {
                         {{"scheduling", Part::kNode}, {"all", Part::kAll}},
                         "scheduling: what /metrics?collect[]=node of the exporter shows, all that "
                         "scheduling reads; all: containers too");
+        app::add_duration(cli, "--behind", options.server.clock.behind,
+                          "How far in the past the nodes' clocks begin");
+        cli.add_option("--speed", options.server.clock.speed,
+                       "How many times as fast their clocks run until they are right, so that a "
+                       "history of minutes is there after seconds")
+            ->check(CLI::Range(1.0, 1000.0))
+            ->capture_default_str();
         cli.add_option("--file-sd", options.file_sd,
                        "File to write the targets to, for --file-sd of optipod-aggregator and "
                        "file_sd_configs of Prometheus");

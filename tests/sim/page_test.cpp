@@ -154,6 +154,21 @@ TEST_CASE("a recording: what grew, what moved, what stayed") {
   CHECK_FALSE(Page::parse("", Part::kAll, 0).has_value());
 }
 
+TEST_CASE("clocks that are behind catch up, and are never ahead") {
+  using std::chrono::milliseconds;
+  const sim::NodeClock right{.begin_ms = kBegin};
+  CHECK(right.at(kBegin) == kBegin);
+  CHECK(right.at(kBegin + 12'345) == kBegin + 12'345);
+  const sim::NodeClock behind{.begin_ms = kBegin, .behind = milliseconds(400'000), .speed = 5};
+  CHECK(behind.at(kBegin - 1) == kBegin - 400'000);
+  CHECK(behind.at(kBegin) == kBegin - 400'000);
+  CHECK(behind.at(kBegin + 1'000) == kBegin - 395'000);
+  CHECK(behind.at(kBegin + 100'000) == kBegin + 100'000);
+  CHECK(behind.at(kBegin + 100'001) == kBegin + 100'001);
+  const sim::NodeClock slow{.begin_ms = kBegin, .behind = milliseconds(5'000)};
+  CHECK(slow.at(kBegin + 60'000) == kBegin + 55'000);
+}
+
 TEST_CASE("each node has an address of its own") {
   CHECK(sim::address_of(0) == "127.1.1.1");
   CHECK(sim::address_of(253) == "127.1.1.254");

@@ -106,7 +106,7 @@ class Server::State::Session : public std::enable_shared_from_this<Session> {
       return true;
     }
     ++state_.served;
-    return send(state_.head, state_.page.at(node_, unix_ms()));
+    return send(state_.head, state_.page.at(node_, state_.options.clock.at(unix_ms())));
   }
 
   bool send(std::string_view head, std::string_view body) {

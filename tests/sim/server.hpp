@@ -10,6 +10,7 @@
 
 #include <tl/expected.hpp>
 
+#include "tests/sim/clock.hpp"
 #include "tests/sim/page.hpp"
 
 namespace optipod::sim {
@@ -22,6 +23,7 @@ std::string address_of(std::size_t node);
 struct ServerOptions {
   std::size_t nodes = 1;
   std::uint16_t port = 19000;
+  NodeClock clock;
 };
 
 /// Answers every GET with the node's page, uncompressed, over kept-alive connections; one thread.
