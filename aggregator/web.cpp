@@ -113,36 +113,42 @@ void serve_update(const http::Request& request, http::Response& response, Pushed
   if (response.status == 503) response.headers.emplace_back("Retry-After", "60");
 }
 
+Json node_json(const TargetView& view, std::int64_t now_ms) {
+  const Target& target = *view.target;
+  const Figures d = figures_of(view.derived);
+  const Json age = view.measured_ms == 0
+                       ? Json(nullptr)
+                       : Json(static_cast<double>(now_ms - view.measured_ms) / 1e3);
+  return {{"node", target.node},
+          {"target", target.url()},
+          {"up", view.up},
+          {"agent_up", view.agent_up},
+          {"last_scrape", seconds(view.scraped_ms)},
+          {"last_sample", seconds(view.measured_ms)},
+          {"age_seconds", age},
+          {"last_error", view.error.empty() ? Json(nullptr) : Json(view.error)},
+          {"scrapes", view.scrapes},
+          {"failures", view.failures},
+          {"scrape_duration_seconds", view.duration_seconds},
+          {"samples", view.samples},
+          {"cpus", known(d.cpus)},
+          {"memory_bytes", known(d.memory_bytes)},
+          {"memory_utilization", known(d.memory_utilization)},
+          {"block_io_inflight", known(d.inflight)},
+          {"window_15s", window(d.w15s)},
+          {"window_1m", window(d.w1m)},
+          {"window_5m", window(d.w5m)}};
+}
+
 }  // namespace
 
 std::string nodes_json(const Views& views, const std::vector<Pushed::Node>& pushed,
                        std::int64_t now_ms) {
-  Json nodes = Json::array();
+  // A node's tree takes many times its text: never that of all nodes at once.
+  std::string out = R"({"nodes":[)";
   for (const auto& view : views) {
-    const Target& target = *view->target;
-    const Figures d = figures_of(view->derived);
-    const Json age = view->measured_ms == 0
-                         ? Json(nullptr)
-                         : Json(static_cast<double>(now_ms - view->measured_ms) / 1e3);
-    nodes.push_back({{"node", target.node},
-                     {"target", target.url()},
-                     {"up", view->up},
-                     {"agent_up", view->agent_up},
-                     {"last_scrape", seconds(view->scraped_ms)},
-                     {"last_sample", seconds(view->measured_ms)},
-                     {"age_seconds", age},
-                     {"last_error", view->error.empty() ? Json(nullptr) : Json(view->error)},
-                     {"scrapes", view->scrapes},
-                     {"failures", view->failures},
-                     {"scrape_duration_seconds", view->duration_seconds},
-                     {"samples", view->samples},
-                     {"cpus", known(d.cpus)},
-                     {"memory_bytes", known(d.memory_bytes)},
-                     {"memory_utilization", known(d.memory_utilization)},
-                     {"block_io_inflight", known(d.inflight)},
-                     {"window_15s", window(d.w15s)},
-                     {"window_1m", window(d.w1m)},
-                     {"window_5m", window(d.w5m)}});
+    if (out.back() != '[') out += ',';
+    out += text_of(node_json(*view, now_ms));
   }
   Json pushers = Json::array();
   for (const Pushed::Node& node : pushed) {
@@ -153,7 +159,7 @@ std::string nodes_json(const Views& views, const std::vector<Pushed::Node>& push
     for (std::size_t i = 0; i < fields.size(); ++i) entry[std::string(fields[i])] = node.counts[i];
     pushers.push_back(std::move(entry));
   }
-  return text_of({{"nodes", std::move(nodes)}, {"pushed_nodes", std::move(pushers)}});
+  return out.append(R"(],"pushed_nodes":)").append(text_of(pushers)).append("}");
 }
 
 std::string sd_json(const Views& views) {

@@ -54,8 +54,10 @@ ClientResult post(const std::string& url, const std::string& body, const std::st
 /// Many concurrent GETs on `threads` threads with kept-alive connections (one per URL's
 /// host:port; those over TLS are not shared between different `tls`). Thread-safe. Each request
 /// ends exactly once, in its receiver, on a Fetcher thread, at its deadline at the latest: also for
-/// a peer that is silent, endless, slow or gone. All of a host:port are one thread's. A connection
-/// at rest has no memory of ours but its socket.
+/// a peer that is silent, endless, slow or gone. A part of the descriptors that the process may
+/// have when this is made is left to others: a request that finds no other ends at once, with the
+/// reason. All of a host:port are one thread's. A connection at rest has no memory of ours but its
+/// socket.
 class Fetcher {
  public:
   /// What a GET asks, worked out once for many times: fetch_request.hpp. Immutable.

@@ -9,6 +9,7 @@
 #include <exception>
 #include <utility>
 
+#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 #include <boost/asio/post.hpp>
 
@@ -44,8 +45,9 @@ bool is_dead(StrandSocket& socket) {
 
 }  // namespace
 
-FetchShard::FetchShard(asio::thread_pool& resolvers)
+FetchShard::FetchShard(asio::thread_pool& resolvers, std::size_t most_connections)
     : resolvers_(resolvers),
+      most_connections_(most_connections),
       work_(io_.get_executor()),
       readable_(io_, standing_.descriptor()),
       late_(io_),
@@ -131,6 +133,13 @@ void FetchShard::begin(Fetcher::Ask ask, Clock::time_point now) {
   std::unique_ptr<Transport> transport;
   if (request.parsed().tls) transport = take_idle(request.connection_key());
   const bool reused = transport != nullptr;
+  if (!reused && connections() >= most_connections_) {
+    const std::string why = fmt::format(
+        "not asked: {} connections of this thread are open, and the limit on open files (ulimit "
+        "-n) allows no more; raise it",
+        connections());
+    return call(*ask.receiver, tl::unexpected(request.failure(why)));
+  }
   if (!reused) transport = new_transport(request);
   make_exchange(std::move(ask), deadline, std::move(transport), reused)->start();
 }
@@ -277,8 +286,12 @@ void FetchShard::keep(const std::string& key, std::unique_ptr<Transport> transpo
     return;
   }
   auto& kept = idle_[key];
-  if (kept.size() >= kIdlePerHost) kept.erase(kept.begin());
+  if (kept.size() >= kIdlePerHost) {
+    kept.erase(kept.begin());
+    --idle_size_;
+  }
   kept.push_back({std::move(transport), Clock::now()});
+  ++idle_size_;
 }
 
 /// Null when there is none.
@@ -287,6 +300,7 @@ std::unique_ptr<Transport> FetchShard::take_idle(const std::string& key) {
   if (found == idle_.end()) return nullptr;
   std::unique_ptr<Transport> transport = std::move(found->second.back().transport);
   found->second.pop_back();
+  --idle_size_;
   if (found->second.empty()) idle_.erase(found);
   return transport;
 }
@@ -298,8 +312,8 @@ void FetchShard::sweep() {
     const auto oldest = Clock::now() - kIdleTime;
     standing_.close_idle(oldest);
     for (auto it = idle_.begin(); it != idle_.end();) {
-      std::erase_if(it->second,
-                    [&](Idle& i) { return i.since < oldest || is_dead(i.transport->socket()); });
+      idle_size_ -= std::erase_if(
+          it->second, [&](Idle& i) { return i.since < oldest || is_dead(i.transport->socket()); });
       it = it->second.empty() ? idle_.erase(it) : std::next(it);
     }
     sweep();

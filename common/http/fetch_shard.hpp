@@ -31,8 +31,9 @@ namespace optipod::http {
 
 class FetchShard final : public ExchangeHost {
  public:
-  /// Names are looked up on `resolvers`, which outlives it.
-  explicit FetchShard(boost::asio::thread_pool& resolvers);
+  /// Names are looked up on `resolvers`, which outlives it. With `most_connections` open, what
+  /// would need one more ends at once.
+  FetchShard(boost::asio::thread_pool& resolvers, std::size_t most_connections);
   ~FetchShard() override;
   FetchShard(const FetchShard&) = delete;
   FetchShard& operator=(const FetchShard&) = delete;
@@ -59,6 +60,9 @@ class FetchShard final : public ExchangeHost {
   void run();
   void begin_asked();
   void begin(Fetcher::Ask ask, Clock::time_point now);
+  [[nodiscard]] std::size_t connections() const {
+    return standing_.size() + exchanges_.size() + idle_size_;
+  }
   bool send(Fetcher::Ask& ask, Clock::time_point deadline);
   void wait_for_replies();
   void take_replies();
@@ -75,6 +79,7 @@ class FetchShard final : public ExchangeHost {
   void sweep();
 
   boost::asio::thread_pool& resolvers_;
+  const std::size_t most_connections_;
   boost::asio::io_context io_{1};
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
 
@@ -86,6 +91,7 @@ class FetchShard final : public ExchangeHost {
   Standing standing_;
   boost::asio::posix::stream_descriptor readable_;           ///< standing_'s, which closes it
   std::unordered_map<std::string, std::vector<Idle>> idle_;  ///< newest last
+  std::size_t idle_size_ = 0;                                ///< of all of these together
   std::unordered_map<Exchange*, std::shared_ptr<Exchange>> exchanges_;
   boost::asio::steady_timer late_, sweeper_;
   Clock::time_point watched_ = Clock::time_point::max();  ///< when late_ ends

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <memory>
 #include <utility>
@@ -12,6 +14,14 @@ namespace optipod::http {
 namespace {
 
 constexpr std::size_t kResolverThreads = 4;  ///< so that one slow name does not stop all others
+
+/// What peers that hang may take of the descriptors, so that a server, files and logs have theirs.
+std::size_t most_connections() {
+  constexpr rlim_t kOthers = 1'024;
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return kOthers;
+  return limit.rlim_cur - std::min(kOthers, limit.rlim_cur / 4);
+}
 
 /// Gives `done` what it can keep.
 class Once final : public Fetcher::Receiver {
@@ -40,8 +50,10 @@ struct Fetcher::Impl {
 };
 
 Fetcher::Fetcher(unsigned threads) : impl_(std::make_unique<Impl>()) {
-  for (unsigned i = 0; i < std::max(threads, 1U); ++i) {
-    impl_->shards.push_back(std::make_unique<FetchShard>(impl_->resolvers));
+  const unsigned shards = std::max(threads, 1U);
+  for (unsigned i = 0; i < shards; ++i) {
+    impl_->shards.push_back(
+        std::make_unique<FetchShard>(impl_->resolvers, most_connections() / shards));
   }
 }
 

@@ -60,6 +60,8 @@ class Standing {
   Standing(const Standing&) = delete;
   Standing& operator=(const Standing&) = delete;
 
+  /// Connections, at rest or busy.
+  [[nodiscard]] std::size_t size() const { return connections_.size() - free_.size(); }
   /// Readable when drain() has something to do.
   [[nodiscard]] int descriptor() const { return epoll_; }
 

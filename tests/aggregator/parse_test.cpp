@@ -260,6 +260,22 @@ TEST_CASE("pages that differ in a line share the rest") {
   CHECK(shared->stats().schemas == 9);
 }
 
+TEST_CASE("a page that is another each time leaves nothing behind") {
+  const auto shared = std::make_shared<SharedPages>();
+  BodyParser alternating(kOurs, {}, shared), growing(kOurs, {}, shared);
+  for (int scrape = 0; scrape < 10'000; ++scrape) {
+    const char* const side = scrape % 2 == 0 ? "even" : "odd";
+    REQUIRE(alternating.parse(fmt::format("{0}{{x=\"{0}\"}} {1}\n", side, scrape), 1, 1));
+    REQUIRE(growing.parse(fmt::format("new_{0}{{x=\"{0}\"}} 1\n", scrape), 1, 1));
+    const auto stats = shared->stats();
+    REQUIRE(stats.schemas <= 2);
+    REQUIRE(stats.shapes <= 2);
+    REQUIRE(stats.label_sets <= 2);
+    REQUIRE(stats.skeletons <= 2);
+    REQUIRE(stats.skeleton_bytes < 1'000);
+  }
+}
+
 TEST_CASE("pages beyond the bound are read in full, and right") {
   const auto shared = std::make_shared<SharedPages>(0);
   BodyParser parser({}, {}, shared);

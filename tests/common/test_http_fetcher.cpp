@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The Fetcher's connections that stand, and many requests at once.
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <atomic>
 #include <condition_variable>
 #include <functional>
@@ -39,6 +45,67 @@ TEST_CASE("a Fetcher keeps connections, one for one after the other") {
   const RawServer chatty(always(ok("reply") + "HTTP/1.1 200 OK\r\n\r\n", false));
   for (int i = 0; i < 3; ++i) CHECK(waiting.get(chatty.url())->body == "reply");
   CHECK(chatty.connections() == 3);
+}
+
+/// Connections to it stand, and are never accepted.
+class Deaf {
+ public:
+  Deaf() : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    auto* const any = reinterpret_cast<sockaddr*>(&address);
+    REQUIRE(bind(fd_, any, size) == 0);
+    REQUIRE(listen(fd_, 256) == 0);
+    REQUIRE(getsockname(fd_, any, &size) == 0);
+    url_ = "http://127.0.0.1:" + std::to_string(ntohs(address.sin_port)) + "/";
+  }
+  ~Deaf() { close(fd_); }
+  Deaf(const Deaf&) = delete;
+  Deaf& operator=(const Deaf&) = delete;
+  [[nodiscard]] const std::string& url() const { return url_; }
+
+ private:
+  int fd_;
+  std::string url_;
+};
+
+TEST_CASE("peers that hang leave descriptors to others, and who is not asked is told why") {
+  constexpr int kAsks = 120;
+  const Deaf deaf;
+  rlimit old{};
+  REQUIRE(getrlimit(RLIMIT_NOFILE, &old) == 0);
+  rlimit tight = old;
+  tight.rlim_cur = 128;
+  REQUIRE(setrlimit(RLIMIT_NOFILE, &tight) == 0);
+  std::mutex mutex;
+  std::condition_variable changed;
+  int not_asked = 0, late = 0, other = 0;
+  bool room = false;
+  {
+    Fetcher fetcher(1);
+    for (int i = 0; i < kAsks; ++i) {
+      fetcher.get(deaf.url(), {.timeout = std::chrono::milliseconds(500)}, [&](ClientResult&& r) {
+        const std::lock_guard lock(mutex);
+        const bool too_late = !r && r.error().kind == ClientError::Kind::kTimeout;
+        const bool full = !r && r.error().what.find("limit on open files") != std::string::npos;
+        ++(too_late ? late : full ? not_asked : other);
+        changed.notify_all();
+      });
+    }
+    std::unique_lock lock(mutex);
+    changed.wait(lock, [&] { return not_asked + other + late >= kAsks - 96; });
+    const int file = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    room = file >= 0;
+    if (room) close(file);
+    changed.wait(lock, [&] { return not_asked + other + late == kAsks; });
+  }
+  REQUIRE(setrlimit(RLIMIT_NOFILE, &old) == 0);
+  CHECK(room);
+  CHECK(not_asked == kAsks - 96);  // a quarter of 128 is left
+  CHECK(late == 96);
+  CHECK(other == 0);
 }
 
 TEST_CASE("a kept connection that died is replaced without anybody noticing, once") {

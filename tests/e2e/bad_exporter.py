@@ -2,7 +2,9 @@
 """A process of exporters, good and bad, on one loopback port: the path says which. Prints its port.
 
 /good/… answers; /hang/… says nothing; /reset/… resets; /garbage/… answers bytes that are no HTTP; /endless/…
-never ends its body; /huge/… announces 10 GB; /slow/… gives its head a byte at a time; /lies/… gives half a page.
+never ends its body; /huge/… announces 10 GB; /slow/… gives its head a byte at a time; /lies/… gives half a page;
+/headers/…, /informs/…, /extends/… and /trails/… never end their headers, their interim replies, a chunk's extension
+and their trailers; /sends_on/… redirects to a good one.
 """
 
 import asyncio
@@ -68,7 +70,40 @@ async def lies(_reader, writer):
     writer.write(HEAD + b"Content-Length: %d\r\n\r\n" % (2 * len(body)) + body)
 
 
-KINDS = {f.__name__: f for f in (good, hang, reset, garbage, endless, huge, slow, lies)}
+async def repeat(writer, piece):
+    while True:
+        writer.write(piece * 1000)
+        await writer.drain()
+
+
+async def headers(_reader, writer):
+    writer.write(HEAD)
+    await repeat(writer, b"X-More: and more\r\n")
+
+
+async def informs(_reader, writer):
+    await repeat(writer, b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+async def extends(_reader, writer):
+    writer.write(HEAD + b"Transfer-Encoding: chunked\r\n\r\n1;")
+    await repeat(writer, b"extension")
+
+
+async def trails(_reader, writer):
+    body = page()
+    writer.write(HEAD + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n" % (len(body), body))
+    await repeat(writer, b"X-More: and more\r\n")
+
+
+async def sends_on(_reader, writer):
+    writer.write(b"HTTP/1.1 302 Found\r\nLocation: /good/0\r\nContent-Length: 0\r\n\r\n")
+    await writer.drain()
+    return True
+
+
+KINDS = {f.__name__: f for f in (good, hang, reset, garbage, endless, huge, slow, lies, headers, informs, extends, trails,
+                               sends_on)}
 
 
 async def serve(reader, writer):
