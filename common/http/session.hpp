@@ -130,7 +130,7 @@ class Session : public std::enable_shared_from_this<Session> {
 
   RequestReader reader_;
   BodyShare body_share_;
-  SteadyTime last_read_{}, written_{};  ///< the last byte of the request, and of its reply
+  SteadyTime last_read_{}, written_{};       ///< the last byte of the request, and of its reply
   std::shared_ptr<const WebConfig> config_;  ///< of this request; null: none
   const Route* route_ = nullptr;             ///< that the reply is for; null when none
   Response response_;

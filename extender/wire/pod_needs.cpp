@@ -26,6 +26,7 @@ class Settling {
   Settling(const PodNeeds& needs, bool infeasible) : needs_(needs), infeasible_(infeasible) {
     // By name, as many of them as a hostile server likes; a container's own go before.
     std::vector<const Reported*> known;
+    known.reserve(needs.container_states.size() + needs.init_container_states.size());
     for (const Reported& one : needs.container_states) known.push_back(&one);
     for (const Reported& one : needs.init_container_states) known.push_back(&one);
     std::ranges::stable_sort(known, {}, &Reported::name);
