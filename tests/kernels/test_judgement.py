@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The matrix fails when it should: without a kernel, a report, or when a program has grown."""
 
+import subprocess
+
 import pytest
 
 import debian
@@ -36,6 +38,22 @@ def test_a_program_without_a_record_has_a_budget():
 
 def test_what_is_recorded_is_the_table():
     assert set(run.load_record()) == set(debian.SERIES)
+
+
+def test_a_guest_that_tells_nothing_is_given_up(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(run, "SILENT_SECONDS", 0.5)
+    with subprocess.Popen(["sleep", "infinity"]) as guest:
+        try:
+            run.while_it_tells(guest, tmp_path / "report")
+            assert guest.poll() is None
+            assert "told nothing" in capsys.readouterr().err
+        finally:
+            guest.kill()
+
+
+def test_a_guest_that_cannot_run_is_a_failure(tmp_path):
+    with subprocess.Popen(["false"]) as guest, pytest.raises(debian.Failed, match="ended with 1"):
+        run.while_it_tells(guest, tmp_path / "report")
 
 
 @pytest.mark.parametrize("line", ["BUG: kernel NULL pointer dereference", "WARNING: CPU: 1 PID: 42 at kernel/bpf/x.c",

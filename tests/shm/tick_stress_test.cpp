@@ -21,7 +21,6 @@
 
 using namespace optipod::shm;
 using namespace optipod::shm::test;
-using std::chrono::milliseconds;
 
 namespace {
 
