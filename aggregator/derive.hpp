@@ -111,7 +111,7 @@ struct Derived : Figures {
 };
 
 /// One node's past: the last five minutes as steps, the last day as moments; at a sample every 5 s
-/// and two histograms of 22 buckets about 5 KiB. Holds the last page added. Not thread-safe.
+/// and two histograms of 22 buckets about 4.5 KB. Holds the last page added. Not thread-safe.
 class History {
  public:
   static constexpr std::int64_t kGapMs = 60'000;

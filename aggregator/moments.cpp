@@ -23,7 +23,8 @@ constexpr unsigned kShareBits = 20, kWeightBits = 13, kScatterBits = 16, kTimeBi
 constexpr double kShares = (1U << kShareBits) - 1, kWeights = 3'750, kTimes = 1U << kTimeBits;
 // A scatter is kept as a float's upper bits, less those of the least that is kept.
 constexpr unsigned kScatterShift = 12;
-/// Where the time begins in the first 64 bits; its upper ones are behind the weight, in the last 16.
+/// Where the time begins in the first 64 bits; its upper ones are behind the weight, in the
+/// last 16.
 constexpr unsigned kTimeAt = 2 * kShareBits + kScatterBits;
 static_assert(kTimeAt + kTimeBits + kWeightBits == 80);
 constexpr float kLeastScatter = 0x1p-31F;
@@ -147,7 +148,7 @@ PackedMoments<kWidthMs>::operator Moments() const {
     return static_cast<float>(static_cast<double>(bits(at, kShareBits)) / kShares);
   };
   const std::uint64_t time = all >> kTimeAt | std::uint64_t{bits_.back()} >> kWeightBits
-                                                  << (64 - kTimeAt);
+                                                                                 << (64 - kTimeAt);
   const std::uint64_t weight = bits_.back() & ((1U << kWeightBits) - 1);
   const auto of_width = [](std::uint64_t steps, double all_steps) {
     return static_cast<float>(static_cast<double>(steps) * (kWidth / all_steps));
@@ -227,8 +228,8 @@ Trend::Outlook Trend::look_ahead() const {
   for (const Part& part : parts) {
     if (part.at_s >= -kLevelSeconds) levels[recent++] = part.mean - trend * part.at_s;
   }
-  const double level =
-      recent > 0 ? median(std::span(levels).first(recent)) : static_cast<double>(whole_[kHour].mean);
+  const double level = recent > 0 ? median(std::span(levels).first(recent))
+                                  : static_cast<double>(whole_[kHour].mean);
   return {.level = narrow(level), .per_second = narrow(trend)};
 }
 

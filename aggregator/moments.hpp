@@ -30,8 +30,8 @@ struct Moments {
 
 /// Moments of values in 0..1 that get no more samples, in 10 bytes: mean and peak to a millionth,
 /// the weight to a 3,750th of the bucket's width, the mean time to a 2,048th of it, the scatter to
-/// 11 bits of mantissa; a deviation below 2e-5 is none. What adds up all the time would lose more by
-/// that.
+/// 11 bits of mantissa; a deviation below 2e-5 is none. What adds up all the time would lose more
+/// by that.
 template <std::int64_t kWidthMs>
 class PackedMoments {
  public:
