@@ -39,7 +39,6 @@ class IoThreads {
   static constexpr std::chrono::milliseconds kLook{10};
   static constexpr int kQuietLooks = 20;  ///< so many that find nobody busy end the watch
 
-  void run();
   void run_spare(std::size_t place);
   void watch();
   void look_out();

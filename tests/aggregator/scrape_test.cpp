@@ -245,7 +245,7 @@ TEST_CASE("hostile targets cost only themselves") {
 TEST_CASE("a series shown twice is served once, counted, and the target is up") {
   RawServer server(always("a 1\nb 5\na 2\na 3\n"));
   Cluster cluster({.interval = 50ms, .timeout = 45ms});
-  cluster.scraper.set_targets({target_of("n1", server.address())});
+  cluster.scraper.set_targets(share({target_of("n1", server.address())}));
   REQUIRE(eventually([&] { return cluster.view("n1") && cluster.view("n1")->scrapes >= 3; }));
   CHECK(cluster.view("n1")->up);
   CHECK(cluster.federated("a").find("} 1 ") != std::string::npos);
