@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -44,10 +45,23 @@ class Failed(Exception):
     """Something did not start; the message is for the user."""
 
 
+_given = set()  # by free_port(): who gets one may take its time to listen
+
+
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """Of those that the kernel gives to nobody who asks for any, a client's connection or a server on port 0: what
+    is free now is so still when the program that gets it has started."""
+    while True:
+        port = random.randrange(10_000, 21_000)
+        with socket.socket() as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if port not in _given:
+            _given.add(port)
+            return port
 
 
 def require_free(port, what):
