@@ -182,7 +182,7 @@ def main():
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--nodes", type=int, default=5000)
     parser.add_argument("--interval", type=int, default=5, help="seconds between two scrapes of a node (default 5)")
-    parser.add_argument("--seconds", type=int, default=30, help="how long each is measured (default 30)")
+    parser.add_argument("--seconds", type=int, default=60, help="how long each is measured (default 60)")
     parser.add_argument("--series", choices=("scheduling", "all"), default="scheduling")
     parser.add_argument("--settle", type=int, default=0, help="seconds before each is measured; three intervals at least "
                         "(default 0)")
