@@ -7,10 +7,10 @@ first that is bound to the last. A round has two runs of each kind, the second o
 the machine cancels within it; what is reported is the round whose ratio is the median. One run of each kind before
 them, which warms the control plane up, does not count. In a run without it the extender is not there at all.
 
-Two cases. 5000_nodes is kube-scheduler as it comes: its client makes 50 requests a second, 100 at once, and that is
-what it waits for. 5000_nodes_unlimited_client lifts that limit, so that etcd, API server, scheduler and extender fill
-the machine's CPUs together and each millisecond that any of them takes is lost. There a third kind tells what having
-any extender costs: one that answers "[]" at once and does nothing else (empty_extender.cpp).
+Two cases. 5000_nodes_stock_client is kube-scheduler as it comes: its client makes 50 requests a second, 100 at once,
+and that is what it waits for. 5000_nodes lifts that limit, so that etcd, API server, scheduler and extender fill the
+machine's CPUs together and each millisecond that any of them takes is lost. There a third kind tells what having any
+extender costs: one that answers "[]" at once and does nothing else (empty_extender.cpp).
 """
 
 import argparse
@@ -213,9 +213,9 @@ def measure(args):
         with controlplane.ControlPlane() as plane:
             bench = Bench(plane, stack, feed, args)
             if not args.unlimited_only:
-                bench.compare(f"{args.nodes}_nodes", [NONE, OURS], args.pods // 4, STOCK, args.stock_rounds)
-            bench.compare(f"{args.nodes}_nodes_unlimited_client", [NONE, EMPTY, OURS], args.pods, UNLIMITED,
-                          args.rounds)
+                bench.compare(f"{args.nodes}_nodes_stock_client", [NONE, OURS], args.pods // 4, STOCK,
+                              args.stock_rounds)
+            bench.compare(f"{args.nodes}_nodes", [NONE, EMPTY, OURS], args.pods, UNLIMITED, args.rounds)
     finally:
         stack.close()
         feed.close()
