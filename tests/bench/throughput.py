@@ -9,8 +9,8 @@ them, which warms the control plane up, does not count. In a run without it the 
 
 Two cases. 5000_nodes_stock_client is kube-scheduler as it comes: its client makes 50 requests a second, 100 at once,
 and that is what it waits for. 5000_nodes lifts that limit, so that etcd, API server, scheduler and extender fill the
-machine's CPUs together and each millisecond that any of them takes is lost. There a third kind tells what having any
-extender costs: one that answers "[]" at once and does nothing else (empty_extender.cpp).
+machine's CPUs together and the scheduling cycle, which waits for the extender's reply, sets the pace. There a third kind
+tells what having any extender costs: one that answers "[]" at once and does nothing else (empty_extender.cpp).
 """
 
 import argparse
