@@ -7,8 +7,6 @@
 namespace optipod::extender {
 namespace {
 
-constexpr std::uint32_t kNobody = UINT32_MAX;
-
 std::uint64_t key_of(std::string_view uid) {
   return std::hash<std::string_view>{}(uid);
 }
@@ -144,6 +142,7 @@ void Ledger::settle(const Measurements& measured, std::int64_t now_ms) {
     at = entry.fading == 0 || now_ms - since > most ? entries_.erase(at) : std::next(at);
   }
   rebuild();
+  map_rows(*measured.nodes);  // here, for it takes longer than the next decision has
 }
 
 /// Totals anew from the entries: sums do not drift, and nodes without a booking are forgotten.
@@ -175,11 +174,14 @@ void Ledger::map_rows(const NodeTable& table) const {
   const auto map = [&](const auto& ids) {
     for (const auto& [name, id] : ids) {
       const std::uint32_t row = table.find(name);
-      if (row != NodeTable::kUnknown) id_of_row_[row] = id;
+      if (row == NodeTable::kUnknown) continue;
+      id_of_row_[row] = id;
+      booked_row_[row] = true;
     }
   };
   if (mapped_ != table.id()) {
-    id_of_row_.assign(table.size(), kNobody);
+    id_of_row_.resize(table.size());
+    booked_row_.assign(table.size(), false);
     map(ids_);
     mapped_ = table.id();
   } else {
@@ -198,8 +200,8 @@ void Ledger::read(const NodeTable& table, std::span<const std::uint32_t> rows, s
   const auto found = entries_.find(key_of(uid));
   const Entry* own = found == entries_.end() ? nullptr : &found->second;
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    const NodeId id = rows[i] == NodeTable::kUnknown ? kNobody : id_of_row_[rows[i]];
-    if (id == kNobody) continue;
+    if (rows[i] == NodeTable::kUnknown || !booked_row_[rows[i]]) continue;
+    const NodeId id = id_of_row_[rows[i]];
     if (index.empty()) index.assign(rows.size(), 0);
     index[i] = static_cast<std::uint32_t>(bookings.size());
     bookings.push_back(totals_[id]);

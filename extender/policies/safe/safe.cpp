@@ -245,6 +245,7 @@ void Safe::judge(const Question& question, const Prepared* prepared, Judgement& 
   std::vector<std::uint32_t> partial;
   std::vector<double> balance(question.size());
   for (std::uint32_t i = 0; i < question.size(); ++i) {
+    prefetch<Node>(nodes.node, question.row, i);
     if (!known(question, nodes, i)) continue;
     const Node& node = nodes.node[question.row[i]];
     const Load load = load_with(nodes, question.row[i], demand, question.booked(i), risk_);
