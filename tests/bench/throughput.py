@@ -7,10 +7,14 @@ first that is bound to the last. A round has two runs of each kind, the second o
 the machine cancels within it; what is reported is the round whose ratio is the median. One run of each kind before
 them, which warms the control plane up, does not count. In a run without it the extender is not there at all.
 
-Two cases. 5000_nodes_stock_client is kube-scheduler as it comes: its client makes 50 requests a second, 100 at once,
-and that is what it waits for. 5000_nodes lifts that limit, so that etcd, API server, scheduler and extender fill the
-machine's CPUs together and the scheduling cycle, which waits for the extender's reply, sets the pace. There a third kind
-tells what having any extender costs: one that answers "[]" at once and does nothing else (empty_extender.cpp).
+Three cases:
+  5000_nodes               the nodes are kwok's, which runs the bound pods as kubelets would. The limit of kube-scheduler's client is lifted, so that all programs together fill the CPUs.
+  5000_nodes_stock_client  the same with the client as it comes: 50 requests a second, 100 at once, and that is what
+                           kube-scheduler waits for.
+  5000_nodes_without_kwok  the limit lifted, and nobody runs a pod. The control plane has less to do, so that kube-scheduler's
+                           wait for the reply is a larger part of the time.
+Where the limit is lifted there is a third kind, which tells what having any extender costs: one that answers "[]" at
+once and does nothing else (empty_extender.cpp).
 """
 
 import argparse
@@ -20,6 +24,7 @@ import pathlib
 import sys
 import time
 from random import Random
+from typing import NamedTuple
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests/kube"), str(ROOT / "tests/e2e")]
@@ -33,6 +38,20 @@ NONE, EMPTY, OURS = "no extender", "empty extender", "OptiPod"
 UNLIMITED = 100_000   # requests a second of the scheduler's client
 STOCK = 50            # kube-scheduler's own default, with bursts of twice that
 HERTZ = os.sysconf("SC_CLK_TCK")
+
+
+class Case(NamedTuple):
+    suffix: str     # of its name, behind the number of nodes
+    kwok: bool      # plays the nodes
+    qps: int        # of the scheduler's client
+    kinds: list     # ours is the last
+    pods: float     # of --pods
+    rounds: int
+
+
+CASES = {"stock_client": Case("_stock_client", True, STOCK, [NONE, OURS], 0.25, 3),
+         "kwok": Case("", True, UNLIMITED, [NONE, EMPTY, OURS], 1, 5),
+         "without_kwok": Case("_without_kwok", False, UNLIMITED, [NONE, EMPTY, OURS], 1, 3)}
 
 
 def cpu_seconds(pid):
@@ -74,7 +93,8 @@ def node(random):
 class Bench:
     def __init__(self, plane, stack, feed, args):
         self.plane, self.stack, self.feed, self.args = plane, stack, feed, args
-        self.workspace = Workspace(plane, kwok=False)   # bound is far enough: no pod need run
+        self.workspace = Workspace(plane)
+        self.kwok = True
         names = [f"node-{i:05}" for i in range(args.nodes)]
         self.workspace.nodes(names)
         random = Random(1)
@@ -82,6 +102,11 @@ class Bench:
             feed.set(name, **node(random))
         self.kubeconfig = self.workspace.extender_kubeconfig()
         self.kind, self.extender = NONE, None
+
+    def have_kwok(self, kwok):
+        if kwok != self.kwok:
+            self.workspace.start_kwok() if kwok else self.workspace.stop_kwok()
+            self.kwok = kwok
 
     def have_extender(self, kind):
         """Starts one of this kind, and ends any other."""
@@ -136,6 +161,9 @@ class Bench:
         if self.extender and self.asked() - asked < pods:
             raise AssertionError(f"{kind} was asked for {self.asked() - asked:.0f} of {pods} pods: no comparison")
         workspace.stop(scheduler)
+        if self.kwok:   # which has not kept up; the next run is not to pay for it
+            self.plane.wait(lambda: all(pod["status"]["phase"] == "Running" for pod in workspace.list()),
+                            "kwok runs the pods")
         workspace.clear()
         return clock
 
@@ -147,20 +175,21 @@ class Bench:
         return sum(value for (name, labels), value in self.extender.metrics().items()
                    if name == "optipod_extender_requests_total" and ("verb", "prioritize") in labels)
 
-    def compare(self, case, kinds, pods, qps, rounds):
+    def compare(self, name, case):
         """Ours with each of the other kinds, and the empty extender, where it is one of them, with none."""
+        kinds, pods, qps = case.kinds, round(self.args.pods * case.pods), case.qps
         for kind in kinds:
             self.run(kind, pods, qps)
         done = []
-        for _ in range(rounds):
+        for _ in range(self.args.rounds or case.rounds):
             runs = {kind: [] for kind in kinds}
             for kind in [*kinds, *reversed(kinds)]:
                 runs[kind].append(self.run(kind, pods, qps))
             done.append(Round(runs, pods))
         for peer in kinds[:-1]:
-            self.report(case, OURS, peer, done)
+            self.report(name, OURS, peer, done)
         if EMPTY in kinds:
-            self.report(case, EMPTY, NONE, done)
+            self.report(name, EMPTY, NONE, done)
         if not self.args.json:
             print_cpu(kinds, done)
 
@@ -212,25 +241,23 @@ def measure(args):
     try:
         with controlplane.ControlPlane() as plane:
             bench = Bench(plane, stack, feed, args)
-            if not args.unlimited_only:
-                bench.compare(f"{args.nodes}_nodes_stock_client", [NONE, OURS], args.pods // 4, STOCK,
-                              args.stock_rounds)
-            bench.compare(f"{args.nodes}_nodes", [NONE, EMPTY, OURS], args.pods, UNLIMITED, args.rounds)
+            for case in (CASES[name] for name in args.case or CASES):
+                bench.have_kwok(case.kwok)
+                bench.compare(f"{args.nodes}_nodes{case.suffix}", case)
     finally:
         stack.close()
         feed.close()
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="./dev bench throughput", description=__doc__)
+    parser = argparse.ArgumentParser(prog="./dev bench throughput", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", default="build", help=argparse.SUPPRESS)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--nodes", type=int, default=5000)
-    parser.add_argument("--pods", type=int, default=800, help="placed in each run; a quarter with the limited client")
-    parser.add_argument("--rounds", type=int, default=5, help="of six runs each, with a client that is not limited")
-    parser.add_argument("--stock-rounds", type=int, default=3,
-                        help="of four runs each, with kube-scheduler as it comes")
-    parser.add_argument("--unlimited-only", action="store_true", help="not with kube-scheduler as it comes")
+    parser.add_argument("--pods", type=int, default=800, help="placed in each run; a quarter with the stock client")
+    parser.add_argument("--case", action="append", choices=CASES, help="only this; may be given more than once")
+    parser.add_argument("--rounds", type=int, help="of two runs of each kind, in every case (3, 5, 3)")
     parser.add_argument("--verbs", default="prioritize", help="asked of the extender, with commas")
     parser.add_argument("--extender", default="", help="more arguments of the extender")
     args = parser.parse_args()

@@ -114,7 +114,16 @@ class Api:
             list(pool.map(lambda path: self.delete(path, missing_ok=True), paths))
 
     def watch(self, path, resource_version):
-        """Yields (type, object) for ever, on a connection of its own; closing the generator ends it."""
+        """Yields (type, object) for ever, each change after that version once; closing the generator ends it.
+
+        An API server ends a watch when it likes, at once that of a reader which does not keep up: it is asked anew
+        for what came after the last change that was read."""
+        while True:
+            for kind, changed in self._watch_once(path, resource_version):
+                resource_version = changed["metadata"]["resourceVersion"]
+                yield kind, changed
+
+    def _watch_once(self, path, resource_version):
         other = Api(self.host, self.port, self._tls, self._headers.get("Authorization", "")[7:])
         connection = other._connection()   # pylint: disable=protected-access
         connection.sock.settimeout(600)
@@ -126,6 +135,8 @@ class Api:
                 raise Refused("GET", path, reply.status, reply.read(300).decode(errors="replace"))
             for line in reply:
                 event = json.loads(line)
+                if event["type"] == "ERROR":
+                    raise Refused("GET", path, event["object"].get("code", 0), event["object"].get("message", ""))
                 yield event["type"], event["object"]
         finally:
             connection.close()

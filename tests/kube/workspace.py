@@ -35,10 +35,9 @@ class Workspace:
         self.api.post("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace",
                                              "metadata": {"name": self.name}})
         self._programs = build.programs(["kube-scheduler", "kwok"])
+        self._kwok = None
         if kwok:
-            self._run(self._programs["kwok"], f"--kubeconfig={cluster.kubeconfig}", "--manage-all-nodes=false",
-                      f"--manage-nodes-with-annotation-selector={objects.MARK}={self.name}", "--node-port=0",
-                      f"--config={STAGES}")
+            self.start_kwok()
         # Admission wants it before the first pod.
         cluster.wait(lambda: any(account["metadata"]["name"] == "default" for account in
                                  self.api.get(f"{self.path}/serviceaccounts")["items"]),
@@ -50,6 +49,17 @@ class Workspace:
         return process
 
     # ---- Nodes ----
+
+    def start_kwok(self):
+        """From now on pods that are bound to the nodes run."""
+        self._kwok = self._run(self._programs["kwok"], f"--kubeconfig={self.cluster.kubeconfig}",
+                               "--manage-all-nodes=false", "--node-port=0", f"--config={STAGES}",
+                               f"--manage-nodes-with-annotation-selector={objects.MARK}={self.name}")
+
+    def stop_kwok(self):
+        """The nodes stay ready; pods are bound to them, and nothing more."""
+        self.stop(self._kwok)
+        self._kwok = None
 
     def nodes(self, names, **what):
         """Makes these nodes; `what` as objects.node()."""
