@@ -99,7 +99,7 @@ class Ledger {
   std::unordered_map<std::string, NodeId> ids_;
   std::vector<Booked> totals_;  // [NodeId]
   std::uint64_t bindings_ = 0, refused_ = 0;
-  // Which id a row has in the table that was asked for last, but for ids that are newer.
+  // Which id a row has in the table that was settled or asked for last, but for ids that are newer.
   mutable std::uint64_t mapped_ = kUnmapped;
   mutable std::vector<NodeId> id_of_row_;  // where booked_row_ says that it has one
   mutable std::vector<bool> booked_row_;   // apart: of a request's candidates few are booked

@@ -24,9 +24,6 @@ struct Sensitivity {
   bool operator==(const Sensitivity&) const = default;
 };
 
-/// How many candidates ahead a loop over them fetches what it needs.
-inline constexpr std::size_t kPrefetchAhead = 20;
-
 /// One decision's input. Candidates are numbered 0 .. size() - 1, in any order.
 struct Question {
   const wire::Pod& pod;
@@ -44,10 +41,6 @@ struct Question {
   [[nodiscard]] const Booked& booked(std::size_t candidate) const {
     static constexpr Booked kNothing{};
     return booking.empty() ? kNothing : bookings[booking[candidate]];
-  }
-  /// Whether something is booked on the candidate that prefetch() at this one is for.
-  [[nodiscard]] bool books_ahead(std::size_t candidate) const {
-    return candidate + kPrefetchAhead < booking.size() && booking[candidate + kPrefetchAhead] != 0;
   }
   /// NaN for a candidate that the snapshot does not know.
   [[nodiscard]] double value(Signal s, std::size_t candidate) const {
@@ -77,12 +70,20 @@ struct Judgement {
 
 /// For a loop over candidates: fetches what is at a later one's row into the caches. Between two
 /// decisions other programs have had them.
-template <class Row, std::size_t kAhead = kPrefetchAhead>
+template <class Row, std::size_t kAhead = 20>
 void prefetch(std::span<const Row> at, std::span<const std::uint32_t> row, std::size_t candidate) {
   constexpr std::size_t kLine = 64;
   if (candidate + kAhead >= row.size() || row[candidate + kAhead] >= at.size()) return;
   const auto* const bytes = reinterpret_cast<const char*>(&at[row[candidate + kAhead]]);
   for (std::size_t i = 0; i < sizeof(Row); i += kLine) __builtin_prefetch(bytes + i);
+}
+
+/// The same for what only a candidate needs that something is booked on: few are.
+template <class Row, std::size_t kAhead = 20>
+void prefetch_booked(std::span<const Row> at, const Question& question, std::size_t candidate) {
+  const std::size_t later = candidate + kAhead;
+  if (later >= question.booking.size() || question.booking[later] == 0) return;
+  prefetch<Row, kAhead>(at, question.row, candidate);
 }
 
 /// What a policy worked out of a snapshot, once for all decisions on it: everything about a node

@@ -8,11 +8,12 @@ the machine cancels within it; what is reported is the round whose ratio is the 
 them, which warms the control plane up, does not count. In a run without it the extender is not there at all.
 
 Three cases:
-  5000_nodes               the nodes are kwok's, which runs the bound pods as kubelets would. The limit of kube-scheduler's client is lifted, so that all programs together fill the CPUs.
+  5000_nodes               the nodes are kwok's, which runs the bound pods as kubelets would. The limit of
+                           kube-scheduler's client is lifted, so that all programs together fill the CPUs.
   5000_nodes_stock_client  the same with the client as it comes: 50 requests a second, 100 at once, and that is what
                            kube-scheduler waits for.
-  5000_nodes_without_kwok  the limit lifted, and nobody runs a pod. The control plane has less to do, so that kube-scheduler's
-                           wait for the reply is a larger part of the time.
+  5000_nodes_without_kwok  the limit lifted, and nobody runs a pod. The control plane has less to do, so that
+                           kube-scheduler's wait for the reply is a larger part of the time.
 Where the limit is lifted there is a third kind, which tells what having any extender costs: one that answers "[]" at
 once and does nothing else (empty_extender.cpp).
 """
@@ -94,7 +95,6 @@ class Bench:
     def __init__(self, plane, stack, feed, args):
         self.plane, self.stack, self.feed, self.args = plane, stack, feed, args
         self.workspace = Workspace(plane)
-        self.kwok = True
         names = [f"node-{i:05}" for i in range(args.nodes)]
         self.workspace.nodes(names)
         random = Random(1)
@@ -104,9 +104,8 @@ class Bench:
         self.kind, self.extender = NONE, None
 
     def have_kwok(self, kwok):
-        if kwok != self.kwok:
+        if kwok != bool(self.workspace.kwok):
             self.workspace.start_kwok() if kwok else self.workspace.stop_kwok()
-            self.kwok = kwok
 
     def have_extender(self, kind):
         """Starts one of this kind, and ends any other."""
@@ -161,7 +160,7 @@ class Bench:
         if self.extender and self.asked() - asked < pods:
             raise AssertionError(f"{kind} was asked for {self.asked() - asked:.0f} of {pods} pods: no comparison")
         workspace.stop(scheduler)
-        if self.kwok:   # which has not kept up; the next run is not to pay for it
+        if workspace.kwok:   # which has not kept up; the next run is not to pay for it
             self.plane.wait(lambda: all(pod["status"]["phase"] == "Running" for pod in workspace.list()),
                             "kwok runs the pods")
         workspace.clear()

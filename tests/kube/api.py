@@ -134,6 +134,8 @@ class Api:
             if reply.status != 200:
                 raise Refused("GET", path, reply.status, reply.read(300).decode(errors="replace"))
             for line in reply:
+                if not line.endswith(b"\n"):   # cut off with its connection
+                    return
                 event = json.loads(line)
                 if event["type"] == "ERROR":
                     raise Refused("GET", path, event["object"].get("code", 0), event["object"].get("message", ""))

@@ -25,7 +25,7 @@ STAGES = pathlib.Path(__file__).resolve().parent / "stages.yaml"
 
 
 class Workspace:
-    """`.name` is the namespace's, and the mark of its nodes."""
+    """`.name` is the namespace's, and the mark of its nodes. `.kwok`: the process that runs bound pods, or None."""
 
     def __init__(self, cluster, kwok=True):
         self.cluster, self.api = cluster, cluster.api
@@ -35,7 +35,7 @@ class Workspace:
         self.api.post("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace",
                                              "metadata": {"name": self.name}})
         self._programs = build.programs(["kube-scheduler", "kwok"])
-        self._kwok = None
+        self.kwok = None
         if kwok:
             self.start_kwok()
         # Admission wants it before the first pod.
@@ -52,14 +52,14 @@ class Workspace:
 
     def start_kwok(self):
         """From now on pods that are bound to the nodes run."""
-        self._kwok = self._run(self._programs["kwok"], f"--kubeconfig={self.cluster.kubeconfig}",
+        self.kwok = self._run(self._programs["kwok"], f"--kubeconfig={self.cluster.kubeconfig}",
                                "--manage-all-nodes=false", "--node-port=0", f"--config={STAGES}",
                                f"--manage-nodes-with-annotation-selector={objects.MARK}={self.name}")
 
     def stop_kwok(self):
         """The nodes stay ready; pods are bound to them, and nothing more."""
-        self.stop(self._kwok)
-        self._kwok = None
+        self.stop(self.kwok)
+        self.kwok = None
 
     def nodes(self, names, **what):
         """Makes these nodes; `what` as objects.node()."""

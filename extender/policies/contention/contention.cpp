@@ -213,7 +213,7 @@ void Contention::judge(const Question& question, const Prepared* prepared, Judge
   const ContentionParameters p = p_;  // a copy: what is written below could be what *this holds
   for (std::size_t i = 0; i < question.size(); ++i) {
     prefetch<Standing>(nodes.standing, question.row, i);
-    if (question.books_ahead(i)) prefetch<Fields>(nodes.field, question.row, i);
+    prefetch_booked<Fields>(nodes.field, question, i);
     if (!nodes.known(question.row[i])) continue;
     const Losses loss = losses_at(question, nodes, out.memo, i, p);
     out.score[i] = (1 - s.cpu * loss.cpu) * (1 - s.memory * loss.memory) * (1 - s.io * loss.io) *
