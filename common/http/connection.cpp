@@ -4,7 +4,9 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <thread>
 #include <utility>
 
 #include <boost/asio/connect.hpp>
@@ -47,9 +49,11 @@ Connection::Connection(std::shared_ptr<TlsContext> tls, std::string server_name)
 
 Connection::~Connection() = default;
 
-/// Runs one asynchronous operation to its end, which a deadline or a stop hastens.
+/// Runs one asynchronous operation to its end, which a deadline or a stop hastens. If it has not
+/// ended at once, its end is looked for after `gather`.
 template <class Start>
-Connection::Ended Connection::await(const Patience& patience, const Start& start) {
+Connection::Ended Connection::await(const Patience& patience, const Start& start,
+                                    std::chrono::milliseconds gather) {
   bool done = false;
   Ended ended;
   io_.restart();
@@ -58,6 +62,10 @@ Connection::Ended Connection::await(const Patience& patience, const Start& start
     ended = {error, size};
   });
   const std::stop_callback wake(patience.stop, [this] { asio::post(io_, [] {}); });
+  if (gather.count() > 0) {
+    io_.poll();
+    if (!done) std::this_thread::sleep_until(std::min(Clock::now() + gather, patience.deadline));
+  }
   while (!done && !patience.stop.stop_requested() && Clock::now() < patience.deadline) {
     io_.run_one_until(patience.deadline);
   }
@@ -120,9 +128,12 @@ tl::expected<void, std::string> Connection::write(std::string_view bytes,
 tl::expected<std::size_t, std::string> Connection::read(char* into, std::size_t size,
                                                         const Patience& patience) {
   const auto buffer = asio::buffer(into, size);
-  const Ended ended = await(patience, [&](auto done) {
-    stream_ ? stream_->async_read_some(buffer, done) : socket_.async_read_some(buffer, done);
-  });
+  const Ended ended = await(
+      patience,
+      [&](auto done) {
+        stream_ ? stream_->async_read_some(buffer, done) : socket_.async_read_some(buffer, done);
+      },
+      patience.gather);
   if (ended.error == asio::error::eof) return 0;
   // TLS without its closing message: whether the peer meant to end here is not known.
   if (ended.error == asio::ssl::error::stream_truncated) {

@@ -25,6 +25,9 @@ namespace optipod::http {
 struct Patience {
   std::chrono::steady_clock::time_point deadline;
   std::stop_token stop;
+  /// Where nothing has come yet, it is waited for only after so long: what comes bit by bit is then
+  /// read at once, and the thread wakes once for all. 0: at once.
+  std::chrono::milliseconds gather{0};
 };
 
 /// For one thread at a time. After an error it is closed for good.
@@ -56,7 +59,8 @@ class Connection {
 
   tl::expected<void, std::string> shake_hands(const Patience& patience);
   template <class Start>
-  Ended await(const Patience& patience, const Start& start);
+  Ended await(const Patience& patience, const Start& start,
+              std::chrono::milliseconds gather = std::chrono::milliseconds(0));
   [[nodiscard]] static std::string describe(const char* what, const ErrorCode& error,
                                             const Patience& patience);
 

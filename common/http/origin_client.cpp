@@ -164,7 +164,7 @@ tl::expected<ReplyReader::End, std::string> OriginClient::Impl::read_body(
   const auto end =
       options->total.count() > 0 ? Clock::now() + options->total : Clock::time_point::max();
   const auto next = [&] {
-    return Patience{std::min(end, Clock::now() + options->quiet), request.stop};
+    return Patience{std::min(end, Clock::now() + options->quiet), request.stop, options->gather};
   };
   auto result = reader.read_body(std::numeric_limits<std::size_t>::max(), next, *sink);
   if (!result && Clock::now() >= end) {

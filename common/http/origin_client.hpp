@@ -54,6 +54,7 @@ struct OriginError {
 struct StreamOptions {
   std::chrono::milliseconds quiet{90'000};  ///< longest time without a byte of the body
   std::chrono::milliseconds total{0};       ///< of the whole body; 0: any
+  std::chrono::milliseconds gather{0};      ///< as Patience::gather; a stop waits for it
   /// The reply's head has come, with status 200 and this Content-Type.
   std::function<void(const std::string& content_type)> opened;
 };

@@ -323,6 +323,7 @@ Ended Reflector::Impl::watch() {
   http::StreamOptions how;
   how.quiet = options.quiet_timeout;
   how.total = asked + options.watch_grace;
+  how.gather = options.gather;
   how.opened = [&](const std::string& content_type) {
     encoding = came_as(content_type);
     update([](ReflectorStatus& s) { ++s.watches; });

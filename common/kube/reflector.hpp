@@ -47,6 +47,9 @@ struct ReflectorOptions {
   std::chrono::milliseconds connect_timeout{10'000};  ///< until a watch's head has come
   /// A watch without a byte for so long is dead. Bookmarks come about once a minute.
   std::chrono::milliseconds quiet_timeout{90'000};
+  /// Events of a busy watch are read so far apart: each by itself would wake the thread anew. What
+  /// comes after a quiet time is read at once.
+  std::chrono::milliseconds gather{20};
   std::chrono::seconds min_watch{300}, max_watch{600};  ///< asked of the server, random between
   std::chrono::milliseconds watch_grace{30'000};  ///< for the server to end what it was asked to
   std::chrono::milliseconds min_backoff{500}, max_backoff{30'000};

@@ -233,13 +233,25 @@ tl::expected<Built, std::string> MeasurementsReader::read(std::string_view text,
   }
   std::vector<std::uint32_t> rows(columns.rows());
   for (std::uint32_t row = 0; row < rows.size(); ++row) rows[row] = row;
-  std::ranges::sort(rows, {}, [&columns](std::uint32_t row) { return columns.name(row); });
+  std::ranges::sort(std::span(rows).subspan(before.size()), {},
+                    [&columns](std::uint32_t row) { return columns.name(row); });
   std::vector<std::string> names;
   names.reserve(rows.size());
   for (const std::uint32_t row : rows) names.emplace_back(columns.name(row));
   columns.made.received_ms = now_ms;
   built.measured = pick(columns.made, names, rows);
   return built;
+}
+
+void MeasurementsReader::rows_moved(const NodeTable& from, const NodeTable& to,
+                                    std::span<const std::uint32_t> order) {
+  if (table_ != from.id()) return;
+  std::vector<std::uint32_t> row_to_be(order.size());
+  for (std::uint32_t row = 0; row < order.size(); ++row) row_to_be[order[row]] = row;
+  for (Place& place : places_) {
+    if (place.signal < kSignals) place.row = row_to_be[place.row];
+  }
+  table_ = to.id();
 }
 
 std::shared_ptr<const Measurements> without_expired(std::shared_ptr<const Measurements> measured,
@@ -275,22 +287,20 @@ std::shared_ptr<const Measurements> with_rows(std::shared_ptr<const Measurements
   }
   if (added.empty() && kept.size() == table.size()) return measured;
 
-  std::vector<std::pair<std::string, std::uint32_t>> rows;
-  rows.reserve(kept.size() + added.size());
-  for (const std::uint32_t row : kept) rows.emplace_back(table.name(row), row);
-  for (std::string& name : added) rows.emplace_back(std::move(name), NodeTable::kUnknown);
-  std::ranges::sort(rows);
-  rows.erase(
-      std::ranges::unique(rows, {}, [](const auto& r) -> const std::string& { return r.first; })
-          .begin(),
-      rows.end());
   std::vector<std::string> all;
-  std::vector<std::uint32_t> from;
-  for (auto& [name, row] : rows) {
-    all.push_back(std::move(name));
-    from.push_back(row);
-  }
-  return pick(*measured, all, from);
+  for (const std::uint32_t row : kept) all.emplace_back(table.name(row));
+  std::ranges::sort(added);
+  all.insert(all.end(), added.begin(), std::ranges::unique(added).begin());
+  kept.resize(all.size(), NodeTable::kUnknown);
+  return pick(*measured, all, kept);
+}
+
+std::shared_ptr<const Measurements> in_order(const Measurements& measured,
+                                             std::span<const std::uint32_t> order) {
+  std::vector<std::string> names;
+  names.reserve(order.size());
+  for (const std::uint32_t row : order) names.emplace_back(measured.nodes->name(row));
+  return pick(measured, names, order);
 }
 
 }  // namespace optipod::extender

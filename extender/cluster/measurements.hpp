@@ -34,10 +34,13 @@ class MeasurementsReader {
   /// `now_ms` stands for the time of samples that carry none. A node in `text` gets exactly the
   /// values told there (what a node does not tell any more is missing); a node absent from it keeps
   /// its last values at their true age. What is older than `keep_ms` is missing. Rows are those of
-  /// `before`, or, when there are new nodes, all of both in order of name. The error says what is
+  /// `before`, then new nodes in order of name. The error says what is
   /// wrong on which line; nothing is built then.
   tl::expected<Built, std::string> read(std::string_view text, const Measurements& before,
                                         std::int64_t now_ms, std::int64_t keep_ms);
+
+  /// The rows of `from` are those of `to` now. [row in `to`]: the row in `from`.
+  void rows_moved(const NodeTable& from, const NodeTable& to, std::span<const std::uint32_t> order);
 
  private:
   /// Of a sample: the signal and the row, or why it is skipped.
@@ -61,9 +64,13 @@ class MeasurementsReader {
 std::shared_ptr<const Measurements> without_expired(std::shared_ptr<const Measurements> measured,
                                                     std::int64_t now_ms, std::int64_t keep_ms);
 
-/// With a row for each of `names`, and without rows of other nodes that have no value. `measured`
-/// itself when that is so already.
+/// With a row for each of `names`, and without rows of other nodes that have no value; new rows
+/// come last. `measured` itself when that is so already.
 std::shared_ptr<const Measurements> with_rows(std::shared_ptr<const Measurements> measured,
                                               std::span<const std::string> names);
+
+/// With its rows in another order. [row to be]: the row now, each once.
+std::shared_ptr<const Measurements> in_order(const Measurements& measured,
+                                             std::span<const std::uint32_t> order);
 
 }  // namespace optipod::extender

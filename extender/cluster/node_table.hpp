@@ -35,15 +35,17 @@ class NodeTable {
     return pieces_[row].of(piece_text_);
   }
 
+  /// Whether that row has this name; false for what is no row.
+  [[nodiscard]] bool is(std::uint32_t row, std::string_view wanted) const {
+    return row < names_.size() && same(name(row), wanted);
+  }
   /// Row or kUnknown. `hint`, a row that it probably is, is tried first.
   [[nodiscard]] std::uint32_t find(std::string_view wanted, std::uint32_t hint = kUnknown) const {
-    return hint < names_.size() && same(name(hint), wanted) ? hint : look_up(wanted);
+    return is(hint, wanted) ? hint : look_up(wanted);
   }
-  /// For find() with this hint soon, first the one, then the other: fetches into the caches where
-  /// its name is, and the name. A row of the table.
-  void prefetch_place(std::uint32_t row) const { __builtin_prefetch(&names_[row]); }
+  /// For is() and a name that is asked for soon; nothing for what is no row.
   void prefetch_name(std::uint32_t row) const {
-    __builtin_prefetch(name_text_.data() + names_[row].at);
+    if (row < names_.size()) __builtin_prefetch(name_text_.data() + names_[row].at);
   }
 
  private:

@@ -10,63 +10,26 @@
 namespace optipod::extender {
 namespace {
 
-/// Walks ahead of a request's candidates, along what followed each in earlier requests, and fetches
-/// their names into the caches: kube-scheduler's order is any, so that each is a line of its own,
-/// and between two decisions other programs have had the caches.
-class Scout {
- public:
-  Scout(const NodeTable& nodes, std::span<const std::uint32_t> successor)
-      : nodes_(nodes), successor_(successor) {
-    constexpr std::size_t kLine = 64 / sizeof(std::uint32_t);
-    for (std::size_t i = 0; i < successor.size(); i += kLine) __builtin_prefetch(&successor[i]);
-  }
-
-  /// The candidate is `row`; `guessed`: as its predecessor's successor said.
-  void at(std::uint32_t row, bool guessed) {
-    if (guessed) return step();
-    near_ = far_ = row;
-    for (std::size_t i = 0; i < kNear; ++i) advance(far_, &NodeTable::prefetch_place);
-    for (std::size_t i = 0; i < kNear; ++i) step();
-  }
-
- private:
-  static constexpr std::size_t kNear = 12;  ///< names so far ahead, their places twice as far
-
-  void step() {
-    advance(far_, &NodeTable::prefetch_place);
-    advance(near_, &NodeTable::prefetch_name);
-  }
-  void advance(std::uint32_t& row, void (NodeTable::*fetch)(std::uint32_t) const) const {
-    if (row == NodeTable::kUnknown) return;
-    row = successor_[row];
-    if (row != NodeTable::kUnknown) (nodes_.*fetch)(row);
-  }
-
-  const NodeTable& nodes_;
-  const std::span<const std::uint32_t> successor_;
-  std::uint32_t near_ = NodeTable::kUnknown, far_ = NodeTable::kUnknown;
-};
-
-/// kube-scheduler walks its nodes in an order of its own, from another one each time: what followed
-/// a node in the last request mostly follows it in this one, and need not be looked for.
+/// Rows are mostly laid out in the order of the requests (cluster/asked_order.hpp): in two places
+/// at once, where two of kube-scheduler's threads took turns.
 void find_rows(const NodeTable& nodes, const Inquiry& inquiry, Decision& out) {
-  if (out.order_of != nodes.id()) {
-    out.successor.assign(nodes.size(), NodeTable::kUnknown);
-    out.order_of = nodes.id();
-  }
-  Scout scout(nodes, out.successor);
-  std::uint32_t* successor = nullptr;
+  constexpr std::uint32_t kAhead = 24;  // between two decisions other programs have had the caches
+  std::uint32_t here = 0;
+  std::uint32_t there = NodeTable::kUnknown;
   for (std::size_t i = 0; i < inquiry.nodes.size(); ++i) {
-    const std::uint32_t guess = successor == nullptr ? NodeTable::kUnknown : *successor;
-    const std::uint32_t row = nodes.find(inquiry.nodes[i], guess);
+    const std::string_view name = inquiry.nodes[i];
+    nodes.prefetch_name(here + kAhead);
+    std::uint32_t row = here;
+    if (!nodes.is(here, name)) {
+      row = nodes.find(name, there);
+      there = here;
+    }
     out.row[i] = row;
     if (row == NodeTable::kUnknown) {
       ++out.unknown;
-      continue;
+    } else {
+      here = row + 1;
     }
-    scout.at(row, row == guess);
-    if (successor != nullptr) *successor = row;
-    successor = &out.successor[row];
   }
 }
 

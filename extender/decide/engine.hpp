@@ -74,9 +74,6 @@ struct Decision {
   std::size_t withheld = 0;  ///< rejections not pronounced because of max_reject_share
   std::size_t yielded = 0;   ///< candidates that lost their place among equals to one less booked
 
-  /// [row]: which row the requests so far had next, kUnknown at first; of the table with that id.
-  std::vector<std::uint32_t> successor;
-  std::uint64_t order_of = 0;
   std::vector<std::uint32_t> rivals;  ///< what is being chosen among
 
   void resize(std::size_t candidates);

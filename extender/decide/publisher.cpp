@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "extender/decide/publisher.hpp"
 
+#include <cstdlib>
+
 namespace optipod::extender {
+namespace {
+
+constexpr std::int64_t kLaidOutForMs = 2'000;
+
+}  // namespace
 
 Publisher::Publisher(std::int64_t keep_ms, CurrentWorld& current, Ledger& ledger,
                      const ClusterState* state)
@@ -49,16 +56,40 @@ std::shared_ptr<const Snapshot> Publisher::snapshot_now(std::int64_t now_ms) {
   }
   measured_ = with_rows(std::move(measured_),
                         facts.names ? std::span(*facts.names) : std::span<const std::string>());
+  lay_out(now_ms);
   snapshot->measured = measured_;
-  snapshot->facts.resize(snapshot->size());
-  std::uint32_t last = NodeTable::kUnknown;
-  for (std::size_t i = 0; i < facts.facts.size(); ++i) {
-    last = snapshot->nodes().find((*facts.names)[i], last + 1);
-    snapshot->facts[last] = facts.facts[i];
-    // Nodes whose pods have not been listed would pass for empty ones.
-    snapshot->facts[last].known = facts.complete && followed_;
-  }
+  add_facts(facts, *snapshot);
   return snapshot;
+}
+
+/// In the order that requests have, when they have another. Two clients with an order each would
+/// have it changed for ever.
+void Publisher::lay_out(std::int64_t now_ms) {
+  if (std::abs(now_ms - laid_out_ms_) < kLaidOutForMs) return;
+  const std::vector<std::uint32_t> order = current_.asked_order().take(*measured_->nodes);
+  if (order.empty()) return;
+  laid_out_ms_ = now_ms;
+  auto moved = in_order(*measured_, order);
+  reader_.rows_moved(*measured_->nodes, *moved->nodes, order);
+  measured_ = std::move(moved);
+}
+
+void Publisher::add_facts(const ClusterFacts& facts, Snapshot& snapshot) {
+  snapshot.facts.resize(snapshot.size());
+  if (!facts.names) return;
+  const NodeTable& nodes = snapshot.nodes();
+  if (fact_names_ != facts.names || fact_table_ != nodes.id()) {
+    fact_rows_.clear();
+    for (const std::string& name : *facts.names) fact_rows_.push_back(nodes.find(name));
+    fact_names_ = facts.names;
+    fact_table_ = nodes.id();
+  }
+  for (std::size_t i = 0; i < facts.facts.size(); ++i) {
+    NodeFacts& own = snapshot.facts[fact_rows_[i]];
+    own = facts.facts[i];
+    // Nodes whose pods have not been listed would pass for empty ones.
+    own.known = facts.complete && followed_;
+  }
 }
 
 void Publisher::publish(std::int64_t now_ms) {

@@ -39,6 +39,8 @@ class Publisher {
  private:
   void publish(std::int64_t now_ms);
   std::shared_ptr<const Snapshot> snapshot_now(std::int64_t now_ms);
+  void lay_out(std::int64_t now_ms);
+  void add_facts(const ClusterFacts& facts, Snapshot& snapshot);
 
   const std::int64_t keep_ms_;
   CurrentWorld& current_;
@@ -52,6 +54,11 @@ class Publisher {
   bool followed_ = true;
   std::uint64_t bindings_ = 0;     // of the ledger in the last world
   std::int64_t published_ms_ = 0;  // the last world
+  std::int64_t laid_out_ms_ = 0;   // the last other order of rows
+  // [name]: its row in that table.
+  std::shared_ptr<const std::vector<std::string>> fact_names_;
+  std::vector<std::uint32_t> fact_rows_;
+  std::uint64_t fact_table_ = 0;
 };
 
 }  // namespace optipod::extender

@@ -10,6 +10,7 @@
 #include <mutex>
 #include <vector>
 
+#include "extender/cluster/asked_order.hpp"
 #include "extender/cluster/snapshot.hpp"
 #include "extender/cluster/usage.hpp"
 #include "extender/decide/policy_set.hpp"
@@ -59,7 +60,11 @@ class CurrentWorld {
     // The old one dies here, outside the lock.
   }
 
+  /// Decisions tell it what they were asked about; who puts worlds here lays out their rows by it.
+  [[nodiscard]] AskedOrder& asked_order() const { return asked_order_; }
+
  private:
+  mutable AskedOrder asked_order_;
   mutable std::mutex mutex_;
   std::shared_ptr<const World> world_;
 };

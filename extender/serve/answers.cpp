@@ -146,6 +146,7 @@ std::optional<Answers::Refusal> Answers::judge(Verb verb, std::optional<std::siz
     case Verb::kBind:
       return Refusal{"bind is not answered here", 500};
   }
+  if (decided) current_.asked_order().note(world->snapshot->nodes(), place.decision.row);
   if (decided && records_.keeps_any()) {
     const Records::Ticket ticket = records_.announce(args->pod.uid);
     place.made.emplace(Workplace::Made{verb, world, inquiry, body.size(), ticket});

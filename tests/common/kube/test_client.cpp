@@ -363,5 +363,34 @@ TEST_CASE("a client that cannot work says which part of its configuration is wro
   CHECK(contains(Client::make(config).error(), "the token holds a line break"));
 }
 
+TEST_CASE("what comes bit by bit is read together, what is there already at once") {
+  std::atomic<bool> first{false}, whole{false};
+  RawServer api([&](Raw& raw, int) {
+    RawServer::read_head(raw);
+    raw.send(test::kWatchHead + test::chunk("first"));
+    test::eventually([&] { return first.load(); });
+    raw.send(test::chunk("a "));
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    whole = true;  // unless the client has read the half of it before
+    raw.send(test::chunk("bit") + test::kLastChunk);
+  });
+  const auto client = client_for(api.url(""));
+  http::StreamOptions how;
+  how.gather = seconds(2);
+  std::string read;
+  const auto sink = [&](std::string_view bytes) {
+    if (read.empty()) {
+      first = true;
+    } else {
+      CHECK(whole);
+    }
+    read += bytes;
+    return true;
+  };
+  const auto reply = client->stream("/", how, sink, {});
+  REQUIRE(reply.has_value());
+  CHECK(read == "firsta bit");
+}
+
 }  // namespace
 }  // namespace optipod::kube
