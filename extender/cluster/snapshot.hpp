@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <limits>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "extender/cluster/demand.hpp"
@@ -21,6 +22,12 @@ namespace optipod::extender {
 
 inline constexpr double kMissing = std::numeric_limits<double>::quiet_NaN();
 
+/// What a node told of one signal, rounded.
+struct Reading {
+  float value = static_cast<float>(kMissing);
+  std::int32_t age_ms = 0;  ///< when it was received; < 0: the node's clock is ahead of ours
+};
+
 struct Measurements {
   std::shared_ptr<const NodeTable> nodes = std::make_shared<const NodeTable>();
   /// [signal][row]; kMissing (NaN) where a node has not told, or not lately.
@@ -28,12 +35,18 @@ struct Measurements {
   /// [signal][row]: when it was measured on the node, Unix ms; meaningless where the value is
   /// missing.
   std::array<std::vector<std::int64_t>, kSignals> measured_ms;
+  /// [row × kSignals + signal]: the same again with what a row has together, for who wants all of
+  /// few rows, as the record of a decision does: in the columns each would be a cache line.
+  std::vector<Reading> readings;
   /// [row]: oldest and newest measured_ms of the row's values but kUp; 0 when it has none.
   std::vector<std::int64_t> oldest_ms, newest_ms;
   /// When the federate answer that these came from was received, Unix ms; 0: none yet.
   std::int64_t received_ms = 0;
 
   [[nodiscard]] std::size_t size() const { return nodes->size(); }
+  [[nodiscard]] std::span<const Reading> readings_of(std::size_t row) const {
+    return std::span(readings).subspan(row * kSignals, kSignals);
+  }
 };
 
 /// What the API server says of a node.

@@ -33,12 +33,17 @@ void find_rows(const NodeTable& nodes, const Inquiry& inquiry, Decision& out) {
   }
 }
 
+/// Of a list that is empty as long as all are 1.
+void lower(std::vector<double>& list, std::size_t size, std::size_t i, double to) {
+  if (list.empty()) list.assign(size, 1);
+  list[i] = std::min(list[i], to);
+}
+
 /// One policy's confidence in each candidate, by the age of the oldest value it needs; notes the
 /// least confident of all policies.
 void weigh_ages(const PolicyView& view, const Inquiry& inquiry, const DecideOptions& options,
                 Decision::Part& part, Decision& out) {
-  part.confidence.assign(out.row.size(), 1);
-  part.trusted = true;
+  part.confidence.clear();
   // Ages are 0 for kAgeless; a node's clock may be ahead of ours.
   if (out.unknown == 0 && inquiry.now_ms - view.oldest_of_all <= options.fresh_for_ms) return;
   for (std::size_t i = 0; i < out.row.size(); ++i) {
@@ -51,9 +56,8 @@ void weigh_ages(const PolicyView& view, const Inquiry& inquiry, const DecideOpti
       continue;
     }
     const double confidence = oldest == PolicyView::kNothing ? 0 : confidence_at(age, options);
-    part.confidence[i] = confidence;
-    out.confidence[i] = std::min(out.confidence[i], confidence);
-    part.trusted = false;
+    lower(part.confidence, out.row.size(), i, confidence);
+    lower(out.confidence, out.row.size(), i, confidence);
   }
 }
 
@@ -64,7 +68,7 @@ void add_weighted(const Decision::Part& part, double weight, const DecideOptions
   const std::vector<double>& scores = part.judgement.score;
   std::size_t silent = 0;
   for (const double score : scores) silent += std::isnan(score) ? 1 : 0;
-  if (part.trusted && silent == 0) {  // mostly
+  if (part.confidence.empty() && silent == 0) {  // mostly
     for (std::size_t i = 0; i < scores.size(); ++i) out.combined[i] += weight * scores[i];
     return;
   }
@@ -72,16 +76,16 @@ void add_weighted(const Decision::Part& part, double weight, const DecideOptions
   double trust = 0;
   double worst = 1;
   for (std::size_t i = 0; i < scores.size(); ++i) {
-    if (part.confidence[i] <= 0 || std::isnan(scores[i])) continue;
-    sum += part.confidence[i] * scores[i];
-    trust += part.confidence[i];
+    if (part.trust_in(i) <= 0 || std::isnan(scores[i])) continue;
+    sum += part.trust_in(i) * scores[i];
+    trust += part.trust_in(i);
     worst = std::min(worst, scores[i]);
   }
   if (trust == 0) return;  // nobody is known: all equal
   const double base = options.on_missing == OnMissing::kNeutral ? sum / trust : worst;
   for (std::size_t i = 0; i < scores.size(); ++i) {
     const double settled =
-        std::isnan(scores[i]) ? base : base + part.confidence[i] * (scores[i] - base);
+        std::isnan(scores[i]) ? base : base + part.trust_in(i) * (scores[i] - base);
     out.combined[i] += weight * settled;
   }
 }
@@ -227,13 +231,13 @@ void keep_best(const Inquiry& inquiry, const DecideOptions& options, Decision& o
 /// The reason to reject candidate `i`, "" if there is none. Old measurements reject nobody.
 std::string_view reason_for(const World& world, std::size_t i, const DecideOptions& options,
                             const Decision& out) {
-  if (out.confidence[i] == 0) {
+  if (out.trust_in(i) == 0) {
     return options.on_missing == OnMissing::kReject ? kMissingReason : std::string_view();
   }
   for (std::size_t p = 0; p < out.policies; ++p) {
     const Decision::Part& part = out.parts[p];
     const Policy& policy = (*world.policies)[part.by.policy];
-    if (policy.rejects() && part.confidence[i] == 1 && part.judgement.reject[i] != 0) {
+    if (policy.rejects() && part.trust_in(i) == 1 && part.judgement.reject[i] != 0) {
       return policy.reject_reason();
     }
   }
@@ -257,11 +261,7 @@ void reject(const World& world, const DecideOptions& options, Decision& out) {
 }
 
 void count_confidence(Decision& out) {
-  const auto used = std::span(out.parts).first(out.policies);
-  if (std::ranges::all_of(used, &Decision::Part::trusted)) {
-    out.fresh = out.row.size();
-    return;
-  }
+  if (out.confidence.empty()) out.fresh = out.row.size();
   for (const double confidence : out.confidence) {
     ++(confidence == 1 ? out.fresh : confidence > 0 ? out.stale : out.missing);
   }
@@ -271,7 +271,7 @@ void count_confidence(Decision& out) {
 
 void Decision::resize(std::size_t candidates) {
   row.resize(candidates);
-  confidence.assign(candidates, 1);
+  confidence.clear();
   combined.assign(candidates, 0);
   score.assign(candidates, 0);
   reason.clear();

@@ -55,12 +55,15 @@ struct Decision {
   struct Part {
     WeightedPolicy by;
     Judgement judgement;
-    std::vector<double> confidence;  ///< 0 .. 1
-    bool trusted = false;            ///< `confidence` is 1 in every candidate
+    std::vector<double> confidence;  ///< 0 .. 1; empty: 1 in every candidate, as mostly
+
+    [[nodiscard]] double trust_in(std::size_t i) const {
+      return confidence.empty() ? 1 : confidence[i];
+    }
   };
 
   std::vector<std::uint32_t> row;   ///< in the snapshot, or NodeTable::kUnknown
-  std::vector<double> confidence;   ///< the least of the policies', 0 .. 1
+  std::vector<double> confidence;   ///< the least of the policies', 0 .. 1; empty: 1 in each
   std::vector<double> combined;     ///< weighted mean of the policies after confidence, 0 .. 1
   std::vector<std::uint8_t> score;  ///< 0 .. 10
   /// Not empty: rejected (filter only); empty when none can be.
@@ -77,6 +80,9 @@ struct Decision {
   std::vector<std::uint32_t> rivals;  ///< what is being chosen among
 
   void resize(std::size_t candidates);
+  [[nodiscard]] double trust_in(std::size_t i) const {
+    return confidence.empty() ? 1 : confidence[i];
+  }
   /// As the policies saw it; valid as long as `world` and the inquiry.
   [[nodiscard]] Question question(const World& world, const Inquiry& inquiry) const;
   [[nodiscard]] std::uint8_t top_score() const;  ///< 0 when there is no candidate

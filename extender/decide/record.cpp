@@ -74,7 +74,7 @@ std::int64_t age_of(const World& world, const Inquiry& inquiry, const Decision& 
                     std::size_t candidate) {
   std::int64_t age = -1;
   for (const Decision::Part& part : std::span(decision.parts).first(decision.policies)) {
-    if (part.confidence[candidate] == 0) continue;
+    if (part.trust_in(candidate) == 0) continue;
     const std::int64_t oldest = world.views[part.by.policy].oldest_ms[decision.row[candidate]];
     age = std::max({age, std::int64_t{0}, inquiry.now_ms - oldest});
   }
@@ -91,7 +91,7 @@ void add_candidates(const World& world, const Inquiry& inquiry, const Decision& 
         {.node_at = static_cast<std::uint32_t>(record.node_names.size()),
          .node_size = static_cast<std::uint32_t>(node.size()),
          .oldest_ms = age_of(world, inquiry, decision, i),
-         .confidence = decision.confidence[i],
+         .confidence = decision.trust_in(i),
          .combined = decision.combined[i],
          .score = decision.score[i],
          .booked = question.booked(i).usage,
@@ -103,17 +103,18 @@ void add_candidates(const World& world, const Inquiry& inquiry, const Decision& 
 void add_measured(const World& world, const Inquiry& inquiry, const Decision& decision,
                   std::span<const std::uint32_t> chosen, Record& record) {
   const Measurements& measured = *world.snapshot->measured;
-  const std::size_t signals = record.signals.size();
-  record.measured.resize(chosen.size() * signals, {static_cast<float>(kMissing), 0});
-  for (std::size_t s = 0; s < signals; ++s) {  // the columns one by one, for the cache's sake
-    const std::vector<double>& value = measured.value[index(record.signals[s])];
-    const std::vector<std::int64_t>& time = measured.measured_ms[index(record.signals[s])];
-    for (std::size_t c = 0; c < chosen.size(); ++c) {
-      const std::uint32_t row = decision.row[chosen[c]];
-      if (row == NodeTable::kUnknown) continue;
-      const std::int64_t age = std::clamp<std::int64_t>(inquiry.now_ms - time[row], 0, INT32_MAX);
-      record.measured[c * signals + s] = {static_cast<float>(value[row]),
-                                          static_cast<std::int32_t>(age)};
+  const std::int64_t since = inquiry.now_ms - measured.received_ms;
+  record.measured.reserve(chosen.size() * record.signals.size());
+  for (const std::uint32_t candidate : chosen) {
+    const std::uint32_t row = decision.row[candidate];
+    for (const Signal signal : record.signals) {
+      if (row == NodeTable::kUnknown) {
+        record.measured.push_back({static_cast<float>(kMissing), 0});
+        continue;
+      }
+      const Reading& reading = measured.readings_of(row)[index(signal)];
+      const std::int64_t age = std::clamp<std::int64_t>(since + reading.age_ms, 0, INT32_MAX);
+      record.measured.push_back({reading.value, static_cast<std::int32_t>(age)});
     }
   }
 }
@@ -129,7 +130,7 @@ void add_opinions(const World& world, const Decision& decision, const Question& 
     for (std::size_t c = 0; c < chosen.size(); ++c) {
       Record::Opinion& opinion = record.opinions[c * decision.policies + p];
       opinion.score = part.judgement.score[chosen[c]];
-      opinion.confidence = part.confidence[chosen[c]];
+      opinion.confidence = part.trust_in(chosen[c]);
       opinion.terms.fill(kMissing);
       policy.explain(question, prepared, part.judgement, chosen[c],
                      std::span(opinion.terms).first(terms));
