@@ -142,7 +142,8 @@ void declare_kubernetes(CLI::App& cli, Options& o) {
       "runs in a cluster. Without it decisions rest on measurements alone")
       ->group(group);
   app::add_kube_options(cli, o.kubeconfig, o.kube_context, group);
-  app::add_duration(cli, "--bind-timeout", o.bind_timeout, "When a binding is given up")
+  app::add_duration(cli, "--bind-timeout", o.bind_timeout,
+                    "When a binding is given up, and how long it waits for its turn before")
       ->group(group);
   cli.add_option("--bind-threads", o.bind_threads, "Bindings at once")
       ->check(CLI::Range(1, 256))

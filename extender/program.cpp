@@ -124,7 +124,11 @@ http::ServerLimits Program::limits() const {
   limits.max_connections = o.max_connections;
   limits.max_queued = o.max_queued;
   limits.queue_deadline = o.deadline;
-  limits.slow_threads = limits.slow_queue = o.bind_threads;
+  limits.slow_threads = o.bind_threads;
+  // kube-scheduler sends bindings as fast as it schedules, and the API server may take longer for a
+  // while: each may wait, until who has sent it goes.
+  limits.slow_queue = o.max_connections;
+  limits.slow_deadline = o.bind_timeout;
   return limits;
 }
 

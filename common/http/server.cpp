@@ -67,7 +67,7 @@ Lanes make_lanes(asio::io_context& io, const ServerLimits& limits, const ThreadP
   return {.normal{io, {plan.max_active, limits.max_queued, limits.queue_deadline}},
           .slow{io,
                 {std::max(limits.slow_threads, std::size_t{1}), limits.slow_queue,
-                 limits.queue_deadline}},
+                 limits.slow_deadline.value_or(limits.queue_deadline)}},
           .always{io, {}},
           .passwords{io, {1, kMostPasswords, limits.queue_deadline}}};
 }

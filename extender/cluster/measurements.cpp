@@ -302,6 +302,7 @@ std::shared_ptr<const Measurements> with_rows(std::shared_ptr<const Measurements
   if (added.empty() && kept.size() == table.size()) return measured;
 
   std::vector<std::string> all;
+  all.reserve(kept.size() + added.size());
   for (const std::uint32_t row : kept) all.emplace_back(table.name(row));
   std::ranges::sort(added);
   all.insert(all.end(), added.begin(), std::ranges::unique(added).begin());

@@ -49,6 +49,21 @@ TEST_CASE("slow handlers hold up nobody else, and have bounds of their own") {
   }
 }
 
+TEST_CASE("a slow handler may be waited for longer than others") {
+  Fixture f({.queue_deadline = milliseconds(1),
+             .slow_threads = 1,
+             .slow_deadline = milliseconds(20'000)});
+  f.listen();
+  Raw held = f.send("/slow");
+  f.slow_gate.await(1);
+  Raw later = std::move(f.queue("/slow", 1).front());
+  std::this_thread::sleep_for(milliseconds(50));
+  f.slow_gate.open();
+  CHECK(body_of(held.reply()) == "slow");
+  CHECK(body_of(later.reply()) == "slow");
+  CHECK(f.turned_away("/slow").deadline == 0);
+}
+
 TEST_CASE("who waits too long for a slow handler is answered too") {
   Fixture f({.queue_deadline = milliseconds(50), .slow_threads = 1});
   f.listen();

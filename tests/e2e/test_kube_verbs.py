@@ -10,8 +10,9 @@ from optipod_e2e import series
 import schedulerlog
 
 
-# Of a call to the extender. A bind is a write to the API server, and sixty come at once.
+# Of a call to the extender. A bind is a write to the API server, and that many come at once.
 PATIENT = "5s"
+BINDS = 200
 
 
 def node_names(workspace, count):
@@ -94,9 +95,10 @@ def unbound(workspace, name):
 def test_binding_runs_through_us(workspace, extender):
     scheduler = workspace.scheduler(extender=extender.url, verbs=("filter", "prioritize", "bind"),
                                     timeout=PATIENT)
-    workspace.pods([f"p-{i}" for i in range(60)], workspace.spec(scheduler.scheduler))
-    workspace.all_placed(60)
-    assert requests(extender, "bind") == 60
+    workspace.pods([f"p-{i}" for i in range(BINDS)],
+                   workspace.spec(scheduler.scheduler, cpu="100m", memory="64Mi"))
+    workspace.all_placed(BINDS)
+    assert requests(extender, "bind") == BINDS
     assert schedulerlog.read(scheduler).of_extenders() == []
 
 
