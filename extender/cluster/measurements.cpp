@@ -38,18 +38,6 @@ void summarize_rows(Measurements& measured, std::size_t begin, std::size_t end) 
   }
 }
 
-/// All that follows from the columns.
-void summarize(Measurements& measured) {
-  constexpr std::size_t kBlock = 64;  // rows whose summary stays in a CPU's first cache
-  const std::size_t n = measured.size();
-  measured.oldest_ms.assign(n, 0);
-  measured.newest_ms.assign(n, 0);
-  measured.readings.assign(n * kSignals, {});
-  for (std::size_t row = 0; row < n; row += kBlock) {
-    summarize_rows(measured, row, std::min(n, row + kBlock));
-  }
-}
-
 /// Rows `from[i]` of `source` under the i-th name; kUnknown: a row without values.
 std::shared_ptr<Measurements> pick(const Measurements& source, std::span<const std::string> names,
                                    std::span<const std::uint32_t> from) {
@@ -255,6 +243,17 @@ tl::expected<Built, std::string> MeasurementsReader::read(std::string_view text,
   columns.made.received_ms = now_ms;
   built.measured = pick(columns.made, names, rows);
   return built;
+}
+
+void summarize(Measurements& measured) {
+  constexpr std::size_t kBlock = 64;  // rows whose summary stays in a CPU's first cache
+  const std::size_t n = measured.size();
+  measured.oldest_ms.assign(n, 0);
+  measured.newest_ms.assign(n, 0);
+  measured.readings.assign(n * kSignals, {});
+  for (std::size_t row = 0; row < n; row += kBlock) {
+    summarize_rows(measured, row, std::min(n, row + kBlock));
+  }
 }
 
 void MeasurementsReader::rows_moved(const NodeTable& from, const NodeTable& to,

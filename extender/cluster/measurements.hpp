@@ -60,6 +60,9 @@ class MeasurementsReader {
   std::vector<std::int64_t> times_ms_;
 };
 
+/// Sets what follows from the columns and received_ms: readings, oldest_ms and newest_ms.
+void summarize(Measurements& measured);
+
 /// Without values older than `keep_ms`; `measured` itself when it has none.
 std::shared_ptr<const Measurements> without_expired(std::shared_ptr<const Measurements> measured,
                                                     std::int64_t now_ms, std::int64_t keep_ms);

@@ -44,6 +44,7 @@ struct Measurements {
   std::int64_t received_ms = 0;
 
   [[nodiscard]] std::size_t size() const { return nodes->size(); }
+  /// kSignals of them.
   [[nodiscard]] std::span<const Reading> readings_of(std::size_t row) const {
     return std::span(readings).subspan(row * kSignals, kSignals);
   }

@@ -11,6 +11,7 @@
 #include "common/http/message.hpp"
 #include "common/kube/quantity.hpp"
 #include "extender/cluster/cluster_state.hpp"
+#include "extender/cluster/measurements.hpp"
 #include "extender/policies/registry.hpp"
 #include "extender/serve/answers.hpp"
 
@@ -32,7 +33,8 @@ std::shared_ptr<const World> world() {
     measured->value[s] = {0.1, 0.5 + static_cast<double>(s), kMissing};
     measured->measured_ms[s] = {kNow, kNow - 10'000, 0};
   }
-  measured->oldest_ms = measured->newest_ms = {kNow, kNow - 10'000, 0};
+  measured->received_ms = kNow;
+  summarize(*measured);
   auto snapshot = std::make_shared<Snapshot>();
   snapshot->measured = std::move(measured);
   snapshot->facts.resize(3);
