@@ -34,10 +34,11 @@ struct ServerLimits {
   std::size_t max_active = 0;  ///< handlers at once; 0: as many as the server has threads
   /// Whole requests that wait for one of them to end; no more than there are connections.
   std::size_t max_queued = 1024;
-  std::chrono::milliseconds queue_deadline{10'000};        ///< of waiting, from the last byte read
-  std::size_t slow_threads = 4;                            ///< handlers of slow routes at once
-  std::size_t slow_queue = 64;                             ///< whole requests that wait for these
-  std::optional<std::chrono::milliseconds> slow_deadline;  ///< of their waiting; else the same
+  std::chrono::milliseconds queue_deadline{10'000};  ///< of waiting, from the last byte read
+  std::size_t slow_threads = 4;                      ///< handlers of slow routes at once
+  std::size_t slow_queue = 64;                       ///< whole requests that wait for these
+  std::optional<std::chrono::milliseconds>
+      slow_deadline;  ///< of their waiting; else queue_deadline
 };
 
 /// What overload has done since the start, and what waits at the moment.

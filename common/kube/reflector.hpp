@@ -48,7 +48,7 @@ struct ReflectorOptions {
   /// A watch without a byte for so long is dead. Bookmarks come about once a minute.
   std::chrono::milliseconds quiet_timeout{90'000};
   /// Events of a busy watch are read so far apart: each by itself would wake the thread anew. What
-  /// comes after a quiet time is read at once.
+  /// comes after a quiet time is read at once. stop() may take so much longer.
   std::chrono::milliseconds gather{20};
   std::chrono::seconds min_watch{300}, max_watch{600};  ///< asked of the server, random between
   std::chrono::milliseconds watch_grace{30'000};  ///< for the server to end what it was asked to

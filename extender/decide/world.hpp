@@ -61,10 +61,10 @@ class CurrentWorld {
   }
 
   /// Decisions tell it what they were asked about; who puts worlds here lays out their rows by it.
-  [[nodiscard]] AskedOrder& asked_order() const { return asked_order_; }
+  [[nodiscard]] AskedOrder& asked_order() { return asked_order_; }
 
  private:
-  mutable AskedOrder asked_order_;
+  AskedOrder asked_order_;
   mutable std::mutex mutex_;
   std::shared_ptr<const World> world_;
 };

@@ -40,7 +40,7 @@ struct Answers::Workplace {
   std::optional<Made> made;
 };
 
-Answers::Answers(AnswerOptions options, wire::ResourceNames names, const CurrentWorld& current,
+Answers::Answers(AnswerOptions options, wire::ResourceNames names, CurrentWorld& current,
                  Ledger& ledger, const Workloads& workloads, Records& records, Metrics& metrics)
     : options_(options),
       names_(std::move(names)),

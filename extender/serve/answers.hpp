@@ -27,8 +27,8 @@ struct AnswerOptions {
 /// Thread-safe. Everything passed in must outlive it.
 class Answers {
  public:
-  Answers(AnswerOptions options, wire::ResourceNames names, const CurrentWorld& current,
-          Ledger& ledger, const Workloads& workloads, Records& records, Metrics& metrics);
+  Answers(AnswerOptions options, wire::ResourceNames names, CurrentWorld& current, Ledger& ledger,
+          const Workloads& workloads, Records& records, Metrics& metrics);
 
   struct Refusal {
     std::string what;  ///< for the log
@@ -69,7 +69,7 @@ class Answers {
 
   const AnswerOptions options_;
   const wire::ResourceNames names_;
-  const CurrentWorld& current_;
+  CurrentWorld& current_;
   Ledger& ledger_;
   const Workloads& workloads_;
   Records& records_;

@@ -20,13 +20,19 @@ def node_names(workspace, count):
 
 
 @pytest.fixture
-def extender(stack, workspace, feed):
-    """Knows six calm nodes and the cluster."""
+def calm(workspace, feed):
+    """The measurements of six calm nodes, which there are."""
     names = node_names(workspace, 6)
     workspace.nodes(names)
     for name in names:
         feed.set(name, **CALM)
-    return workspace.extender(stack, feed)
+    return feed
+
+
+@pytest.fixture
+def extender(stack, workspace, calm):
+    """Knows these and the cluster."""
+    return workspace.extender(stack, calm)
 
 
 def requests(extender, verb):
@@ -100,6 +106,17 @@ def test_binding_runs_through_us(workspace, extender):
     workspace.all_placed(BINDS)
     assert requests(extender, "bind") == BINDS
     assert schedulerlog.read(scheduler).of_extenders() == []
+
+
+def test_bindings_wait_for_their_turn(stack, workspace, calm):
+    one_at_a_time = workspace.extender(stack, calm, "--bind-threads=1")
+    names = [f"p-{i}" for i in range(32)]
+    workspace.pods(names, workspace.spec("nobody"))
+    node = node_names(workspace, 1)[0]
+    with concurrent.futures.ThreadPoolExecutor(len(names)) as pool:
+        errors = set(pool.map(lambda pod: bind(one_at_a_time, workspace, pod, node), workspace.list()))
+    assert errors == {""}
+    assert workspace.placements() == dict.fromkeys(names, node)
 
 
 def test_binding_twice_is_binding_once(workspace, extender):

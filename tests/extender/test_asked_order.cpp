@@ -10,15 +10,14 @@
 
 #include "extender/cluster/measurements.hpp"
 #include "extender/decide/engine.hpp"
-#include "extender/decide/publisher.hpp"
-#include "extender/policies/registry.hpp"
+#include "tests/extender/publishing.hpp"
 #include "tests/extender/support.hpp"
 #include "tests/support/catch.hpp"
 
 namespace optipod::extender {
 namespace {
 
-constexpr std::int64_t kNow = 1'700'000'000'000;
+constexpr std::int64_t kNow = test::kPublishedMs;
 constexpr std::uint32_t kUnknown = NodeTable::kUnknown;
 using Rows = std::vector<std::uint32_t>;
 
@@ -132,7 +131,7 @@ TEST_CASE("any requests whatever give an order of all rows") {
 }
 
 /// The measurements of 200 nodes, published, and what is decided of them.
-struct Published {
+struct Published : test::Publishing {
   Published() {
     state.begin_pods();
     state.end_pods();
@@ -170,12 +169,6 @@ struct Published {
   }
 
   std::vector<std::string> nodes = names(200);
-  Ledger ledger;
-  Workloads workloads;
-  ClusterState state{ledger, workloads, [] { return kNow; }};
-  CurrentWorld current{make_world(std::make_shared<const Snapshot>(),
-                                  std::make_shared<const PolicySet>(make_policies({})))};
-  Publisher publisher{30'000, current, ledger, &state};
 };
 
 TEST_CASE("the next world has its rows in the order of the requests, with all that they had") {

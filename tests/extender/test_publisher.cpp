@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // When what the API server says counts: once it has told all, as long as it is followed.
 #include "extender/decide/publisher.hpp"
-#include "extender/policies/registry.hpp"
+
+#include "tests/extender/publishing.hpp"
 #include "tests/extender/support.hpp"
 #include "tests/support/catch.hpp"
 
 namespace optipod::extender {
 namespace {
 
-constexpr std::int64_t kNow = 1'700'000'000'000;
+constexpr std::int64_t kNow = test::kPublishedMs;
 
-struct Published {
+struct Published : test::Publishing {
   Published() { publisher.take(test::federate({{"b", {{Signal::kCpus, 4}}}}, kNow), kNow).value(); }
 
   /// What a decision sees of a node; fails when there is no row of it.
@@ -39,13 +40,6 @@ struct Published {
     state.pod(pod);
     state.end_pods();
   }
-
-  Ledger ledger;
-  Workloads workloads;
-  ClusterState state{ledger, workloads, [] { return kNow; }};
-  CurrentWorld current{make_world(std::make_shared<const Snapshot>(),
-                                  std::make_shared<const PolicySet>(make_policies({})))};
-  Publisher publisher{30'000, current, ledger, &state};
 };
 
 TEST_CASE("nodes are not taken for empty ones while their pods have not been listed") {

@@ -70,6 +70,25 @@ TEST_CASE("measurements become scores, and the score its explanation") {
   CHECK(json::parse(ready.body)["nodes_fresh"] == 2);
 }
 
+TEST_CASE("rows come into the order of the requests, and scores stay as they are") {
+  Extender e;
+  test::Cluster cluster;
+  std::string last_first;
+  for (int i = 0; i < 100; ++i) {
+    const std::string name = fmt::format("node-{:02}", i);
+    cluster[name] = {{Signal::kCpus, 4}, {Signal::kCpuUtilization15s, i / 100.0}};
+    last_first = fmt::format(R"("{}"{}{})", name, i == 0 ? "" : ",", last_first);
+  }
+  e.measure(cluster);
+  const std::string body = request("[" + last_first + "]");
+  const std::string before = e.post("/prioritize", body).body;
+  CHECK(e.current->get()->snapshot->nodes().name(0) == "node-00");
+  e.publisher->refresh(unix_ms());
+  CHECK(e.current->get()->snapshot->nodes().name(0) == "node-99");
+  CHECK(e.post("/prioritize", body).body == before);
+  CHECK(before.find("node-00") != std::string::npos);
+}
+
 TEST_CASE("without measurements every node is alike, and the extender is ready") {
   Extender e;
   CHECK(e.get("/readyz").status == 200);
