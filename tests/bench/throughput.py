@@ -3,9 +3,13 @@
 """./dev bench throughput: pods per second that kube-scheduler places, with the extender scoring and without.
 
 A real control plane (tests/kube) with 5,000 nodes. Pods wait when the scheduler starts; the clock runs from the
-first that is bound to the last. A round has two runs of each kind, the second ones in reverse order, so that drift of
-the machine cancels within it; what is reported is the round whose ratio is the median. One run of each kind before
+first that is bound until all run. A round has two runs of each kind, the second ones in reverse order, so that drift
+of the machine cancels within it; what is reported is the round whose ratio is the median. One run of each kind before
 them, which warms the control plane up, does not count. In a run without it the extender is not there at all.
+
+Until all run, because that is the pace which can be kept up. At the last binding most pods do not run yet, and the API
+server and kwok have their work still to do; the more of it, the less the scheduler has left to them of the CPUs.
+`..._bound` is the rate up to there, which is what a burst sees of its scheduler.
 
 Three cases:
   5000_nodes               the nodes are kwok's, which runs the bound pods as kubelets would. The limit of
@@ -13,7 +17,8 @@ Three cases:
   5000_nodes_stock_client  the same with the client as it comes: 50 requests a second, 100 at once, and that is what
                            kube-scheduler waits for.
   5000_nodes_without_kwok  the limit lifted, and nobody runs a pod. The control plane has less to do, so that
-                           kube-scheduler's wait for the reply is a larger part of the time.
+                           kube-scheduler's wait for the reply is a larger part of the time. Ends with the last
+                           binding.
 Where the limit is lifted there is a third kind, which tells what having any extender costs: one that answers "[]" at
 once and does nothing else (empty_extender.cpp).
 """
@@ -22,6 +27,7 @@ import argparse
 import json
 import os
 import pathlib
+import statistics
 import sys
 import time
 from random import Random
@@ -51,7 +57,7 @@ class Case(NamedTuple):
 
 
 CASES = {"stock_client": Case("_stock_client", True, STOCK, [NONE, OURS], 0.25, 3),
-         "kwok": Case("", True, UNLIMITED, [NONE, EMPTY, OURS], 1, 5),
+         "kwok": Case("", True, UNLIMITED, [NONE, EMPTY, OURS], 1, 9),
          "without_kwok": Case("_without_kwok", False, UNLIMITED, [NONE, EMPTY, OURS], 1, 3)}
 
 
@@ -67,12 +73,16 @@ def machine_seconds():
 
 
 class Clock:
-    """Wall and CPU seconds from its making to stop(). `.cpu`: {program: seconds}."""
+    """Wall and CPU seconds from its making to stop(). `.cpu`: {program: seconds}, `.busy`: part of the CPUs' time.
+    `.bound`: wall seconds up to all_bound(), `.debt`: pods that did not run then."""
 
     def __init__(self, pids):
         self.pids = pids
         self.cpu, self._machine = {name: -cpu_seconds(pid) for name, pid in pids.items()}, machine_seconds()
         self.seconds = -time.monotonic()
+
+    def all_bound(self, debt):
+        self.bound, self.debt = self.seconds + time.monotonic(), debt
 
     def stop(self):
         self.seconds += time.monotonic()
@@ -140,7 +150,7 @@ class Bench:
         return {**found, **({"extender": self.extender.pid} if self.extender else {}), "this script": os.getpid()}
 
     def run(self, kind, pods, qps):
-        """The Clock of so many pods being bound."""
+        """The Clock of so many pods being bound and, where kwok is, run."""
         workspace = self.workspace
         self.have_extender(kind)
         name = workspace.scheduler_name()
@@ -149,20 +159,23 @@ class Bench:
         version = workspace.api.get(f"{workspace.path}/pods?limit=1")["metadata"]["resourceVersion"]
         scheduler = workspace.scheduler(extender=self.extender.url if self.extender else None, name=name,
                                         verbs=self.args.verbs.split(","), qps=qps, verbosity=0)
-        bound, clock = set(), None
+        bound, running, clock = set(), set(), None
         for _, pod in workspace.api.watch(f"{workspace.path}/pods", version):
-            if pod["spec"].get("nodeName"):
-                clock = clock or Clock(self.programs(scheduler))
+            if not pod["spec"].get("nodeName"):
+                continue
+            clock = clock or Clock(self.programs(scheduler))
+            if pod["status"]["phase"] == "Running":
+                running.add(pod["metadata"]["name"])
+            if len(bound) < pods:
                 bound.add(pod["metadata"]["name"])
                 if len(bound) == pods:
-                    break
+                    clock.all_bound(pods - len(running))
+            if len(running if workspace.kwok else bound) == pods:
+                break
         clock.stop()
         if self.extender and self.asked() - asked < pods:
             raise AssertionError(f"{kind} was asked for {self.asked() - asked:.0f} of {pods} pods: no comparison")
         workspace.stop(scheduler)
-        if workspace.kwok:   # which has not kept up; the next run is not to pay for it
-            self.plane.wait(lambda: all(pod["status"]["phase"] == "Running" for pod in workspace.list()),
-                            "kwok runs the pods")
         workspace.clear()
         return clock
 
@@ -185,31 +198,42 @@ class Bench:
             for kind in [*kinds, *reversed(kinds)]:
                 runs[kind].append(self.run(kind, pods, qps))
             done.append(Round(runs, pods))
-        for peer in kinds[:-1]:
-            self.report(name, OURS, peer, done)
-        if EMPTY in kinds:
-            self.report(name, EMPTY, NONE, done)
+        pairs = [(OURS, peer) for peer in kinds[:-1]] + [(EMPTY, NONE)] * (EMPTY in kinds)
+        for pair in pairs:
+            self.report(name, *pair, [one.rate for one in done])
+        if case.kwok and qps == UNLIMITED:   # else every pod runs as soon as it is bound
+            for pair in pairs:
+                self.report(f"{name}_bound", *pair, [one.bound_rate for one in done])
         if not self.args.json:
             print_cpu(kinds, done)
 
-    def report(self, case, kind, peer, done):
-        done = sorted(done, key=lambda one: one.ratio(kind, peer))
-        middle = done[(len(done) - 1) // 2]
-        rate, other, ratio = middle.rate[kind], middle.rate[peer], middle.ratio(kind, peer)
+    def report(self, case, kind, peer, rates):
+        """`rates`: of each round, {kind: pods a second}."""
+        rates = sorted(rates, key=lambda rate: rate[kind] / rate[peer])
+        ratios = [rate[kind] / rate[peer] for rate in rates]
+        middle = (len(rates) - 1) // 2
+        rate, other, ratio = rates[middle][kind], rates[middle][peer], ratios[middle]
         if self.args.json:
             print(json.dumps({"bench": "throughput", "case": case if kind is OURS else f"{case}_floor",
                               "value": round(rate, 1), "unit": "pods/s", "peer": peer,
                               "peer_value": round(other, 1), "ratio": round(ratio, 4)}), flush=True)
             return
         print(f"throughput {case:<28} {kind:<14} {rate:8.1f} pods/s   {peer:<14} {other:8.1f}   ratio {ratio:.3f}"
-              f"   ({len(done)} rounds: {done[0].ratio(kind, peer):.3f} to {done[-1].ratio(kind, peer):.3f})",
+              f"   ({len(ratios)} rounds: {ratios[0]:.3f} to {ratios[-1]:.3f}, mean {mean_and_error(ratios)})",
               flush=True)
+
+
+def mean_and_error(ratios):
+    """The mean, and how far it may be from that of very many rounds (its standard error)."""
+    if len(ratios) == 1:
+        return f"{ratios[0]:.3f}"
+    return f"{statistics.fmean(ratios):.3f} ± {statistics.stdev(ratios) / len(ratios) ** 0.5:.3f}"
 
 
 def print_cpu(kinds, done):
     cpu = {kind: mean([one.cpu[kind] for one in done]) for kind in kinds}
-    busy = ", ".join(f"{cpu[kind].pop('busy'):.0%}" for kind in kinds)
-    print(f"CPU ms per pod (of all rounds; CPUs busy {busy}):")
+    busy, debt = (", ".join(f"{cpu[kind].pop(what):.0%}" for kind in kinds) for what in ("busy", "debt"))
+    print(f"CPU ms per pod (of all rounds; CPUs busy {busy}; pods that did not run yet at the last binding: {debt}):")
     print(f"  {'':<26}" + "".join(f"{kind:>16}" for kind in kinds))
     for program in cpu[OURS]:
         print(f"  {program:<26}" + "".join(f"{cpu[kind].get(program, 0) * 1e3:16.2f}" for kind in kinds))
@@ -222,16 +246,15 @@ def mean(tables):
 
 
 class Round:
-    """Of each kind, `.rate`: pods a second, `.cpu`: {program: seconds a pod} and how busy the CPUs were."""
+    """Of each kind, `.rate`: pods a second, `.bound_rate`: up to the last binding, `.cpu`: {program: seconds a pod},
+    how busy the CPUs were, and the part of the pods that did not run at the last binding."""
 
     def __init__(self, runs, pods):
-        self.rate = {kind: pods * len(clocks) / sum(clock.seconds for clock in clocks)
-                     for kind, clocks in runs.items()}
-        self.cpu = {kind: mean([{**{name: seconds / pods for name, seconds in clock.cpu.items()}, "busy": clock.busy}
-                                for clock in clocks]) for kind, clocks in runs.items()}
-
-    def ratio(self, kind, peer):
-        return self.rate[kind] / self.rate[peer]
+        def rate(seconds):
+            return {kind: pods * len(clocks) / sum(map(seconds, clocks)) for kind, clocks in runs.items()}
+        self.rate, self.bound_rate = rate(lambda clock: clock.seconds), rate(lambda clock: clock.bound)
+        self.cpu = {kind: mean([{**{name: seconds / pods for name, seconds in clock.cpu.items()}, "busy": clock.busy,
+                                 "debt": clock.debt / pods} for clock in clocks]) for kind, clocks in runs.items()}
 
 
 def measure(args):
@@ -256,7 +279,7 @@ def main():
     parser.add_argument("--nodes", type=int, default=5000)
     parser.add_argument("--pods", type=int, default=800, help="placed in each run; a quarter with the stock client")
     parser.add_argument("--case", action="append", choices=CASES, help="only this; may be given more than once")
-    parser.add_argument("--rounds", type=int, help="of two runs of each kind, in every case (3, 5, 3)")
+    parser.add_argument("--rounds", type=int, help="of two runs of each kind, in every case (3, 9, 3)")
     parser.add_argument("--verbs", default="prioritize", help="asked of the extender, with commas")
     parser.add_argument("--extender", default="", help="more arguments of the extender")
     args = parser.parse_args()
