@@ -37,8 +37,8 @@ struct ServerLimits {
   std::chrono::milliseconds queue_deadline{10'000};  ///< of waiting, from the last byte read
   std::size_t slow_threads = 4;                      ///< handlers of slow routes at once
   std::size_t slow_queue = 64;                       ///< whole requests that wait for these
-  std::optional<std::chrono::milliseconds>
-      slow_deadline;  ///< of their waiting; else queue_deadline
+  /// Of their waiting; else queue_deadline.
+  std::optional<std::chrono::milliseconds> slow_deadline;
 };
 
 /// What overload has done since the start, and what waits at the moment.

@@ -3,22 +3,20 @@
 """./dev bench throughput: pods per second that kube-scheduler places, with the extender scoring and without.
 
 A real control plane (tests/kube) with 5,000 nodes. Pods wait when the scheduler starts; the clock runs from the
-first that is bound until all run. A round has two runs of each kind, the second ones in reverse order, so that drift
-of the machine cancels within it; what is reported is the round whose ratio is the median. One run of each kind before
+first that is bound to the last. A round has two runs of each kind, the second ones in reverse order, so that drift of
+the machine cancels within it; what is reported is the round whose ratio is the median. One run of each kind before
 them, which warms the control plane up, does not count. In a run without it the extender is not there at all.
-
-Until all run, because that is the pace which can be kept up. At the last binding most pods do not run yet, and the API
-server and kwok have their work still to do; the more of it, the less the scheduler has left to them of the CPUs.
-`..._bound` is the rate up to there, which is what a burst sees of its scheduler.
 
 Three cases:
   5000_nodes               the nodes are kwok's, which runs the bound pods as kubelets would. The limit of
-                           kube-scheduler's client is lifted, so that all programs together fill the CPUs.
+                           kube-scheduler's client is lifted, so that all programs together fill the CPUs. At the
+                           last binding most pods do not run yet, and the API server and kwok have their work still to
+                           do: `5000_nodes_until_running` is the rate of the same runs up to when all run, which is the
+                           pace that can be kept up. The CPU times are those up to there.
   5000_nodes_stock_client  the same with the client as it comes: 50 requests a second, 100 at once, and that is what
                            kube-scheduler waits for.
   5000_nodes_without_kwok  the limit lifted, and nobody runs a pod. The control plane has less to do, so that
-                           kube-scheduler's wait for the reply is a larger part of the time. Ends with the last
-                           binding.
+                           kube-scheduler's wait for the reply is a larger part of the time.
 Where the limit is lifted there is a third kind, which tells what having any extender costs: one that answers "[]" at
 once and does nothing else (empty_extender.cpp).
 """
@@ -74,15 +72,16 @@ def machine_seconds():
 
 class Clock:
     """Wall and CPU seconds from its making to stop(). `.cpu`: {program: seconds}, `.busy`: part of the CPUs' time.
-    `.bound`: wall seconds up to all_bound(), `.debt`: pods that did not run then."""
+    `.bound`: wall seconds up to all_bound(), `.waiting`: pods that did not run then."""
 
     def __init__(self, pids):
         self.pids = pids
         self.cpu, self._machine = {name: -cpu_seconds(pid) for name, pid in pids.items()}, machine_seconds()
         self.seconds = -time.monotonic()
+        self.bound = self.waiting = None
 
-    def all_bound(self, debt):
-        self.bound, self.debt = self.seconds + time.monotonic(), debt
+    def all_bound(self, waiting):
+        self.bound, self.waiting = self.seconds + time.monotonic(), waiting
 
     def stop(self):
         self.seconds += time.monotonic()
@@ -203,7 +202,7 @@ class Bench:
             self.report(name, *pair, [one.rate for one in done])
         if case.kwok and qps == UNLIMITED:   # else every pod runs as soon as it is bound
             for pair in pairs:
-                self.report(f"{name}_bound", *pair, [one.bound_rate for one in done])
+                self.report(f"{name}_until_running", *pair, [one.running_rate for one in done])
         if not self.args.json:
             print_cpu(kinds, done)
 
@@ -218,7 +217,7 @@ class Bench:
                               "value": round(rate, 1), "unit": "pods/s", "peer": peer,
                               "peer_value": round(other, 1), "ratio": round(ratio, 4)}), flush=True)
             return
-        print(f"throughput {case:<28} {kind:<14} {rate:8.1f} pods/s   {peer:<14} {other:8.1f}   ratio {ratio:.3f}"
+        print(f"throughput {case:<30} {kind:<14} {rate:8.1f} pods/s   {peer:<14} {other:8.1f}   ratio {ratio:.3f}"
               f"   ({len(ratios)} rounds: {ratios[0]:.3f} to {ratios[-1]:.3f}, mean {mean_and_error(ratios)})",
               flush=True)
 
@@ -232,8 +231,8 @@ def mean_and_error(ratios):
 
 def print_cpu(kinds, done):
     cpu = {kind: mean([one.cpu[kind] for one in done]) for kind in kinds}
-    busy, debt = (", ".join(f"{cpu[kind].pop(what):.0%}" for kind in kinds) for what in ("busy", "debt"))
-    print(f"CPU ms per pod (of all rounds; CPUs busy {busy}; pods that did not run yet at the last binding: {debt}):")
+    busy, waiting = (", ".join(f"{cpu[kind].pop(what):.0%}" for kind in kinds) for what in ("busy", "waiting"))
+    print(f"CPU ms per pod (of all rounds; CPUs busy {busy}; pods that did not run at the last binding: {waiting}):")
     print(f"  {'':<26}" + "".join(f"{kind:>16}" for kind in kinds))
     for program in cpu[OURS]:
         print(f"  {program:<26}" + "".join(f"{cpu[kind].get(program, 0) * 1e3:16.2f}" for kind in kinds))
@@ -246,15 +245,15 @@ def mean(tables):
 
 
 class Round:
-    """Of each kind, `.rate`: pods a second, `.bound_rate`: up to the last binding, `.cpu`: {program: seconds a pod},
-    how busy the CPUs were, and the part of the pods that did not run at the last binding."""
+    """Of each kind, `.rate`: pods a second up to the last binding, `.running_rate`: until all run, `.cpu`: {program:
+    seconds a pod}, how busy the CPUs were, and the part of the pods that did not run at the last binding."""
 
     def __init__(self, runs, pods):
         def rate(seconds):
             return {kind: pods * len(clocks) / sum(map(seconds, clocks)) for kind, clocks in runs.items()}
-        self.rate, self.bound_rate = rate(lambda clock: clock.seconds), rate(lambda clock: clock.bound)
+        self.rate, self.running_rate = rate(lambda clock: clock.bound), rate(lambda clock: clock.seconds)
         self.cpu = {kind: mean([{**{name: seconds / pods for name, seconds in clock.cpu.items()}, "busy": clock.busy,
-                                 "debt": clock.debt / pods} for clock in clocks]) for kind, clocks in runs.items()}
+                                 "waiting": clock.waiting / pods} for clock in clocks]) for kind, clocks in runs.items()}
 
 
 def measure(args):
