@@ -76,6 +76,10 @@ Metrics::Metrics()
                        "Candidates put behind their equals because more pods are on their way to "
                        "them.")
                    .Add({})),
+      left_out_(counter(self_.registry(), "optipod_extender_left_out_total",
+                        "Candidates of filter requests that were neither rejected nor among the "
+                        "best (--shortlist).")
+                    .Add({})),
       annotation_problems_(counter(self_.registry(), "optipod_extender_annotation_problems_total",
                                    "Annotations optipod.dev/* of pods that could not be taken; "
                                    "/explain names them.")
@@ -180,6 +184,7 @@ void Metrics::decided(Verb verb, const Decision& decision) {
   node_state_[2]->Increment(static_cast<double>(decision.missing));
   withheld_.Increment(static_cast<double>(decision.withheld));
   yielded_.Increment(static_cast<double>(decision.yielded));
+  left_out_.Increment(static_cast<double>(std::ranges::count(decision.left_out, 1)));
   for (const std::string_view reason : decision.reason) {
     if (!reason.empty()) rejections_.Add({{"reason", std::string(reason)}}).Increment();
   }

@@ -79,6 +79,7 @@ class Metrics {
   Family<Counter>& rejections_;
   Counter& withheld_;
   Counter& yielded_;
+  Counter& left_out_;
   Counter& annotation_problems_;
   Family<Counter>& binds_;
   Counter& victims_dropped_;

@@ -122,6 +122,13 @@ void declare_decisions(CLI::App& cli, Options& o) {
       ->check(CLI::Range(1, 100'000))
       ->capture_default_str()
       ->group(group);
+  cli.add_option("--shortlist", d.shortlist,
+                 "/filter leaves the best so many of more candidates, which is less for "
+                 "kube-scheduler to score; all to a pod that says which nodes it prefers, and "
+                 "without the API server; 0: always all")
+      ->check(CLI::Range(0, 100'000))
+      ->capture_default_str()
+      ->group(group);
   cli.add_option("--explain-decisions", o.explain_decisions, "Decisions kept for /explain; 0: none")
       ->check(CLI::Range(0, 100'000))
       ->capture_default_str()

@@ -129,7 +129,10 @@ void ClusterState::node(const wire::NodeObject& node) {
   const bool same_congestion = known.congestion == node.congestion ||
                                (std::isnan(known.congestion) && std::isnan(node.congestion));
   // Kubelets report every few seconds that nothing has changed.
-  if (!known.exists || known.allocatable != node.allocatable || !same_congestion) ++version_;
+  if (!known.exists || known.allocatable != node.allocatable || !same_congestion ||
+      known.avoided != node.avoided) {
+    ++version_;
+  }
   if (!known.exists) {
     ++nodes_existing_;
     names_.reset();
@@ -138,6 +141,7 @@ void ClusterState::node(const wire::NodeObject& node) {
   known.list = node_list_;
   known.allocatable = node.allocatable;
   known.congestion = node.congestion;
+  known.avoided = node.avoided;
 }
 
 void ClusterState::node_gone(std::string_view name) {
@@ -206,7 +210,8 @@ ClusterFacts ClusterState::facts() const {
     out.facts.push_back({.known = true,
                          .allocatable = node->allocatable,
                          .requested = node->requested,
-                         .congestion = node->congestion});
+                         .congestion = node->congestion,
+                         .avoided = node->avoided});
   }
   return out;
 }

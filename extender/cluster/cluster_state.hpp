@@ -71,7 +71,7 @@ class ClusterState {
     double congestion = kMissing;
     std::size_t pods = 0;
     std::uint32_t list = 0;
-    bool exists = false;
+    bool exists = false, avoided = false;
   };
   struct Pod {
     std::unordered_map<std::string, Node>::pointer node;

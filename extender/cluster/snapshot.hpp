@@ -58,6 +58,7 @@ struct NodeFacts {
   wire::Resources allocatable;   ///< status.allocatable
   wire::Resources requested;     ///< of the pods bound to it that have not ended
   double congestion = kMissing;  ///< annotation congestion-factor; NaN: none, or no number
+  bool avoided = false;          ///< has a taint PreferNoSchedule
 };
 
 struct Snapshot {

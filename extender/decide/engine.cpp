@@ -189,6 +189,21 @@ std::uint64_t lot(std::uint64_t pod, std::uint32_t candidate) {
   return x ^ (x >> 31);
 }
 
+/// Of two candidates the better one; by lot among equals, so that over many pods each has its turn.
+class Better {
+ public:
+  Better(const Inquiry& inquiry, const Decision& decision)
+      : pod_(std::hash<std::string_view>{}(inquiry.pod.uid)), combined_(decision.combined) {}
+  bool operator()(std::uint32_t a, std::uint32_t b) const {
+    if (combined_[a] != combined_[b]) return combined_[a] > combined_[b];
+    return lot(pod_, a) < lot(pod_, b);
+  }
+
+ private:
+  std::uint64_t pod_;
+  std::span<const double> combined_;
+};
+
 /// How many candidates have each score.
 std::array<std::size_t, 11> count_scores(std::span<const std::uint8_t> scores) {
   constexpr std::size_t kLanes = 4;  // neighbours have the same score often: a count each
@@ -201,8 +216,8 @@ std::array<std::size_t, 11> count_scores(std::span<const std::uint8_t> scores) {
   return sum;
 }
 
-/// Leaves a score to the best `most_hosts` only; by lot among equals, so that over many pods each
-/// has its turn. A look at how many have each score leaves only the last of these to be sorted.
+/// Leaves a score to the best `most_hosts` only. A look at how many have each score leaves only the
+/// last of these to be sorted.
 void keep_best(const Inquiry& inquiry, const DecideOptions& options, Decision& out) {
   const std::array<std::size_t, 11> with = count_scores(out.score);
   if (out.score.size() - with[0] <= options.most_hosts) return;
@@ -218,13 +233,8 @@ void keep_best(const Inquiry& inquiry, const DecideOptions& options, Decision& o
     out.score[i] = out.score[i] < last ? std::uint8_t{0} : out.score[i];
   }
   rivals.resize(count);
-  const std::uint64_t pod = std::hash<std::string_view>{}(inquiry.pod.uid);
-  const auto better = [&](std::uint32_t a, std::uint32_t b) {
-    if (out.combined[a] != out.combined[b]) return out.combined[a] > out.combined[b];
-    return lot(pod, a) < lot(pod, b);
-  };
   const auto first_out = rivals.begin() + static_cast<std::ptrdiff_t>(room);
-  std::ranges::nth_element(rivals, first_out, better);
+  std::ranges::nth_element(rivals, first_out, Better(inquiry, out));
   for (auto at = first_out; at != rivals.end(); ++at) out.score[*at] = 0;
 }
 
@@ -260,6 +270,32 @@ void reject(const World& world, const DecideOptions& options, Decision& out) {
   out.withheld = rejected.size() - most;
 }
 
+/// Leaves out all but the best of what is not rejected; nobody, when these are alike. Half of them
+/// are nodes that are not to be avoided, as far as there are any: kube-scheduler weighs a taint
+/// against our scores.
+void shortlist(const World& world, const Inquiry& inquiry, const DecideOptions& options,
+               Decision& out) {
+  std::vector<std::uint32_t>& rivals = out.rivals;
+  rivals.clear();
+  for (std::uint32_t i = 0; i < out.row.size(); ++i) {
+    if (!out.is_rejected(i)) rivals.push_back(i);
+  }
+  if (rivals.size() <= options.shortlist) return;
+  const auto [lowest, highest] = range_of(out.combined);
+  if (!(highest - lowest > options.dead_band)) return;
+  const Better better(inquiry, out);
+  const auto rest = rivals.begin() + static_cast<std::ptrdiff_t>(options.shortlist / 2);
+  std::nth_element(rivals.begin(), rest, rivals.end(), better);
+  const auto avoided = std::partition(rest, rivals.end(), [&](std::uint32_t i) {
+    return out.row[i] != NodeTable::kUnknown && world.avoided[out.row[i]] == 0;
+  });
+  const auto first_out = rivals.begin() + static_cast<std::ptrdiff_t>(options.shortlist);
+  const bool enough = first_out < avoided;
+  std::nth_element(enough ? rest : avoided, first_out, enough ? avoided : rivals.end(), better);
+  out.left_out.assign(out.row.size(), 0);
+  for (auto at = first_out; at != rivals.end(); ++at) out.left_out[*at] = 1;
+}
+
 void count_confidence(Decision& out) {
   if (out.confidence.empty()) out.fresh = out.row.size();
   for (const double confidence : out.confidence) {
@@ -275,7 +311,13 @@ void Decision::resize(std::size_t candidates) {
   combined.assign(candidates, 0);
   score.assign(candidates, 0);
   reason.clear();
+  left_out.clear();
   unknown = withheld = yielded = fresh = stale = missing = 0;
+}
+
+std::size_t Decision::rejected() const {
+  return static_cast<std::size_t>(
+      std::ranges::count_if(reason, [](std::string_view r) { return !r.empty(); }));
 }
 
 Question Decision::question(const World& world, const Inquiry& inquiry) const {
@@ -317,6 +359,11 @@ bool can_reject(const PolicySet& set, std::span<const WeightedPolicy> policies,
                               [&](const WeightedPolicy& w) { return set[w.policy].rejects(); }));
 }
 
+bool can_shortlist(const World& world, const Inquiry& inquiry, const DecideOptions& options) {
+  return options.shortlist != 0 && inquiry.nodes.size() > options.shortlist &&
+         !world.avoided.empty() && !inquiry.pod.prefers;
+}
+
 void decide(const World& world, const Ledger& ledger, const Inquiry& inquiry,
             const DecideOptions& options, Decision& out) {
   const std::size_t n = inquiry.nodes.size();
@@ -341,7 +388,8 @@ void decide(const World& world, const Ledger& ledger, const Inquiry& inquiry,
   count_confidence(out);
   if (n == 0) return;
   if (inquiry.filter) {
-    reject(world, options, out);
+    if (can_reject(*world.policies, inquiry.policies, options)) reject(world, options, out);
+    if (inquiry.shortlist) shortlist(world, inquiry, options, out);
     return;
   }
   const bool alone = out.policies == 1 && (*world.policies)[out.parts[0].by.policy].absolute();

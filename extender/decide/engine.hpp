@@ -35,6 +35,10 @@ struct DecideOptions {
   /// Of more candidates with a score, the best so many keep it; the others score 0 as the worst do.
   /// kube-scheduler's decoding of our reply is the largest part of what an extender costs it.
   std::size_t most_hosts = 32;
+  /// /filter leaves the best so many of more candidates, for kube-scheduler's own scorers take most
+  /// of its time, and look at each. As few as it looks at itself in a small cluster (its
+  /// minFeasibleNodesToFind). 0: all.
+  std::size_t shortlist = 100;
 };
 
 inline constexpr std::string_view kMissingReason = "optipod: no fresh measurements";
@@ -48,6 +52,7 @@ struct Inquiry {
   Sensitivity sensitivity;
   std::int64_t now_ms = 0;  ///< Unix time
   bool filter = false;      ///< reasons are wanted, not scores
+  bool shortlist = false;   ///< of /filter: and only the best of what has none
 };
 
 /// Buffers keep their memory from decision to decision: one a thread. [candidate] throughout.
@@ -68,6 +73,8 @@ struct Decision {
   std::vector<std::uint8_t> score;  ///< 0 .. 10
   /// Not empty: rejected (filter only); empty when none can be.
   std::vector<std::string_view> reason;
+  /// 1: not rejected, but not among the best so many either (filter only); empty when none is.
+  std::vector<std::uint8_t> left_out;
   std::vector<std::uint32_t> booking;  ///< index into bookings; empty: nothing is booked
   std::vector<Booked> bookings;
   std::vector<Part> parts;
@@ -83,6 +90,10 @@ struct Decision {
   [[nodiscard]] double trust_in(std::size_t i) const {
     return confidence.empty() ? 1 : confidence[i];
   }
+  [[nodiscard]] bool is_rejected(std::size_t i) const {
+    return !reason.empty() && !reason[i].empty();
+  }
+  [[nodiscard]] std::size_t rejected() const;
   /// As the policies saw it; valid as long as `world` and the inquiry.
   [[nodiscard]] Question question(const World& world, const Inquiry& inquiry) const;
   [[nodiscard]] std::uint8_t top_score() const;  ///< 0 when there is no candidate
@@ -96,6 +107,10 @@ double confidence_at(std::int64_t age_ms, const DecideOptions& options);
 /// Whether /filter can reject anything at all with these settings. If not, nothing need be judged.
 bool can_reject(const PolicySet& set, std::span<const WeightedPolicy> policies,
                 const DecideOptions& options);
+
+/// Whether /filter may leave candidates out with these settings: Kubernetes must say which nodes to
+/// avoid, and a pod that has preferences among nodes is for kube-scheduler to place.
+bool can_shortlist(const World& world, const Inquiry& inquiry, const DecideOptions& options);
 
 void decide(const World& world, const Ledger& ledger, const Inquiry& inquiry,
             const DecideOptions& options, Decision& out);

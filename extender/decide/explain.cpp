@@ -69,6 +69,7 @@ Json candidate_json(const Record& record, std::size_t candidate) {
       c.oldest_ms < 0 ? Json(nullptr) : number(static_cast<double>(c.oldest_ms) / 1e3);
   out["booked"] = usage_json(c.booked);
   if (!c.reason.empty()) out["rejected"] = c.reason;
+  if (c.left_out) out["left_out"] = true;
   out["policies"] = opinions(record, candidate);
   out["signals"] = signals(record, candidate);
   return out;
@@ -112,6 +113,8 @@ Json record_json(const Remembered& remembered) {
   out["missing"] = r.missing;
   out["rejected"] = r.rejected;
   out["rejections_withheld"] = r.withheld;
+  out["left_out"] = r.left_out;
+  out["shortlisted_of"] = r.shortlisted_of == 0 ? Json(nullptr) : Json(r.shortlisted_of);
   out["equals"] = r.equals;
   out["yielded_to_less_booked"] = r.yielded;
   out["bound"] = outcome_json(remembered);

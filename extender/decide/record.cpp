@@ -95,7 +95,8 @@ void add_candidates(const World& world, const Inquiry& inquiry, const Decision& 
          .combined = decision.combined[i],
          .score = decision.score[i],
          .booked = question.booked(i).usage,
-         .reason = decision.reason.empty() ? std::string_view() : decision.reason[i]});
+         .reason = decision.reason.empty() ? std::string_view() : decision.reason[i],
+         .left_out = !decision.left_out.empty() && decision.left_out[i] != 0});
     record.node_names += node;
   }
 }
@@ -157,8 +158,8 @@ std::shared_ptr<Record> make_record(std::string_view verb, const World& world,
   record->missing = decision.missing;
   record->withheld = decision.withheld;
   record->yielded = decision.yielded;
-  record->rejected = static_cast<std::size_t>(
-      std::ranges::count_if(decision.reason, [](std::string_view r) { return !r.empty(); }));
+  record->rejected = decision.rejected();
+  record->left_out = static_cast<std::size_t>(std::ranges::count(decision.left_out, 1));
   if (!inquiry.filter) {
     record->equals =
         static_cast<std::size_t>(std::ranges::count(decision.score, decision.top_score()));

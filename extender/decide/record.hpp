@@ -40,6 +40,7 @@ struct Record {
     std::uint8_t score;
     Usage booked;
     std::string_view reason;  ///< constant text
+    bool left_out = false;    ///< by the shortlist
   };
   struct PolicyUsed {
     std::string_view name;
@@ -55,8 +56,9 @@ struct Record {
   std::vector<std::string> problems;
   std::vector<PolicyUsed> policies;
   std::size_t candidates_total = 0, fresh = 0, stale = 0, missing = 0, rejected = 0, withheld = 0,
-              yielded = 0;
-  std::size_t equals = 0;  ///< candidates with the best score
+              yielded = 0, left_out = 0;
+  std::size_t shortlisted_of = 0;  ///< candidates that /filter chose these from; 0: it did not
+  std::size_t equals = 0;          ///< candidates with the best score
 
   std::vector<Candidate> candidates;  ///< best first; at most the ring's number
   std::string node_names;             ///< theirs, one behind the other

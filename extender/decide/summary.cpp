@@ -9,11 +9,15 @@ namespace optipod::extender {
 namespace {
 
 std::string filtered(const Record& r) {
-  if (r.rejected == 0) return fmt::format("none of {} nodes is rejected", r.candidates_total);
+  std::string out =
+      r.rejected == 0 ? fmt::format("none of {} nodes is rejected", r.candidates_total)
+                      : fmt::format("{} of {} nodes are rejected", r.rejected, r.candidates_total);
   const auto first = std::ranges::find_if(
       r.candidates, [](const Record::Candidate& c) { return !c.reason.empty(); });
-  std::string out = fmt::format("{} of {} nodes are rejected", r.rejected, r.candidates_total);
   if (first != r.candidates.end()) out += fmt::format(" ({})", first->reason);
+  if (r.left_out != 0) {
+    out += fmt::format("; the best {} are kept", r.candidates_total - r.rejected - r.left_out);
+  }
   return out;
 }
 
@@ -28,6 +32,9 @@ std::string preferred(const Record& r) {
   std::string out = fmt::format("{} is best of {} candidates, with {} of 10", r.node(0),
                                 r.candidates_total, r.candidates.front().score);
   if (r.equals > 1) out += fmt::format("; {} more are as good", r.equals - 1);
+  if (r.shortlisted_of != 0) {
+    out += fmt::format("; the candidates are the best of {}", r.shortlisted_of);
+  }
   return out;
 }
 

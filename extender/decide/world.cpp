@@ -42,6 +42,15 @@ std::vector<Usage> capacity_of(const Snapshot& snapshot) {
   return out;
 }
 
+std::vector<std::uint8_t> avoided_in(const Snapshot& snapshot) {
+  std::vector<std::uint8_t> out;
+  if (std::ranges::none_of(snapshot.facts, &NodeFacts::known)) return out;
+  out.reserve(snapshot.size());
+  for (const NodeFacts& facts : snapshot.facts)
+    out.push_back(!facts.known || facts.avoided ? 1 : 0);
+  return out;
+}
+
 }  // namespace
 
 std::shared_ptr<const World> make_world(std::shared_ptr<const Snapshot> snapshot,
@@ -55,6 +64,7 @@ std::shared_ptr<const World> make_world(std::shared_ptr<const Snapshot> snapshot
     if (!view.oldest_ms.empty()) view.oldest_of_all = std::ranges::min(view.oldest_ms);
   }
   world->capacity = capacity_of(*snapshot);
+  world->avoided = avoided_in(*snapshot);
   world->snapshot = std::move(snapshot);
   world->policies = std::move(policies);
   return world;

@@ -35,6 +35,9 @@ struct World {
   /// [row]: what Kubernetes says that the node has, else what is measured; NaN: neither. Apart from
   /// NodeFacts, for the caches' sake.
   std::vector<Usage> capacity;
+  /// [row]: 1 where Kubernetes says that pods should rather not go, by a taint, or says nothing of
+  /// the node. Empty: it says nothing of any.
+  std::vector<std::uint8_t> avoided;
 };
 
 /// Lets every policy prepare.

@@ -2,6 +2,7 @@
 #include "extender/serve/answers.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <memory>
 
 #include "extender/clock.hpp"
@@ -38,6 +39,19 @@ struct Answers::Workplace {
     Records::Ticket ticket;
   };
   std::optional<Made> made;
+  /// The last pod whose candidates /filter chose, and of how many: mostly the next that /prioritize
+  /// is asked about, by the same connection.
+  struct Shortlist {
+    std::size_t uid_hash = 0;
+    std::size_t of = 0;  ///< candidates; 0: all were kept
+  } shortlist;
+
+  void chose(const wire::Pod& pod, std::size_t of) {
+    shortlist = {std::hash<std::string_view>{}(pod.uid), of};
+  }
+  [[nodiscard]] std::size_t chosen_of(const wire::Pod& pod) const {
+    return std::hash<std::string_view>{}(pod.uid) == shortlist.uid_hash ? shortlist.of : 0;
+  }
 };
 
 Answers::Answers(AnswerOptions options, wire::ResourceNames names, CurrentWorld& current,
@@ -92,6 +106,7 @@ void Answers::finish() {
                             options_.explain_candidates);
   record->learned = place.learned;
   record->problems = place.wish.problems;
+  if (made.verb == Verb::kPrioritize) record->shortlisted_of = place.chosen_of(made.inquiry.pod);
   records_.add(made.ticket, std::move(record));
   const std::size_t body_bytes = made.body_bytes;
   place.made.reset();
@@ -146,12 +161,20 @@ std::optional<Answers::Refusal> Answers::judge(Verb verb, std::optional<std::siz
     case Verb::kBind:
       return Refusal{"bind is not answered here", 500};
   }
-  if (decided) current_.asked_order().note(world->snapshot->nodes(), place.decision.row);
-  if (decided && records_.keeps_any()) {
-    const Records::Ticket ticket = records_.announce(args->pod.uid);
-    place.made.emplace(Workplace::Made{verb, world, inquiry, body.size(), ticket});
-  }
+  if (decided) remember(place, verb, world, inquiry, body.size());
   return std::nullopt;
+}
+
+void Answers::remember(Workplace& place, Verb verb, std::shared_ptr<const World> world,
+                       const Inquiry& inquiry, std::size_t body_bytes) {
+  if (verb != Verb::kPrioritize || place.chosen_of(inquiry.pod) == 0) {  // else with gaps
+    current_.asked_order().note(world->snapshot->nodes(), place.decision.row);
+  }
+  // A shortlist alone is told of with the scores, as its best are those of /prioritize.
+  const bool told_later = verb == Verb::kFilter && place.decision.reason.empty();
+  if (told_later || !records_.keeps_any()) return;
+  const Records::Ticket ticket = records_.announce(inquiry.pod.uid);
+  place.made.emplace(Workplace::Made{verb, std::move(world), inquiry, body_bytes, ticket});
 }
 
 std::optional<Answers::Refusal> Answers::neutral(Verb verb, std::string_view body,
@@ -182,15 +205,19 @@ std::optional<Answers::Refusal> Answers::pass_on(Verb verb, std::string_view bod
   return std::nullopt;
 }
 
-bool Answers::filter(Workplace& place, const World& world, const Inquiry& inquiry,
-                     const wire::Args& args, std::string& out) {
-  if (!can_reject(*world.policies, inquiry.policies, options_.decide)) {
+bool Answers::filter(Workplace& place, const World& world, Inquiry& inquiry, const wire::Args& args,
+                     std::string& out) {
+  place.chose(inquiry.pod, 0);
+  inquiry.shortlist = can_shortlist(world, inquiry, options_.decide);
+  if (!inquiry.shortlist && !can_reject(*world.policies, inquiry.policies, options_.decide)) {
     wire::append_filter(out, args.node_names, {});
     metrics_.passed(args.node_names.size());
     return false;
   }
   decide(world, ledger_, inquiry, options_.decide, place.decision);
-  wire::append_filter(out, args.node_names, place.decision.reason);
+  const Decision& decision = place.decision;
+  wire::append_filter(out, args.node_names, decision.reason, decision.left_out);
+  if (!decision.left_out.empty()) place.chose(inquiry.pod, args.node_names.size());
   metrics_.decided(Verb::kFilter, place.decision);
   return true;
 }

@@ -58,12 +58,14 @@ class Answers {
                                std::string& out);
   std::optional<Refusal> pass_on(Verb verb, std::string_view body, std::string& out);
   std::optional<Refusal> decode(Workplace& place, std::string_view body, const wire::Args** args);
-  // Whether something was decided, which is worth remembering; /prioritize always does.
-  bool filter(Workplace& place, const World& world, const Inquiry& inquiry, const wire::Args& args,
+  // Whether something was decided; /prioritize always does.
+  bool filter(Workplace& place, const World& world, Inquiry& inquiry, const wire::Args& args,
               std::string& out);
   void prioritize(Workplace& place, const World& world, const Inquiry& inquiry, std::string& out);
   bool preempt(Workplace& place, const World& world, Inquiry& inquiry, const wire::Args& args,
                std::string& out);
+  void remember(Workplace& place, Verb verb, std::shared_ptr<const World> world,
+                const Inquiry& inquiry, std::size_t body_bytes);
   void forget(Workplace& place);
   void book(Workplace& place, const Inquiry& inquiry);
 

@@ -50,6 +50,7 @@ struct ObjectReader::Impl {
   Status node(od::value root, NodeObject& node) {
     return members(root, [&](std::string_view key, od::value member) {
       if (same_key(key, "metadata")) return node_metadata(member, node);
+      if (same_key(key, "spec")) return node_spec(member, node);
       if (same_key(key, "status")) return node_status(member, node);
       return kOk;
     });
@@ -65,6 +66,21 @@ struct ObjectReader::Impl {
         const Status status = read_text(text, content);
         node.congestion = congestion_of(content);
         return status;
+      });
+    });
+  }
+
+  Status node_spec(od::value value, NodeObject& node) {
+    return members(value, [&node](std::string_view key, od::value taints) {
+      if (!same_key(key, "taints")) return kOk;
+      return elements(taints, [&node](od::value taint) {
+        return members(taint, [&node](std::string_view member, od::value text) {
+          if (!same_key(member, "effect")) return kOk;
+          std::string_view effect;
+          const Status status = read_text(text, effect);
+          node.avoided = node.avoided || effect == kAvoidingEffect;
+          return status;
+        });
       });
     });
   }

@@ -22,7 +22,10 @@ struct NodeObject {
   /// kube-safe-scheduler's annotation; NaN when there is none or it is no number.
   double congestion = 0;
   unsigned bad_quantities = 0;
+  bool avoided = false;  ///< by a taint PreferNoSchedule, whoever tolerates it
 };
+
+inline constexpr std::string_view kAvoidingEffect = "PreferNoSchedule";
 
 /// Of a node's annotation.
 inline constexpr std::string_view kCongestionAnnotation = "congestion-factor";

@@ -27,6 +27,9 @@ struct Pod {
   std::string_view owner_kind, owner_name, template_hash;
   /// Quantities that are none; they count as absent.
   unsigned bad_quantities = 0;
+  /// It says which of the nodes that it may run on it would rather have: preferred affinity to
+  /// nodes or pods, or a spread that may be missed. Read of kube-scheduler's requests only.
+  bool prefers = false;
 
   // Of pods that exist already:
   std::string_view node_name, phase;

@@ -140,11 +140,38 @@ Status PodReader::spec(od::value value) {
     }
     if (same_key(key, "resources")) return resources(member, needs_.pod_level);
     if (same_key(key, "nodeName")) return read_text(member, pod_.node_name);
+    if (same_key(key, "affinity")) return affinity(member);
+    if (same_key(key, "topologySpreadConstraints")) return spread(member);
     if (same_key(key, "priority")) {
       std::int64_t priority = 0;
       if (member.get_int64().get(priority) == kOk) pod_.priority = priority;
     }
     return kOk;
+  });
+}
+
+/// Of nodeAffinity, podAffinity and podAntiAffinity alike: whether one has preferences.
+Status PodReader::affinity(od::value value) {
+  return members(value, [this](std::string_view /*kind*/, od::value rules) {
+    return members(rules, [this](std::string_view key, od::value terms) {
+      if (!same_key(key, "preferredDuringSchedulingIgnoredDuringExecution")) return kOk;
+      return elements(terms, [this](od::value /*term*/) {
+        pod_.prefers = true;
+        return kOk;
+      });
+    });
+  });
+}
+
+Status PodReader::spread(od::value value) {
+  return elements(value, [this](od::value constraint) {
+    return members(constraint, [this](std::string_view key, od::value member) {
+      if (!same_key(key, "whenUnsatisfiable")) return kOk;
+      std::string_view action;
+      const Status status = read_text(member, action);
+      pod_.prefers = pod_.prefers || action == "ScheduleAnyway";
+      return status;
+    });
   });
 }
 

@@ -21,6 +21,8 @@ class PodReader {
   Status annotation(std::string_view name, od::value value);
   Status owners(od::value value);
   Status spec(od::value value);
+  Status affinity(od::value value);
+  Status spread(od::value value);
   Status status(od::value value);
   Status condition(od::value value);
   Status container_states(od::value value, std::vector<Reported>& out, bool starts);

@@ -20,7 +20,7 @@ constexpr std::uint32_t kName = 1, kNamespace = 3, kUid = 5, kLabels = 11, kAnno
 namespace owner_reference {
 constexpr std::uint32_t kKind = 1, kName = 3, kController = 6;
 }
-/// Of Pod and Node, the latter's kSpec is not read.
+/// Of Pod and Node.
 namespace object {
 constexpr std::uint32_t kMetadata = 1, kSpec = 2, kStatus = 3;
 }
@@ -47,6 +47,7 @@ constexpr std::uint32_t kName = 1, kState = 2, kAllocatedResources = 10, kResour
 constexpr std::uint32_t kStateRunning = 2, kRunningStartedAt = 1;
 constexpr std::uint32_t kTimeSeconds = 1;
 constexpr std::uint32_t kQuantityString = 1;
+constexpr std::uint32_t kNodeSpecTaints = 5, kTaintEffect = 3;
 constexpr std::uint32_t kNodeStatusAllocatable = 2;
 
 void read_text(const Field& field, std::string_view& out) {
@@ -262,6 +263,15 @@ void read_node_metadata(std::string_view message, NodeObject& node) {
   });
 }
 
+void read_node_spec(std::string_view message, NodeObject& node) {
+  each_field(message, [&](const Field& field) {
+    if (field.number() != kNodeSpecTaints) return;
+    each_field(field.bytes(), [&](const Field& taint) {
+      if (taint.number() == kTaintEffect) node.avoided |= taint.bytes() == kAvoidingEffect;
+    });
+  });
+}
+
 void read_node_status(const ResourceNames& names, std::string_view message, NodeObject& node) {
   ResourceList stated;
   each_field(message, [&](const Field& field) {
@@ -293,6 +303,7 @@ std::string read_protobuf_node(const ResourceNames& names, std::string_view mess
   return guarded([&] {
     each_field(message, [&](const Field& field) {
       if (field.number() == object::kMetadata) read_node_metadata(field.bytes(), node);
+      if (field.number() == object::kSpec) read_node_spec(field.bytes(), node);
       if (field.number() == object::kStatus) read_node_status(names, field.bytes(), node);
     });
   });

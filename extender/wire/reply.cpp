@@ -39,7 +39,8 @@ void each_scored(std::span<const std::uint8_t> scores, const Each& each) {
 }  // namespace
 
 void append_filter(std::string& out, std::span<const std::string_view> names,
-                   std::span<const std::string_view> reason) {
+                   std::span<const std::string_view> reason,
+                   std::span<const std::uint8_t> left_out) {
   std::size_t length = 0;
   for (const std::string_view name : names) length += name.size() + 3;
   out.reserve(out.size() + length + 128);
@@ -48,14 +49,14 @@ void append_filter(std::string& out, std::span<const std::string_view> names,
   out += R"({"Nodes":null,"NodeNames":[)";
   bool first = true;
   for (std::size_t i = 0; i < names.size(); ++i) {
-    if (rejected(i)) continue;
+    if (rejected(i) || (!left_out.empty() && left_out[i] != 0)) continue;
     if (!first) out += ',';
     first = false;
     append_string(out, names[i]);
   }
   out += R"(],"FailedNodes":{},"FailedAndUnresolvableNodes":{)";
   first = true;
-  for (std::size_t i = 0; i < names.size(); ++i) {
+  for (std::size_t i = 0; i < reason.size(); ++i) {
     if (!rejected(i)) continue;
     if (!first) out += ',';
     first = false;

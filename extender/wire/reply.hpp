@@ -25,9 +25,11 @@ inline constexpr std::string_view kNeedsNodeNames =
     "kube-scheduler.";
 
 /// Appends the answer that passes `names` but those with `reason[i]` not empty, in order; reasons
-/// are constant texts. `reason` is empty (none is rejected) or as long as `names`.
+/// are constant texts. Those with `left_out[i]` not 0 are not named at all, which to kube-scheduler
+/// is no failure. Either list is empty (of none) or as long as `names`.
 void append_filter(std::string& out, std::span<const std::string_view> names,
-                   std::span<const std::string_view> reason);
+                   std::span<const std::string_view> reason,
+                   std::span<const std::uint8_t> left_out = {});
 void append_filter_error(std::string& out, std::string_view error);
 
 /// Appends [{"Host":…,"Score":…},…] of the hosts with a score over zero, known ones first. `rows`

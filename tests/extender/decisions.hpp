@@ -103,7 +103,8 @@ struct Asking {
             .expected = expected,
             .sensitivity = {},
             .now_ms = now_ms,
-            .filter = filter};
+            .filter = filter,
+            .shortlist = shortlist};
   }
   const Decision& ask(const World& w, const Ledger& ledger = Ledger()) {
     decide(w, ledger, inquiry(), options, decision);
@@ -115,7 +116,7 @@ struct Asking {
   wire::Pod pod;
   Combination policies = kOnly;
   Usage expected{.cpu = 1, .memory = 0};
-  bool filter = false;
+  bool filter = false, shortlist = false;
   DecideOptions options;
   Decision decision;
 };

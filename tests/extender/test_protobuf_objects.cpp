@@ -253,6 +253,21 @@ TEST_CASE("protobuf: what is no protobuf, or of another shape, is refused with t
   CHECK(reader.pod({Encoding::kProtobuf, kMetadata + deep + field(99, deep)}));
 }
 
+TEST_CASE("protobuf: a node that a taint wants avoided, and one that is closed by it") {
+  wire::ObjectReader reader{wire::ResourceNames()};
+  const auto with = [&](std::string_view effect) {
+    const std::string taint = field(5, field(1, "key") + field(3, effect));
+    const std::string bytes = field(1, field(1, "n")) +
+                              field(2, field(1, "10.0.0.0/24") + taint + field(5, field(1, "b")));
+    const auto node = reader.node({Encoding::kProtobuf, bytes});
+    REQUIRE(node);
+    return node->avoided;
+  };
+  CHECK(with("PreferNoSchedule"));
+  CHECK_FALSE(with("NoSchedule"));
+  CHECK_FALSE(with(""));
+}
+
 TEST_CASE(
     "protobuf: text that is not UTF-8 counts as absent, quantities and times that are none, too") {
   wire::ObjectReader reader{wire::ResourceNames()};

@@ -264,6 +264,106 @@ TEST_CASE("filter rejects only where it is told to") {
       json::array({"busy"}));
 }
 
+/// A hundred and fifty nodes that the API server has told of, the first ones calmer.
+struct Large {
+  Large() {
+    test::Cluster cluster;
+    e.state.begin_nodes();
+    for (int i = 0; i < 150; ++i) {
+      const std::string name = fmt::format("node-{:03}", i);
+      cluster[name] = {{Signal::kCpus, 4}, {Signal::kCpuUtilization15s, i / 200.0}};
+      names += fmt::format(R"({}"{}")", i == 0 ? "" : ",", name);
+      wire::NodeObject node;
+      node.name = name;
+      node.avoided = i < 80;
+      e.state.node(node);
+    }
+    e.state.end_nodes();
+    e.state.begin_pods();
+    e.state.end_pods();
+    e.measure(cluster);
+  }
+  [[nodiscard]] json filter(const std::string& spec) const {
+    return json::parse(e.post("/filter", R"({"Pod":{"metadata":{"name":"p","namespace":"ns","uid":)"
+                                         R"("u"},"spec":{)" +
+                                             spec + R"(}},"Nodes":null,"NodeNames":[)" + names +
+                                             "]}")
+                           .body);
+  }
+
+  Extender e;
+  std::string names;
+};
+
+TEST_CASE("filter shortlists, the scores are of the shortlist, and the explanation says so") {
+  const Large large;
+  const Extender& e = large.e;
+  const json reply = large.filter("");
+  REQUIRE(reply["NodeNames"].size() == 100);
+  CHECK(reply["NodeNames"].front() == "node-000");
+  CHECK(reply["NodeNames"][49] == "node-049");  // the best of all
+  CHECK(reply["NodeNames"][50] == "node-080");  // and of those without a taint
+  CHECK(reply["NodeNames"].back() == "node-129");
+  CHECK(reply["FailedNodes"] == json::object());
+  CHECK(reply["FailedAndUnresolvableNodes"] == json::object());
+  CHECK(reply["Error"] == "");
+  CHECK(e.metric("optipod_extender_left_out_total") == 50);
+  CHECK(json::parse(e.get("/explain").body)["decisions"].empty());
+
+  e.post("/prioritize", request(reply["NodeNames"].dump()));
+  e.post("/prioritize", R"({"Pod":{"metadata":{"uid":"v"}},"NodeNames":["node-010","node-100"]})");
+  const json why = json::parse(e.get("/explain").body)["decisions"];
+  REQUIRE(why.size() == 2);
+  CHECK(why[1]["candidates_total"] == 100);
+  CHECK(why[1]["shortlisted_of"] == 150);
+  CHECK(why[1]["summary"].get<std::string>().ends_with("; the candidates are the best of 150"));
+  CHECK(why[0]["shortlisted_of"].is_null());
+}
+
+TEST_CASE("a pod with preferences among nodes has all of them") {
+  const Large large;
+  CHECK(large
+            .filter(R"("topologySpreadConstraints":[{"whenUnsatisfiable":"ScheduleAnyway"}])")
+                ["NodeNames"]
+            .size() == 150);
+  CHECK(large.e.metric("optipod_extender_left_out_total") == 0);
+  large.e.post("/prioritize", request("[" + large.names + "]"));
+  const json why = json::parse(large.e.get("/explain").body)["decisions"];
+  REQUIRE(why.size() == 1);
+  CHECK(why[0]["shortlisted_of"].is_null());
+}
+
+TEST_CASE("what is rejected and what is left out are told apart") {
+  PolicyParameters parameters;
+  parameters.contention.reject_above = 0.7;
+  AnswerOptions options;
+  options.decide.shortlist = 1;
+  Extender e(options, parameters);
+  for (const char* name : {"busy", "calm", "calmer"}) {
+    wire::NodeObject node;
+    node.name = name;
+    e.state.node(node);
+  }
+  e.state.end_nodes();
+  e.state.end_pods();
+  auto cluster = kTwo;
+  cluster["calmer"] = cluster["calm"];
+  cluster["calm"][Signal::kRunqueueWait15s] = 0.4;
+  e.measure(cluster);
+  const auto reply = json::parse(e.post("/filter", request(R"(["busy","calm","calmer"])")).body);
+  CHECK(reply["NodeNames"] == json::array({"calmer"}));
+  CHECK(reply["FailedAndUnresolvableNodes"].size() == 1);
+  const json why = json::parse(e.get("/explain").body)["decisions"][0];
+  CHECK(why["rejected"] == 1);
+  CHECK(why["left_out"] == 1);
+  CHECK(why["summary"] ==
+        "1 of 3 nodes are rejected (optipod: too much contention measured); the best 1 are kept");
+  for (const json& candidate : why["candidates"]) {
+    CHECK(candidate.contains("rejected") == (candidate["node"] == "busy"));
+    CHECK(candidate.contains("left_out") == (candidate["node"] == "calm"));
+  }
+}
+
 TEST_CASE("whole Node objects are scored, but not filtered: the reason reaches the user") {
   Extender e;
   e.measure(kTwo);

@@ -178,6 +178,29 @@ TEST_CASE("a pod of the wrong shape is a pod that says nothing") {
   CHECK((*decoded)->node_names == Names{"a"});
 }
 
+TEST_CASE("whether a pod has preferences among nodes") {
+  wire::Decoder decoder;
+  const auto prefers = [&](const std::string& spec) {
+    INFO(spec);
+    const Body body(R"({"Pod":{"spec":{)" + spec + R"(}},"NodeNames":["n"]})");
+    const auto args = decoder.decode(body.view());
+    REQUIRE(args);
+    return (*args)->pod.prefers;
+  };
+  for (const std::string kind : {"nodeAffinity", "podAffinity", "podAntiAffinity"}) {
+    const std::string rules = R"("affinity":{")" + kind + R"(":{)";
+    CHECK(prefers(rules + R"("preferredDuringSchedulingIgnoredDuringExecution":[{"weight":1}]}})"));
+    CHECK_FALSE(prefers(rules + R"("preferredDuringSchedulingIgnoredDuringExecution":[]}})"));
+    CHECK_FALSE(prefers(rules + R"("preferredDuringSchedulingIgnoredDuringExecution":null}})"));
+    CHECK_FALSE(prefers(rules + R"("requiredDuringSchedulingIgnoredDuringExecution":[{}]}})"));
+  }
+  const std::string spread = R"("topologySpreadConstraints":[{"maxSkew":1,"whenUnsatisfiable":")";
+  CHECK(prefers(spread + R"(DoNotSchedule"},{"whenUnsatisfiable":"ScheduleAnyway"}])"));
+  CHECK_FALSE(prefers(spread + R"(DoNotSchedule"}])"));
+  CHECK_FALSE(prefers(R"("affinity":null,"topologySpreadConstraints":null)"));
+  CHECK_FALSE(prefers(R"("affinity":[{}],"topologySpreadConstraints":{"a":1})"));
+}
+
 TEST_CASE("pod-level resources override the containers'") {
   wire::Decoder decoder;
   const Body body(R"({"Pod":{"spec":{"resources":{"requests":{"cpu":"3"}},"containers":[)"
@@ -369,6 +392,12 @@ TEST_CASE("pods and nodes of the API server: what placing needs, and no more") {
   CHECK(n->allocatable[wire::kPods] == 110);
   CHECK(n->allocatable[wire::kFirstExtended] == 1);
   CHECK(n->congestion == 25);
+  CHECK_FALSE(n->avoided);
+  const Body tainted(R"({"metadata":{"name":"n1"},"spec":{"taints":[{"key":"a","effect":)"
+                     R"("PreferNoSchedule"},{"key":"b","effect":"NoSchedule"}]}})");
+  CHECK(reader.node(json(tainted))->avoided);
+  const Body closed(R"({"metadata":{"name":"n1"},"spec":{"taints":[{"effect":"NoSchedule"}]}})");
+  CHECK_FALSE(reader.node(json(closed))->avoided);
   const Body odd(R"({"metadata":{"name":"n1","annotations":{"congestion-factor":"high"}}})");
   CHECK(std::isnan(reader.node(json(odd))->congestion));
 
@@ -410,6 +439,11 @@ TEST_CASE("filter replies have kube-scheduler's shape") {
   wire::append_filter(out, Names{"n1", "n\"2", "n3"}, Names{"", "too much", ""});
   CHECK(out == R"({"Nodes":null,"NodeNames":["n1","n3"],"FailedNodes":{},)"
                R"("FailedAndUnresolvableNodes":{"n\"2":"too much"},"Error":""})");
+  out.clear();
+  wire::append_filter(out, Names{"n1", "n2", "n3"}, Names{"", "", "too much"},
+                      std::vector<std::uint8_t>{1, 0, 0});
+  CHECK(out == R"({"Nodes":null,"NodeNames":["n2"],"FailedNodes":{},)"
+               R"("FailedAndUnresolvableNodes":{"n3":"too much"},"Error":""})");
   out.clear();
   wire::append_filter(out, {}, {});
   CHECK(nlohmann::json::parse(out)["NodeNames"].is_array());  // null would mean "none passes", too

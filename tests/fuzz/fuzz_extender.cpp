@@ -10,6 +10,7 @@
 
 #include "common/http/message.hpp"
 #include "common/kube/quantity.hpp"
+#include "extender/clock.hpp"
 #include "extender/cluster/cluster_state.hpp"
 #include "extender/cluster/measurements.hpp"
 #include "extender/policies/registry.hpp"
@@ -23,7 +24,8 @@ void require(bool holds) {
   if (!holds) std::abort();
 }
 
-constexpr std::int64_t kNow = 1'700'000'000'000;
+/// Measurements of tomorrow are fresh however long this runs.
+const std::int64_t kNow = unix_ms() + 86'400'000;
 
 std::shared_ptr<const World> world() {
   auto measured = std::make_shared<Measurements>();
@@ -38,7 +40,8 @@ std::shared_ptr<const World> world() {
   auto snapshot = std::make_shared<Snapshot>();
   snapshot->measured = std::move(measured);
   snapshot->facts.resize(3);
-  snapshot->facts[0].known = true;
+  snapshot->facts[0].known = snapshot->facts[1].known = true;
+  snapshot->facts[1].avoided = true;
   snapshot->facts[0].allocatable.amount = {4, 16e9, 110, 1e11, 1};
   PolicyParameters parameters;
   parameters.contention.reject_above = 0.5;
@@ -81,7 +84,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   static Workloads workloads;
   static Records records(16);
   static Metrics metrics;
-  static Answers answers({}, wire::ResourceNames(), current, ledger, workloads, records, metrics);
+  static const AnswerOptions options = [] {
+    AnswerOptions o;
+    o.decide.shortlist = 2;
+    return o;
+  }();
+  static Answers answers(options, wire::ResourceNames(), current, ledger, workloads, records,
+                         metrics);
 
   std::string body(reinterpret_cast<const char*>(data), size);
   (void)optipod::kube::parse_quantity(body);

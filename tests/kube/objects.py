@@ -12,8 +12,9 @@ DEPLOY = pathlib.Path(__file__).resolve().parents[2] / "deploy/scheduler"
 MARK = "optipod.dev/e2e"
 
 
-def node(name, mark, cpu="16", memory="64Gi", pods=110, storage="100Gi", extended=None, labels=None):
-    """A node that is Ready at once. `extended`: {resource name: amount}. Amounts as Kubernetes writes them."""
+def node(name, mark, cpu="16", memory="64Gi", pods=110, storage="100Gi", extended=None, labels=None, taints=()):
+    """A node that is Ready at once. `extended`: {resource name: amount}. Amounts as Kubernetes writes them.
+    `taints`: beside the one that keeps other pods away."""
     resources = {"cpu": cpu, "memory": memory, "pods": str(pods), "ephemeral-storage": storage, **(extended or {})}
     conditions = [{"type": "Ready", "status": "True", "reason": "KubeletReady", "message": "ready"}]
     conditions += [{"type": kind, "status": "False", "reason": "Fine", "message": ""}
@@ -22,7 +23,7 @@ def node(name, mark, cpu="16", memory="64Gi", pods=110, storage="100Gi", extende
             "metadata": {"name": name, "annotations": {MARK: mark},
                          "labels": {MARK: mark, "kubernetes.io/hostname": name, **(labels or {})}},
             # Pods of others on a foreign cluster stay away.
-            "spec": {"taints": [{"key": MARK, "value": mark, "effect": "NoSchedule"}]},
+            "spec": {"taints": [{"key": MARK, "value": mark, "effect": "NoSchedule"}, *taints]},
             "status": {"allocatable": resources, "capacity": resources, "conditions": conditions}}
 
 

@@ -70,7 +70,8 @@ class Workspace:
     def _untainted(self):
         selector = urllib.parse.quote(f"{objects.MARK}={self.name}")
         found = self.api.get(f"/api/v1/nodes?labelSelector={selector}")["items"]
-        return len(found) == len(self._nodes) and all(len(node["spec"]["taints"]) == 1 for node in found)
+        return len(found) == len(self._nodes) and not any(
+            taint["key"].startswith("node.kubernetes.io/") for node in found for taint in node["spec"]["taints"])
 
     # ---- Schedulers ----
 
@@ -80,16 +81,16 @@ class Workspace:
         return f"{self.name}-{self._schedulers}"
 
     def scheduler(self, extender=None, name=None, verbs=("filter", "prioritize"), weight=5, score_plugins=True,
-                  qps=500, verbosity=10, timeout="200ms", entry=None):
+                  qps=500, verbosity=10, timeout="200ms", entry=None, look_at=0):
         """A kube-scheduler of its own name, asking the extender at this URL (None: alone). It is ready to
         schedule; `.scheduler` is its name. `score_plugins` False: no in-tree scorer speaks beside it. `entry`:
-        what the extender's entry says otherwise."""
+        what the extender's entry says otherwise. `look_at`: percentage of the nodes (0: fewer of more)."""
         name = name or self.scheduler_name()
         profile = {"schedulerName": name}
         if not score_plugins:
             profile["plugins"] = {"score": {"disabled": [{"name": "*"}]}}
         config = {"apiVersion": "kubescheduler.config.k8s.io/v1", "kind": "KubeSchedulerConfiguration",
-                  "leaderElection": {"leaderElect": False}, "profiles": [profile],
+                  "leaderElection": {"leaderElect": False}, "profiles": [profile], "percentageOfNodesToScore": look_at,
                   "clientConnection": {"kubeconfig": str(self.cluster.kubeconfig), "qps": qps, "burst": 2 * qps}}
         if extender:
             config["extenders"] = [{"urlPrefix": extender, "weight": weight, "httpTimeout": timeout,
