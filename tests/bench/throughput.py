@@ -7,6 +7,8 @@ first that is bound to the last. A round has two runs of each kind, the second o
 the machine cancels within it; what is reported is the round whose ratio is the median. One run of each kind before
 them, which warms the control plane up, does not count. In a run without it the extender is not there at all.
 
+The extender filters, which leaves a shortlist, and scores, as deploy/scheduler/large-cluster.yaml has it.
+
 Three cases:
   5000_nodes               the nodes are kwok's, which runs the bound pods as kubelets would. The limit of
                            kube-scheduler's client is lifted, so that all programs together fill the CPUs. At the
@@ -17,8 +19,9 @@ Three cases:
                            kube-scheduler waits for.
   5000_nodes_without_kwok  the limit lifted, and nobody runs a pod. The control plane has less to do, so that
                            kube-scheduler's wait for the reply is a larger part of the time.
-Where the limit is lifted there is a third kind, which tells what having any extender costs: one that answers "[]" at
-once and does nothing else (empty_extender.cpp).
+Where the limit is lifted there are two more kinds: OptiPod without the filter, so that kube-scheduler's own scorers look
+at as many nodes as without an extender (`..._prioritize_alone`), and the least that such a call can cost, an extender that
+answers "[]" at once and does nothing else (`..._floor`, empty_extender.cpp).
 """
 
 import argparse
@@ -39,7 +42,8 @@ import feed as feeds                           # noqa: E402
 from optipod_e2e import Stack, free_port       # noqa: E402
 from workspace import Workspace                # noqa: E402
 
-NONE, EMPTY, OURS = "no extender", "empty extender", "OptiPod"
+NONE, EMPTY, ALONE, OURS = "no extender", "empty extender", "prioritize alone", "OptiPod"
+SUFFIX = {EMPTY: "_floor", ALONE: "_prioritize_alone", OURS: ""}   # of a case's name
 UNLIMITED = 100_000   # requests a second of the scheduler's client
 STOCK = 50            # kube-scheduler's own default, with bursts of twice that
 HERTZ = os.sysconf("SC_CLK_TCK")
@@ -55,8 +59,8 @@ class Case(NamedTuple):
 
 
 CASES = {"stock_client": Case("_stock_client", True, STOCK, [NONE, OURS], 0.25, 3),
-         "kwok": Case("", True, UNLIMITED, [NONE, EMPTY, OURS], 1, 9),
-         "without_kwok": Case("_without_kwok", False, UNLIMITED, [NONE, EMPTY, OURS], 1, 3)}
+         "kwok": Case("", True, UNLIMITED, [NONE, EMPTY, ALONE, OURS], 1, 9),
+         "without_kwok": Case("_without_kwok", False, UNLIMITED, [NONE, EMPTY, ALONE, OURS], 1, 3)}
 
 
 def cpu_seconds(pid):
@@ -72,16 +76,17 @@ def machine_seconds():
 
 class Clock:
     """Wall and CPU seconds from its making to stop(). `.cpu`: {program: seconds}, `.busy`: part of the CPUs' time.
-    `.bound`: wall seconds up to all_bound(), `.waiting`: pods that did not run then."""
+    `.bound`: wall seconds up to all_bound(), `.waiting`: pods that did not run then, `.lost`: part of the time
+    that is lost by waiting where the pods went, mean."""
 
     def __init__(self, pids):
         self.pids = pids
         self.cpu, self._machine = {name: -cpu_seconds(pid) for name, pid in pids.items()}, machine_seconds()
         self.seconds = -time.monotonic()
-        self.bound = self.waiting = None
+        self.bound = self.waiting = self.lost = None
 
-    def all_bound(self, waiting):
-        self.bound, self.waiting = self.seconds + time.monotonic(), waiting
+    def all_bound(self, waiting, lost):
+        self.bound, self.waiting, self.lost = self.seconds + time.monotonic(), waiting, lost
 
     def stop(self):
         self.seconds += time.monotonic()
@@ -107,8 +112,11 @@ class Bench:
         names = [f"node-{i:05}" for i in range(args.nodes)]
         self.workspace.nodes(names)
         random = Random(1)
+        self.lost = {}   # of a task's time on each node, by waiting
         for name in names:
-            feed.set(name, **node(random))
+            values = node(random)
+            feed.set(name, **values)
+            self.lost[name] = 1 - (1 - values["io_stall"]) / (1 + values["waiting"])
         self.kubeconfig = self.workspace.extender_kubeconfig()
         self.kind, self.extender = NONE, None
 
@@ -118,6 +126,7 @@ class Bench:
 
     def have_extender(self, kind):
         """Starts one of this kind, and ends any other."""
+        kind = OURS if kind == ALONE else kind
         if kind == self.kind:
             return
         if self.extender:
@@ -157,8 +166,9 @@ class Bench:
         asked = self.asked()
         version = workspace.api.get(f"{workspace.path}/pods?limit=1")["metadata"]["resourceVersion"]
         scheduler = workspace.scheduler(extender=self.extender.url if self.extender else None, name=name,
-                                        verbs=self.args.verbs.split(","), qps=qps, verbosity=0)
-        bound, running, clock = set(), set(), None
+                                        verbs=self.args.verbs.split(",") if kind == OURS else ["prioritize"],
+                                        qps=qps, verbosity=0)
+        bound, running, clock = {}, set(), None
         for _, pod in workspace.api.watch(f"{workspace.path}/pods", version):
             if not pod["spec"].get("nodeName"):
                 continue
@@ -166,9 +176,9 @@ class Bench:
             if pod["status"]["phase"] == "Running":
                 running.add(pod["metadata"]["name"])
             if len(bound) < pods:
-                bound.add(pod["metadata"]["name"])
+                bound[pod["metadata"]["name"]] = self.lost[pod["spec"]["nodeName"]]
                 if len(bound) == pods:
-                    clock.all_bound(pods - len(running))
+                    clock.all_bound(pods - len(running), statistics.fmean(bound.values()))
             if len(running if workspace.kwok else bound) == pods:
                 break
         clock.stop()
@@ -187,7 +197,7 @@ class Bench:
                    if name == "optipod_extender_requests_total" and ("verb", "prioritize") in labels)
 
     def compare(self, name, case):
-        """Ours with each of the other kinds, and the empty extender, where it is one of them, with none."""
+        """Each other kind with no extender."""
         kinds, pods, qps = case.kinds, round(self.args.pods * case.pods), case.qps
         for kind in kinds:
             self.run(kind, pods, qps)
@@ -197,27 +207,26 @@ class Bench:
             for kind in [*kinds, *reversed(kinds)]:
                 runs[kind].append(self.run(kind, pods, qps))
             done.append(Round(runs, pods))
-        pairs = [(OURS, peer) for peer in kinds[:-1]] + [(EMPTY, NONE)] * (EMPTY in kinds)
-        for pair in pairs:
-            self.report(name, *pair, [one.rate for one in done])
+        for kind in reversed(kinds[1:]):
+            self.report(name, kind, [one.rate for one in done])
         if case.kwok and qps == UNLIMITED:   # else every pod runs as soon as it is bound
-            for pair in pairs:
-                self.report(f"{name}_until_running", *pair, [one.running_rate for one in done])
+            for kind in reversed(kinds[1:]):
+                self.report(f"{name}_until_running", kind, [one.running_rate for one in done])
         if not self.args.json:
             print_cpu(kinds, done)
 
-    def report(self, case, kind, peer, rates):
+    def report(self, case, kind, rates):
         """`rates`: of each round, {kind: pods a second}."""
-        rates = sorted(rates, key=lambda rate: rate[kind] / rate[peer])
-        ratios = [rate[kind] / rate[peer] for rate in rates]
+        rates = sorted(rates, key=lambda rate: rate[kind] / rate[NONE])
+        ratios = [rate[kind] / rate[NONE] for rate in rates]
         middle = (len(rates) - 1) // 2
-        rate, other, ratio = rates[middle][kind], rates[middle][peer], ratios[middle]
+        rate, other, ratio = rates[middle][kind], rates[middle][NONE], ratios[middle]
         if self.args.json:
-            print(json.dumps({"bench": "throughput", "case": case if kind is OURS else f"{case}_floor",
-                              "value": round(rate, 1), "unit": "pods/s", "peer": peer,
+            print(json.dumps({"bench": "throughput", "case": case + SUFFIX[kind],
+                              "value": round(rate, 1), "unit": "pods/s", "peer": NONE,
                               "peer_value": round(other, 1), "ratio": round(ratio, 4)}), flush=True)
             return
-        print(f"throughput {case:<30} {kind:<14} {rate:8.1f} pods/s   {peer:<14} {other:8.1f}   ratio {ratio:.3f}"
+        print(f"throughput {case:<24} {kind:<16} {rate:8.1f} pods/s   {NONE:<11} {other:8.1f}   ratio {ratio:.3f}"
               f"   ({len(ratios)} rounds: {ratios[0]:.3f} to {ratios[-1]:.3f}, mean {mean_and_error(ratios)})",
               flush=True)
 
@@ -231,12 +240,14 @@ def mean_and_error(ratios):
 
 def print_cpu(kinds, done):
     cpu = {kind: mean([one.cpu[kind] for one in done]) for kind in kinds}
-    busy, waiting = (", ".join(f"{cpu[kind].pop(what):.0%}" for kind in kinds) for what in ("busy", "waiting"))
-    print(f"CPU ms per pod (of all rounds; CPUs busy {busy}; pods that did not run at the last binding: {waiting}):")
-    print(f"  {'':<26}" + "".join(f"{kind:>16}" for kind in kinds))
+    busy, waiting, lost = (", ".join(f"{cpu[kind].pop(what):.1%}" for kind in kinds)
+                           for what in ("busy", "waiting", "lost"))
+    print(f"CPU ms per pod (of all rounds; CPUs busy {busy}; pods that did not run at the last binding: {waiting};\n"
+          f"part of the time that is lost by waiting for CPU and I/O where the pods went: {lost}):")
+    print(f"  {'':<26}" + "".join(f"{kind:>18}" for kind in kinds))
     for program in cpu[OURS]:
-        print(f"  {program:<26}" + "".join(f"{cpu[kind].get(program, 0) * 1e3:16.2f}" for kind in kinds))
-    print(f"  {'all':<26}" + "".join(f"{sum(cpu[kind].values()) * 1e3:16.2f}" for kind in kinds), flush=True)
+        print(f"  {program:<26}" + "".join(f"{cpu[kind].get(program, 0) * 1e3:18.2f}" for kind in kinds))
+    print(f"  {'all':<26}" + "".join(f"{sum(cpu[kind].values()) * 1e3:18.2f}" for kind in kinds), flush=True)
 
 
 def mean(tables):
@@ -246,14 +257,16 @@ def mean(tables):
 
 class Round:
     """Of each kind, `.rate`: pods a second up to the last binding, `.running_rate`: until all run, `.cpu`: {program:
-    seconds a pod}, how busy the CPUs were, and the part of the pods that did not run at the last binding."""
+    seconds a pod}, how busy the CPUs were, the part of the pods that did not run at the last binding, and what is lost
+    by waiting where they went."""
 
     def __init__(self, runs, pods):
         def rate(seconds):
             return {kind: pods * len(clocks) / sum(map(seconds, clocks)) for kind, clocks in runs.items()}
         self.rate, self.running_rate = rate(lambda clock: clock.bound), rate(lambda clock: clock.seconds)
         self.cpu = {kind: mean([{**{name: seconds / pods for name, seconds in clock.cpu.items()}, "busy": clock.busy,
-                                 "waiting": clock.waiting / pods} for clock in clocks]) for kind, clocks in runs.items()}
+                                 "waiting": clock.waiting / pods, "lost": clock.lost} for clock in clocks])
+                    for kind, clocks in runs.items()}
 
 
 def measure(args):
@@ -279,7 +292,7 @@ def main():
     parser.add_argument("--pods", type=int, default=800, help="placed in each run; a quarter with the stock client")
     parser.add_argument("--case", action="append", choices=CASES, help="only this; may be given more than once")
     parser.add_argument("--rounds", type=int, help="of two runs of each kind, in every case (3, 9, 3)")
-    parser.add_argument("--verbs", default="prioritize", help="asked of the extender, with commas")
+    parser.add_argument("--verbs", default="filter,prioritize", help="asked of OptiPod, with commas")
     parser.add_argument("--extender", default="", help="more arguments of the extender")
     args = parser.parse_args()
     try:
