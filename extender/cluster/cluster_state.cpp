@@ -124,13 +124,14 @@ void ClusterState::begin_nodes() {
 }
 
 void ClusterState::node(const wire::NodeObject& node) {
+  const std::uint64_t zone = node.zone.empty() ? 0 : hash(node.zone);
   const std::lock_guard lock(mutex_);
   Node& known = nodes_[std::string(node.name)];
   const bool same_congestion = known.congestion == node.congestion ||
                                (std::isnan(known.congestion) && std::isnan(node.congestion));
   // Kubelets report every few seconds that nothing has changed.
   if (!known.exists || known.allocatable != node.allocatable || !same_congestion ||
-      known.avoided != node.avoided) {
+      known.avoided != node.avoided || known.zone != zone) {
     ++version_;
   }
   if (!known.exists) {
@@ -142,6 +143,7 @@ void ClusterState::node(const wire::NodeObject& node) {
   known.allocatable = node.allocatable;
   known.congestion = node.congestion;
   known.avoided = node.avoided;
+  known.zone = zone;
 }
 
 void ClusterState::node_gone(std::string_view name) {
@@ -211,7 +213,8 @@ ClusterFacts ClusterState::facts() const {
                          .allocatable = node->allocatable,
                          .requested = node->requested,
                          .congestion = node->congestion,
-                         .avoided = node->avoided});
+                         .avoided = node->avoided,
+                         .zone = node->zone});
   }
   return out;
 }

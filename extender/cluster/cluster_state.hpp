@@ -70,6 +70,7 @@ class ClusterState {
     wire::Resources allocatable, requested;
     double congestion = kMissing;
     std::size_t pods = 0;
+    std::uint64_t zone = 0;  // NodeFacts
     std::uint32_t list = 0;
     bool exists = false, avoided = false;
   };

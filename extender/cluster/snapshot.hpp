@@ -59,6 +59,7 @@ struct NodeFacts {
   wire::Resources requested;     ///< of the pods bound to it that have not ended
   double congestion = kMissing;  ///< annotation congestion-factor; NaN: none, or no number
   bool avoided = false;          ///< has a taint PreferNoSchedule
+  std::uint64_t zone = 0;        ///< hash of its zone's name; 0: none
 };
 
 struct Snapshot {

@@ -7,6 +7,9 @@
 #include <functional>
 #include <limits>
 
+#include "extender/decide/ranking.hpp"
+#include "extender/decide/shortlist.hpp"
+
 namespace optipod::extender {
 namespace {
 
@@ -100,26 +103,6 @@ void round_absolute(Decision& out) {
   for (std::size_t i = 0; i < out.score.size(); ++i) out.score[i] = rounded(10 * out.combined[i]);
 }
 
-/// Smallest and largest, of four at a time: one after the other each would wait for the one before.
-std::pair<double, double> range_of(std::span<const double> values) {
-  constexpr std::size_t kLanes = 4;
-  std::array<double, kLanes> low, high;
-  low.fill(values.front());
-  high.fill(values.front());
-  std::size_t i = 0;
-  for (; i + kLanes <= values.size(); i += kLanes) {
-    for (std::size_t lane = 0; lane < kLanes; ++lane) {
-      low[lane] = std::min(low[lane], values[i + lane]);
-      high[lane] = std::max(high[lane], values[i + lane]);
-    }
-  }
-  for (; i < values.size(); ++i) {
-    low[0] = std::min(low[0], values[i]);
-    high[0] = std::max(high[0], values[i]);
-  }
-  return {std::ranges::min(low), std::ranges::max(high)};
-}
-
 void spread(const DecideOptions& options, Decision& out) {
   const auto [lowest, highest] = range_of(out.combined);
   const double span = highest - lowest;
@@ -182,28 +165,6 @@ void yield_to_less_booked(const World& world, const Inquiry& inquiry, Decision& 
   for (const std::uint32_t i : first) out.score[i] = static_cast<std::uint8_t>(top - step + 1);
 }
 
-/// A number that looks random, always the same for one pod and candidate.
-std::uint64_t lot(std::uint64_t pod, std::uint32_t candidate) {
-  std::uint64_t x = pod ^ (candidate * 0x9e3779b97f4a7c15ULL);
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;  // the finalizer of splitmix64
-  return x ^ (x >> 31);
-}
-
-/// Of two candidates the better one; by lot among equals, so that over many pods each has its turn.
-class Better {
- public:
-  Better(const Inquiry& inquiry, const Decision& decision)
-      : pod_(std::hash<std::string_view>{}(inquiry.pod.uid)), combined_(decision.combined) {}
-  bool operator()(std::uint32_t a, std::uint32_t b) const {
-    if (combined_[a] != combined_[b]) return combined_[a] > combined_[b];
-    return lot(pod_, a) < lot(pod_, b);
-  }
-
- private:
-  std::uint64_t pod_;
-  std::span<const double> combined_;
-};
-
 /// How many candidates have each score.
 std::array<std::size_t, 11> count_scores(std::span<const std::uint8_t> scores) {
   constexpr std::size_t kLanes = 4;  // neighbours have the same score often: a count each
@@ -234,7 +195,7 @@ void keep_best(const Inquiry& inquiry, const DecideOptions& options, Decision& o
   }
   rivals.resize(count);
   const auto first_out = rivals.begin() + static_cast<std::ptrdiff_t>(room);
-  std::ranges::nth_element(rivals, first_out, Better(inquiry, out));
+  std::ranges::nth_element(rivals, first_out, Better(inquiry.pod.uid, out.combined));
   for (auto at = first_out; at != rivals.end(); ++at) out.score[*at] = 0;
 }
 
@@ -268,32 +229,6 @@ void reject(const World& world, const DecideOptions& options, Decision& out) {
   std::ranges::stable_sort(rejected, {}, [&](std::uint32_t i) { return out.combined[i]; });
   for (std::size_t k = most; k < rejected.size(); ++k) out.reason[rejected[k]] = {};
   out.withheld = rejected.size() - most;
-}
-
-/// Leaves out all but the best of what is not rejected; nobody, when these are alike. Half of them
-/// are nodes that are not to be avoided, as far as there are any: kube-scheduler weighs a taint
-/// against our scores.
-void shortlist(const World& world, const Inquiry& inquiry, const DecideOptions& options,
-               Decision& out) {
-  std::vector<std::uint32_t>& rivals = out.rivals;
-  rivals.clear();
-  for (std::uint32_t i = 0; i < out.row.size(); ++i) {
-    if (!out.is_rejected(i)) rivals.push_back(i);
-  }
-  if (rivals.size() <= options.shortlist) return;
-  const auto [lowest, highest] = range_of(out.combined);
-  if (!(highest - lowest > options.dead_band)) return;
-  const Better better(inquiry, out);
-  const auto rest = rivals.begin() + static_cast<std::ptrdiff_t>(options.shortlist / 2);
-  std::nth_element(rivals.begin(), rest, rivals.end(), better);
-  const auto avoided = std::partition(rest, rivals.end(), [&](std::uint32_t i) {
-    return out.row[i] != NodeTable::kUnknown && world.avoided[out.row[i]] == 0;
-  });
-  const auto first_out = rivals.begin() + static_cast<std::ptrdiff_t>(options.shortlist);
-  const bool enough = first_out < avoided;
-  std::nth_element(enough ? rest : avoided, first_out, enough ? avoided : rivals.end(), better);
-  out.left_out.assign(out.row.size(), 0);
-  for (auto at = first_out; at != rivals.end(); ++at) out.left_out[*at] = 1;
 }
 
 void count_confidence(Decision& out) {
@@ -357,11 +292,6 @@ bool can_reject(const PolicySet& set, std::span<const WeightedPolicy> policies,
          (options.on_missing == OnMissing::kReject ||
           std::ranges::any_of(policies,
                               [&](const WeightedPolicy& w) { return set[w.policy].rejects(); }));
-}
-
-bool can_shortlist(const World& world, const Inquiry& inquiry, const DecideOptions& options) {
-  return options.shortlist != 0 && inquiry.nodes.size() > options.shortlist &&
-         !world.avoided.empty() && !inquiry.pod.prefers;
 }
 
 void decide(const World& world, const Ledger& ledger, const Inquiry& inquiry,

@@ -108,10 +108,6 @@ double confidence_at(std::int64_t age_ms, const DecideOptions& options);
 bool can_reject(const PolicySet& set, std::span<const WeightedPolicy> policies,
                 const DecideOptions& options);
 
-/// Whether /filter may leave candidates out with these settings: Kubernetes must say which nodes to
-/// avoid, and a pod that has preferences among nodes is for kube-scheduler to place.
-bool can_shortlist(const World& world, const Inquiry& inquiry, const DecideOptions& options);
-
 void decide(const World& world, const Ledger& ledger, const Inquiry& inquiry,
             const DecideOptions& options, Decision& out);
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <unordered_map>
 
 namespace optipod::extender {
 namespace {
@@ -42,12 +43,15 @@ std::vector<Usage> capacity_of(const Snapshot& snapshot) {
   return out;
 }
 
-std::vector<std::uint8_t> avoided_in(const Snapshot& snapshot) {
-  std::vector<std::uint8_t> out;
+std::vector<Place> places_of(const Snapshot& snapshot) {
+  std::vector<Place> out;
   if (std::ranges::none_of(snapshot.facts, &NodeFacts::known)) return out;
+  std::unordered_map<std::uint64_t, std::uint32_t> zones;
   out.reserve(snapshot.size());
-  for (const NodeFacts& facts : snapshot.facts)
-    out.push_back(!facts.known || facts.avoided ? 1 : 0);
+  for (const NodeFacts& facts : snapshot.facts) {
+    const auto zone = zones.try_emplace(facts.zone, static_cast<std::uint32_t>(zones.size())).first;
+    out.push_back({.zone = zone->second, .avoided = !facts.known || facts.avoided});
+  }
   return out;
 }
 
@@ -64,7 +68,7 @@ std::shared_ptr<const World> make_world(std::shared_ptr<const Snapshot> snapshot
     if (!view.oldest_ms.empty()) view.oldest_of_all = std::ranges::min(view.oldest_ms);
   }
   world->capacity = capacity_of(*snapshot);
-  world->avoided = avoided_in(*snapshot);
+  world->places = places_of(*snapshot);
   world->snapshot = std::move(snapshot);
   world->policies = std::move(policies);
   return world;

@@ -28,6 +28,13 @@ struct PolicyView {
   static constexpr std::int64_t kAgeless = std::numeric_limits<std::int64_t>::max();
 };
 
+/// Where a node stands with Kubernetes.
+struct Place {
+  std::uint32_t zone = 0;  ///< another for each zone; one for all nodes without
+  /// It says that pods should rather not go there, by a taint, or says nothing of the node.
+  bool avoided = true;
+};
+
 struct World {
   std::shared_ptr<const Snapshot> snapshot = std::make_shared<const Snapshot>();
   std::shared_ptr<const PolicySet> policies;
@@ -35,9 +42,7 @@ struct World {
   /// [row]: what Kubernetes says that the node has, else what is measured; NaN: neither. Apart from
   /// NodeFacts, for the caches' sake.
   std::vector<Usage> capacity;
-  /// [row]: 1 where Kubernetes says that pods should rather not go, by a taint, or says nothing of
-  /// the node. Empty: it says nothing of any.
-  std::vector<std::uint8_t> avoided;
+  std::vector<Place> places;  ///< [row]; empty: Kubernetes says nothing of any node
 };
 
 /// Lets every policy prepare.

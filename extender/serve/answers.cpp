@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "extender/clock.hpp"
+#include "extender/decide/shortlist.hpp"
 #include "extender/wire/reply.hpp"
 
 namespace optipod::extender {

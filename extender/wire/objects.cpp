@@ -59,6 +59,11 @@ struct ObjectReader::Impl {
   Status node_metadata(od::value value, NodeObject& node) {
     return members(value, [&node](std::string_view key, od::value member) {
       if (same_key(key, "name")) return read_text(member, node.name);
+      if (same_key(key, "labels")) {
+        return members(member, [&node](std::string_view name, od::value text) {
+          return name == kZoneLabel ? read_text(text, node.zone) : kOk;
+        });
+      }
       if (!same_key(key, "annotations")) return kOk;
       return members(member, [&node](std::string_view name, od::value text) {
         if (name != kCongestionAnnotation) return kOk;

@@ -22,10 +22,12 @@ struct NodeObject {
   /// kube-safe-scheduler's annotation; NaN when there is none or it is no number.
   double congestion = 0;
   unsigned bad_quantities = 0;
-  bool avoided = false;  ///< by a taint PreferNoSchedule, whoever tolerates it
+  bool avoided = false;   ///< by a taint PreferNoSchedule, whoever tolerates it
+  std::string_view zone;  ///< "" when it has none
 };
 
 inline constexpr std::string_view kAvoidingEffect = "PreferNoSchedule";
+inline constexpr std::string_view kZoneLabel = "topology.kubernetes.io/zone";
 
 /// Of a node's annotation.
 inline constexpr std::string_view kCongestionAnnotation = "congestion-factor";

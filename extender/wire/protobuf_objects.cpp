@@ -256,6 +256,11 @@ class PodMessage {
 void read_node_metadata(std::string_view message, NodeObject& node) {
   each_field(message, [&](const Field& field) {
     if (field.number() == object_meta::kName) read_text(field, node.name);
+    if (field.number() == object_meta::kLabels) {
+      map_entry(field.bytes(), [&](std::string_view name, std::string_view value) {
+        if (name == kZoneLabel && text::utf8_valid(value)) node.zone = value;
+      });
+    }
     if (field.number() != object_meta::kAnnotations) return;
     map_entry(field.bytes(), [&](std::string_view name, std::string_view value) {
       if (name == kCongestionAnnotation) node.congestion = congestion_of(value);

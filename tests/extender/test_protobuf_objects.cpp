@@ -257,10 +257,12 @@ TEST_CASE("protobuf: a node that a taint wants avoided, and one that is closed b
   wire::ObjectReader reader{wire::ResourceNames()};
   const auto with = [&](std::string_view effect) {
     const std::string taint = field(5, field(1, "key") + field(3, effect));
-    const std::string bytes = field(1, field(1, "n")) +
+    const std::string zone = field(11, field(1, "topology.kubernetes.io/zone") + field(2, "west"));
+    const std::string bytes = field(1, field(1, "n") + zone) +
                               field(2, field(1, "10.0.0.0/24") + taint + field(5, field(1, "b")));
     const auto node = reader.node({Encoding::kProtobuf, bytes});
     REQUIRE(node);
+    CHECK(node->zone == "west");
     return node->avoided;
   };
   CHECK(with("PreferNoSchedule"));

@@ -27,10 +27,14 @@ struct Published : test::Publishing {
     for (const char* name : {"a", "b"}) {
       wire::NodeObject node{.name = name, .congestion = kMissing};
       node.allocatable.amount = {4, 16e9, 110};
+      node.avoided = node.name == "b";
+      node.zone = node.name == "b" ? "" : zone;
       state.node(node);
     }
     state.end_nodes();
   }
+  std::string_view zone = "west";
+
   void pods() {
     state.begin_pods();
     wire::Pod pod;
@@ -52,6 +56,13 @@ TEST_CASE("nodes are not taken for empty ones while their pods have not been lis
   CHECK(p.facts("a").known);
   CHECK(p.facts("a").requested.cpu() == 3);
   CHECK(p.facts("b").requested.cpu() == 0);
+  CHECK((p.facts("b").avoided && !p.facts("a").avoided));
+  CHECK(p.facts("b").zone == 0);
+  const std::uint64_t west = p.facts("a").zone;
+  CHECK(west != 0);
+  p.zone = "east";
+  p.nodes();
+  CHECK((p.facts("a").zone != west && p.facts("a").zone != 0));
   p.state.forget_pods();
   CHECK_FALSE(p.facts("b").known);
   CHECK(p.state.pods() == 0);

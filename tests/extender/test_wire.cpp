@@ -393,9 +393,12 @@ TEST_CASE("pods and nodes of the API server: what placing needs, and no more") {
   CHECK(n->allocatable[wire::kFirstExtended] == 1);
   CHECK(n->congestion == 25);
   CHECK_FALSE(n->avoided);
-  const Body tainted(R"({"metadata":{"name":"n1"},"spec":{"taints":[{"key":"a","effect":)"
+  CHECK(n->zone.empty());
+  const Body tainted(R"({"metadata":{"name":"n1","labels":{"zone":"a",)"
+                     R"("topology.kubernetes.io/zone":"b"}},"spec":{"taints":[{"key":"a","effect":)"
                      R"("PreferNoSchedule"},{"key":"b","effect":"NoSchedule"}]}})");
   CHECK(reader.node(json(tainted))->avoided);
+  CHECK(reader.node(json(tainted))->zone == "b");
   const Body closed(R"({"metadata":{"name":"n1"},"spec":{"taints":[{"effect":"NoSchedule"}]}})");
   CHECK_FALSE(reader.node(json(closed))->avoided);
   const Body odd(R"({"metadata":{"name":"n1","annotations":{"congestion-factor":"high"}}})");
