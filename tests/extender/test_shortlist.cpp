@@ -32,8 +32,7 @@ std::shared_ptr<const World> followed(const std::map<std::string, double>& told,
 }
 
 /// What a filter with such a shortlist lets through of these nodes.
-Names kept(const World& w, const Names& names, std::size_t shortlist,
-           Asking&& asking = Asking({})) {
+Names kept(const World& w, const Names& names, std::size_t shortlist, Asking asking = Asking({})) {
   asking.nodes = names;
   asking.filter = true;
   asking.options.shortlist = shortlist;
@@ -70,7 +69,7 @@ TEST_CASE("a shortlist is the cluster's best for every pod, and by lot among equ
     Asking asking({});
     const std::string uid = fmt::format("u-{}", pod);
     asking.pod.uid = uid;
-    const Names list = kept(*w, all, 30, std::move(asking));
+    const Names list = kept(*w, all, 30, asking);
     REQUIRE(list.size() == 30);
     for (const std::string_view node : list) ++times[node];
   }
@@ -126,7 +125,7 @@ TEST_CASE("there is no shortlist where it could be wrong") {
   REQUIRE(kept(*w, all, 2) == Names{"a", "b"});
   Asking prefers({});
   prefers.pod.prefers = true;  // kube-scheduler knows where to
-  CHECK(kept(*w, all, 2, std::move(prefers)) == all);
+  CHECK(kept(*w, all, 2, prefers) == all);
   // Without the API server nobody knows which nodes are to be avoided.
   CHECK(kept(*world(test::snapshot(losses(told), kNow)), all, 2) == all);
   // Nobody is better: nothing known, or nothing known lately, or all alike.

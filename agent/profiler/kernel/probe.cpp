@@ -28,7 +28,8 @@ class KernelTypes {
   KernelTypes() : btf_(btf__load_vmlinux_btf()) {}
 
   [[nodiscard]] bool loaded() const { return btf_ != nullptr; }
-  [[nodiscard]] bool has_function(const char* name) const { return id(name, BTF_KIND_FUNC) > 0; }
+  [[nodiscard]] int function(const char* name) const { return id(name, BTF_KIND_FUNC); }
+  [[nodiscard]] bool has_function(const char* name) const { return function(name) > 0; }
   [[nodiscard]] int tracepoint(const std::string& name) const {
     return id(("btf_trace_" + name).c_str(), BTF_KIND_TYPEDEF);
   }
@@ -136,11 +137,12 @@ bool probe_maps(std::string& refused) {
   return false;
 }
 
-bool loads(bpf_prog_type type, const bpf_insn* code, std::size_t length, int btf_id) {
+bool loads(bpf_prog_type type, const bpf_insn* code, std::size_t length, int btf_id,
+           bpf_attach_type attach = BPF_TRACE_RAW_TP) {
   bpf_prog_load_opts options{};
   options.sz = sizeof options;
   if (btf_id > 0) {
-    options.expected_attach_type = BPF_TRACE_RAW_TP;
+    options.expected_attach_type = attach;
     options.attach_btf_id = static_cast<__u32>(btf_id);
   }
   return close_if_open(bpf_prog_load(type, "probe", "GPL", code, length, &options));
@@ -201,7 +203,10 @@ void probe_rare_types(const KernelTypes& types, Probes& p) {
   p.task_iter = types.has_function("bpf_iter_task_new");
   p.task_walk = types.has_function("bpf_iter_task");
   p.host_pids = in_host_pid_namespace();
-  p.socket_storage = types.has_function("bpf_iter_bpf_sk_storage_map");
+  // It may be there and be refused, as on some hosts of virtual machines.
+  const int socket_walk = types.function("bpf_iter_bpf_sk_storage_map");
+  p.socket_storage = socket_walk > 0 && loads(BPF_PROG_TYPE_TRACING, kNothing, std::size(kNothing),
+                                              socket_walk, BPF_TRACE_ITER);
   p.socket_state = types.tracepoint_arguments("inet_sock_set_state") == 3;
   p.tcp_retransmit = types.first_argument("tcp_retransmit_skb") == "sock";
 }
