@@ -9,8 +9,6 @@
 #include <string_view>
 #include <utility>
 
-#include "extender/decide/engine.hpp"
-
 namespace optipod::extender {
 
 /// Smallest and largest of some values, at least one.

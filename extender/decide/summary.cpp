@@ -16,7 +16,7 @@ std::string filtered(const Record& r) {
       r.candidates, [](const Record::Candidate& c) { return !c.reason.empty(); });
   if (first != r.candidates.end()) out += fmt::format(" ({})", first->reason);
   if (r.left_out != 0) {
-    out += fmt::format("; the best {} are kept", r.candidates_total - r.rejected - r.left_out);
+    out += fmt::format("; a shortlist of {} is kept", r.candidates_total - r.rejected - r.left_out);
   }
   return out;
 }
@@ -33,7 +33,7 @@ std::string preferred(const Record& r) {
                                 r.candidates_total, r.candidates.front().score);
   if (r.equals > 1) out += fmt::format("; {} more are as good", r.equals - 1);
   if (r.shortlisted_of != 0) {
-    out += fmt::format("; the candidates are the best of {}", r.shortlisted_of);
+    out += fmt::format("; the candidates are a shortlist of {}", r.shortlisted_of);
   }
   return out;
 }

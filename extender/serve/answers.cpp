@@ -148,6 +148,9 @@ std::optional<Answers::Refusal> Answers::judge(Verb verb, std::optional<std::siz
                   .sensitivity = place.wish.sensitivity,
                   .now_ms = unix_ms(),
                   .filter = verb != Verb::kPrioritize};
+  // A policy that is asked alone is one of several: the others have a say in who is best.
+  inquiry.shortlist =
+      verb == Verb::kFilter && !policy && can_shortlist(*world, inquiry, options_.decide);
   bool decided = true;
   switch (verb) {
     case Verb::kFilter:
@@ -206,10 +209,9 @@ std::optional<Answers::Refusal> Answers::pass_on(Verb verb, std::string_view bod
   return std::nullopt;
 }
 
-bool Answers::filter(Workplace& place, const World& world, Inquiry& inquiry, const wire::Args& args,
-                     std::string& out) {
+bool Answers::filter(Workplace& place, const World& world, const Inquiry& inquiry,
+                     const wire::Args& args, std::string& out) {
   place.chose(inquiry.pod, 0);
-  inquiry.shortlist = can_shortlist(world, inquiry, options_.decide);
   if (!inquiry.shortlist && !can_reject(*world.policies, inquiry.policies, options_.decide)) {
     wire::append_filter(out, args.node_names, {});
     metrics_.passed(args.node_names.size());

@@ -59,7 +59,7 @@ class Answers {
   std::optional<Refusal> pass_on(Verb verb, std::string_view body, std::string& out);
   std::optional<Refusal> decode(Workplace& place, std::string_view body, const wire::Args** args);
   // Whether something was decided; /prioritize always does.
-  bool filter(Workplace& place, const World& world, Inquiry& inquiry, const wire::Args& args,
+  bool filter(Workplace& place, const World& world, const Inquiry& inquiry, const wire::Args& args,
               std::string& out);
   void prioritize(Workplace& place, const World& world, const Inquiry& inquiry, std::string& out);
   bool preempt(Workplace& place, const World& world, Inquiry& inquiry, const wire::Args& args,

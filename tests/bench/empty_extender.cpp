@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The least that any extender can cost kube-scheduler: `bench_empty_extender PORT` answers every
-// POST on loopback with `[]`, no node scored, as soon as its last byte is there, and any other
-// request with how many that were. A thread a connection, mostly one receive and one send a
-// request, and nothing in the background.
+// The least that an extender can cost kube-scheduler which is only asked to score:
+// `bench_empty_extender PORT` answers every POST on loopback with `[]`, no node scored, as soon as
+// its last byte is there, and any other request with how many that were. A thread a connection,
+// mostly one receive and one send a request, and nothing in the background.
 #include <boost/asio.hpp>
 
 #include <algorithm>

@@ -316,8 +316,16 @@ TEST_CASE("filter shortlists, the scores are of the shortlist, and the explanati
   REQUIRE(why.size() == 2);
   CHECK(why[1]["candidates_total"] == 100);
   CHECK(why[1]["shortlisted_of"] == 150);
-  CHECK(why[1]["summary"].get<std::string>().ends_with("; the candidates are the best of 150"));
+  CHECK(why[1]["summary"].get<std::string>().ends_with("; the candidates are a shortlist of 150"));
   CHECK(why[0]["shortlisted_of"].is_null());
+}
+
+TEST_CASE("a policy that is asked alone leaves nobody out") {
+  const Large large;
+  const std::string body = request("[" + large.names + "]");
+  const auto alone = json::parse(large.e.post("/policies/contention/filter", body).body);
+  CHECK(alone["NodeNames"].size() == 150);
+  CHECK(json::parse(large.e.post("/filter", body).body)["NodeNames"].size() == 100);
 }
 
 TEST_CASE("a pod with preferences among nodes has all of them") {
@@ -357,7 +365,8 @@ TEST_CASE("what is rejected and what is left out are told apart") {
   CHECK(why["rejected"] == 1);
   CHECK(why["left_out"] == 1);
   CHECK(why["summary"] ==
-        "1 of 3 nodes are rejected (optipod: too much contention measured); the best 1 are kept");
+        "1 of 3 nodes are rejected (optipod: too much contention measured); a shortlist of 1 is "
+        "kept");
   for (const json& candidate : why["candidates"]) {
     CHECK(candidate.contains("rejected") == (candidate["node"] == "busy"));
     CHECK(candidate.contains("left_out") == (candidate["node"] == "calm"));

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/agent/kernel/support.hpp"
 
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/bpf.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
@@ -226,6 +229,25 @@ bool InitWatch::ran() const {
   sleep_for(std::chrono::milliseconds(20));  // two ticks at 100 Hz
   const SchedStat now = schedstat(1);
   return now.run_ns != before_.run_ns || now.timeslices != before_.timeslices;
+}
+
+bool refuses_socket_walk() {
+  btf* types = btf__load_vmlinux_btf();
+  if (types == nullptr) return false;
+  const int walk = btf__find_by_name_kind(types, "bpf_iter_bpf_sk_storage_map", BTF_KIND_FUNC);
+  btf__free(types);
+  if (walk <= 0) return false;
+  bpf_insn nothing[2]{};  // return 0
+  nothing[0].code = BPF_ALU64 | BPF_MOV | BPF_K;
+  nothing[1].code = BPF_JMP | BPF_EXIT;
+  bpf_prog_load_opts options{};
+  options.sz = sizeof options;
+  options.expected_attach_type = BPF_TRACE_ITER;
+  options.attach_btf_id = static_cast<__u32>(walk);
+  const int fd = bpf_prog_load(BPF_PROG_TYPE_TRACING, "walk", "GPL", nothing, 2, &options);
+  const bool refused = fd < 0 && errno == EPERM;
+  if (fd >= 0) ::close(fd);
+  return refused;
 }
 
 bool kernel_at_least(int major, int minor) {

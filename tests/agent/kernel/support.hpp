@@ -122,6 +122,9 @@ auto undisturbed(const Measure& measure) {
 
 /// Whether this is Linux major.minor or newer; for what nothing but its version tells.
 bool kernel_at_least(int major, int minor);
+/// The kernel's types name the walk over socket storage, and bpf() refuses a program for it with
+/// EPERM. Found out apart from the agent's own probe, for tests of what it then does.
+bool refuses_socket_walk();
 /// The CPU tests pin to: the last one we may use.
 int test_cpu();
 KernelOptions options_for(const std::string& root = "/");

@@ -128,7 +128,7 @@ TEST_CASE("bytes and round trip times are the sockets' own, in any network names
   auto kernel = Kernel::open(options_for(root.from_mount()));
   REQUIRE(kernel);
   INFO(kernel->diagnostics());
-  if (!kernel::probe(options_for()).socket_storage) {  // the kernel matrix has those that permit it
+  if (refuses_socket_walk()) {  // the kernel matrix has those that permit it
     CHECK((kernel->valid() & shm::kValidTcp) == 0);
     CHECK((kernel->valid() & shm::kValidTcpRetransmits) != 0);
     WARN("no walk over socket storage here: neither bytes nor round trip times are told");
