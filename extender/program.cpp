@@ -160,6 +160,10 @@ KubernetesHealth Program::health() const {
     if (worst == State::kSynced || status[r].state == State::kFailing) worst = status[r].state;
     if (!status[r].last_error.empty()) out.error = status[r].last_error;
   }
+  // What has been listed counts from the next world on.
+  if (worst == State::kSynced && !current_.get()->snapshot->follows_kubernetes) {
+    worst = State::kSyncing;
+  }
   out.state = std::string(kube::to_string(worst));
   return out;
 }

@@ -199,6 +199,11 @@ void ClusterState::list_nodes() const {
   names_ = std::move(names);
 }
 
+bool ClusterState::complete() const {
+  const std::lock_guard lock(mutex_);
+  return pods_complete_ && nodes_complete_;
+}
+
 ClusterFacts ClusterState::facts() const {
   ClusterFacts out;
   const std::lock_guard lock(mutex_);

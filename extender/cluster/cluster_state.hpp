@@ -56,6 +56,8 @@ class ClusterState {
   void forget_nodes();  ///< as forget_pods()
 
   [[nodiscard]] ClusterFacts facts() const;
+  /// As in facts().
+  [[nodiscard]] bool complete() const;
   /// Grows with each change.
   [[nodiscard]] std::uint64_t version() const;
   /// Workloads::key() of a bound pod; 0: unknown, or without a controller.

@@ -52,8 +52,7 @@ struct Measurements {
 
 /// What the API server says of a node.
 struct NodeFacts {
-  /// Whether it says anything: nodes and pods have both been listed, and are followed. If not, the
-  /// rest is meaningless.
+  /// Whether it says anything (see Snapshot::follows_kubernetes). If not, the rest is meaningless.
   bool known = false;
   wire::Resources allocatable;   ///< status.allocatable
   wire::Resources requested;     ///< of the pods bound to it that have not ended
@@ -65,6 +64,8 @@ struct NodeFacts {
 struct Snapshot {
   std::shared_ptr<const Measurements> measured = std::make_shared<const Measurements>();
   std::vector<NodeFacts> facts;  ///< [row]
+  /// Whether what Kubernetes says counts: pods and nodes have been listed, and are followed.
+  bool follows_kubernetes = false;
   DemandMoments demand;
 
   [[nodiscard]] const NodeTable& nodes() const { return *measured->nodes; }

@@ -41,8 +41,13 @@ void Publisher::set_followed(bool followed) {
 void Publisher::refresh(std::int64_t now_ms, std::int64_t at_least_ms) {
   const std::lock_guard lock(mutex_);
   // A clock that went back is no reason to wait.
-  if (now_ms >= published_ms_ && now_ms - published_ms_ < at_least_ms) return;
+  const bool lately = now_ms >= published_ms_ && now_ms - published_ms_ < at_least_ms;
+  if (lately && follows_kubernetes() == current_.get()->snapshot->follows_kubernetes) return;
   publish(now_ms);
+}
+
+bool Publisher::follows_kubernetes() const {
+  return followed_ && state_ != nullptr && state_->complete();
 }
 
 std::shared_ptr<const Snapshot> Publisher::snapshot_now(std::int64_t now_ms) {
@@ -76,6 +81,7 @@ void Publisher::lay_out(std::int64_t now_ms) {
 
 void Publisher::add_facts(const ClusterFacts& facts, Snapshot& snapshot) {
   snapshot.facts.resize(snapshot.size());
+  snapshot.follows_kubernetes = facts.complete && followed_;
   if (!facts.names) return;
   const NodeTable& nodes = snapshot.nodes();
   if (fact_names_ != facts.names || fact_table_ != nodes.id()) {
@@ -88,7 +94,7 @@ void Publisher::add_facts(const ClusterFacts& facts, Snapshot& snapshot) {
     NodeFacts& own = snapshot.facts[fact_rows_[i]];
     own = facts.facts[i];
     // Nodes whose pods have not been listed would pass for empty ones.
-    own.known = facts.complete && followed_;
+    own.known = snapshot.follows_kubernetes;
   }
 }
 

@@ -30,13 +30,15 @@ class Publisher {
   tl::expected<Built, std::string> take(std::string_view text, std::int64_t now_ms);
   void set_policies(std::shared_ptr<const PolicySet> policies, std::int64_t now_ms);
   /// Whether the API server's changes still come. While they do not, nothing counts as said by it;
-  /// true at first. Takes effect with the next world.
+  /// true at first. Takes effect with the next refresh().
   void set_followed(bool followed);
   /// Time has passed: drops what is too old, takes in what Kubernetes says now. Nothing, when a
-  /// world was published less than `at_least_ms` ago. Bookings cover what happens in between.
+  /// world was published less than `at_least_ms` ago and Kubernetes' word counts as it did then.
+  /// Bookings cover what happens in between.
   void refresh(std::int64_t now_ms, std::int64_t at_least_ms = 0);
 
  private:
+  [[nodiscard]] bool follows_kubernetes() const;
   void publish(std::int64_t now_ms);
   std::shared_ptr<const Snapshot> snapshot_now(std::int64_t now_ms);
   void lay_out(std::int64_t now_ms);

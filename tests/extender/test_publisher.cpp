@@ -86,5 +86,26 @@ TEST_CASE("what the API server said counts no more when it is not followed, unti
   CHECK(p.facts("a").known);
 }
 
+TEST_CASE(
+    "decisions rest on the cluster as soon as it is listed and followed, not at the next turn") {
+  Published p;
+  const auto follows = [&] {
+    p.publisher.refresh(kNow + 1, 500);
+    return p.current.get()->snapshot->follows_kubernetes;
+  };
+  p.nodes();
+  CHECK_FALSE(follows());
+  p.pods();
+  CHECK(follows());
+  const auto world = p.current.get();
+  CHECK((follows() && p.current.get() == world));  // otherwise it is not yet time
+  p.publisher.set_followed(false);
+  CHECK_FALSE(follows());
+  p.publisher.set_followed(true);
+  CHECK(follows());
+  p.state.forget_pods();
+  CHECK_FALSE(follows());
+}
+
 }  // namespace
 }  // namespace optipod::extender
