@@ -167,7 +167,7 @@ class Bench:
         version = workspace.api.get(f"{workspace.path}/pods?limit=1")["metadata"]["resourceVersion"]
         scheduler = workspace.scheduler(extender=self.extender.url if self.extender else None, name=name,
                                         verbs=self.args.verbs.split(",") if kind == OURS else ["prioritize"],
-                                        qps=qps, verbosity=0)
+                                        qps=qps, verbosity=0, timeout="200ms")
         bound, running, clock = {}, set(), None
         for _, pod in workspace.api.watch(f"{workspace.path}/pods", version):
             if not pod["spec"].get("nodeName"):

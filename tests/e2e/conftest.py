@@ -9,7 +9,7 @@ import optipod_e2e
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "kube"))
 import controlplane                      # noqa: E402
 import feed as feeds                     # noqa: E402
-from workspace import Workspace          # noqa: E402
+from workspace import PATIENT, Workspace   # noqa: E402
 
 
 @pytest.fixture
@@ -36,8 +36,10 @@ def cluster():
 
 
 @pytest.fixture
-def workspace(cluster):
-    """A namespace, nodes and schedulers of this test's own in the cluster."""
+def workspace(cluster, monkeypatch):
+    """A namespace, nodes and schedulers of this test's own in the cluster. Extenders answer late rather than
+    neutrally, as these schedulers wait."""
+    monkeypatch.setenv("OPTIPOD_DEADLINE", PATIENT)
     made = Workspace(cluster)
     yield made
     made.close()

@@ -31,7 +31,7 @@ class Arena:
             feed.set(name, **CONTENDED)
         self.extender = None
         self.start_extender()
-        self.scheduler = workspace.scheduler(extender=self.extender.url)
+        self.scheduler = workspace.scheduler(extender=self.extender.url, timeout="1s")
 
     def start_extender(self):
         self.extender = self.stack.serve("extender", "--metrics-url", self.feed.url, port=self.port)
@@ -139,7 +139,7 @@ def test_pods_are_scheduled_while_the_extender_hangs(arena):
 
 def test_pods_are_scheduled_while_the_extender_is_slow(arena):
     arena.extender.stop()
-    server = standin.StandIn(arena.port, standin.slow(0.5))
+    server = standin.StandIn(arena.port, standin.slow(2))
     arena.scores_do_not_count()
     assert server.asked >= 12 and schedulerlog.read(arena.scheduler).extender_failures
     server.close()

@@ -10,8 +10,6 @@ from feed import CALM
 import schedulerlog
 
 NODES, PODS = 20, 200
-# Of a call to the extender: this is about where pods go, on whatever machine.
-PATIENT = "5s"
 
 
 def burst(stack, workspace, feed, booking, score_plugins):
@@ -22,7 +20,7 @@ def burst(stack, workspace, feed, booking, score_plugins):
         feed.set(name, **CALM)
     extender = workspace.extender(stack, feed, f"--booking={booking}")
     feed.freeze()   # what is known from now on was measured before the first pod
-    scheduler = workspace.scheduler(extender=extender.url, score_plugins=score_plugins, timeout=PATIENT)
+    scheduler = workspace.scheduler(extender=extender.url, score_plugins=score_plugins)
     scheduler.signal(signal.SIGSTOP)   # so that it finds all of them at once
     workspace.pods([f"p-{i}" for i in range(PODS)], workspace.spec(scheduler.scheduler))
     scheduler.signal(signal.SIGCONT)

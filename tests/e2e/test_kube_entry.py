@@ -10,8 +10,6 @@ from optipod_e2e import free_port, series, wait_until
 import schedulerlog
 
 WHOLE = {"nodeCacheCapable": False}
-# Of a call to the extender: whole objects take their time, on whatever machine.
-PATIENT = "5s"
 
 
 @pytest.fixture
@@ -38,7 +36,7 @@ def answered(extender, verb):
 
 def test_whole_nodes_and_pods_are_read_where_answers_are_names(workspace, stack, feed, calm):
     extender = workspace.extender(stack, feed)
-    scheduler = workspace.scheduler(extender=extender.url, verbs=("prioritize", "preempt"), entry=WHOLE, timeout=PATIENT)
+    scheduler = workspace.scheduler(extender=extender.url, verbs=("prioritize", "preempt"), entry=WHOLE)
     low, high = workspace.priority_class("low", 10), workspace.priority_class("high", 1000)
     assert place(workspace, scheduler, 2, cpu="8", memory="1Gi", priority_class=low) == {calm}
     workspace.pods([f"low-{i}" for i in range(6)],
@@ -54,7 +52,7 @@ def test_whole_nodes_and_pods_are_read_where_answers_are_names(workspace, stack,
 
 def test_whole_nodes_are_not_filtered_and_the_scheduler_tells_why(workspace, stack, feed, calm):
     extender = stack.serve("extender", "--metrics-url", feed.url)
-    scheduler = workspace.scheduler(extender=extender.url, entry=WHOLE, timeout=PATIENT)
+    scheduler = workspace.scheduler(extender=extender.url, entry=WHOLE)
     assert place(workspace, scheduler) == {calm}   # ignorable: it went on, and the scores count
     complaints = schedulerlog.read(scheduler).of_extenders()
     assert complaints and all("nodeCacheCapable: true" in line for line in complaints), complaints
@@ -74,12 +72,12 @@ def test_tls_with_client_certificates(workspace, stack, feed, calm):
     tls = {"caFile": str(authority.certificate)}
     url = f"https://127.0.0.1:{port}"
     known = workspace.scheduler(extender=url, entry={
-        "enableHTTPS": True, "tlsConfig": {**tls, "certFile": str(ours), "keyFile": str(our_key)}}, timeout=PATIENT)
+        "enableHTTPS": True, "tlsConfig": {**tls, "certFile": str(ours), "keyFile": str(our_key)}})
     assert place(workspace, known) == {calm}
     log = schedulerlog.read(known)
     assert log.of_extenders() == [] and log.extender_scores
     workspace.clear()
-    stranger = workspace.scheduler(extender=url, entry={"enableHTTPS": True, "tlsConfig": tls}, timeout=PATIENT)
+    stranger = workspace.scheduler(extender=url, entry={"enableHTTPS": True, "tlsConfig": tls})
     place(workspace, stranger)
     assert len(schedulerlog.read(stranger).extender_failures) == 4
 

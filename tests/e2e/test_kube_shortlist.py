@@ -2,6 +2,8 @@
 """A shortlist of the candidates: a stock kube-scheduler places pods among the best, and nothing that pods or nodes
 say of where they would rather be is lost by it."""
 
+import itertools
+
 import pytest
 
 from feed import CALM, CONTENDED, measured
@@ -13,6 +15,7 @@ SHORTLIST = 40
 EASY = measured(cpu=0.4)      # not as calm
 SOFT = [{"key": "reserved", "value": "yes", "effect": "PreferNoSchedule"}]
 HERE = "example.com/here"
+_numbers = itertools.count()
 
 
 @pytest.fixture
@@ -29,16 +32,24 @@ def kinds(workspace, feed):
 
 @pytest.fixture
 def extender(stack, workspace, feed, kinds):
-    made = workspace.extender(stack, feed, "--shortlist", SHORTLIST)
+    made = workspace.extender(stack, feed, "--shortlist", SHORTLIST, "--explain-candidates", SHORTLIST)
     workspace.cluster.wait(lambda: made.get("/readyz").json()["nodes_fresh"] == 3 * MANY, "every node is measured")
     return made
 
 
 def placed(workspace, scheduler, count, **spec):
-    """Where so many new pods go."""
+    """Where so many new pods go. Their names are new too: what still happens to the last ones is not theirs."""
     workspace.clear()
-    workspace.pods([f"p-{i}" for i in range(count)], {**workspace.spec(scheduler.scheduler), **spec})
-    return set(workspace.all_placed(count).values())
+    names = [f"p-{next(_numbers)}" for _ in range(count)]
+    workspace.pods(names, {**workspace.spec(scheduler.scheduler), **spec})
+    workspace.cluster.wait(lambda: set(names) <= set(workspace.placements()), f"{count} pods are scheduled")
+    at = workspace.placements()
+    return {at[name] for name in names}
+
+
+def newest(extender):
+    """The last decision, as /explain tells it."""
+    return extender.get("/explain?limit=1").json()["decisions"][0]
 
 
 def test_pods_go_to_the_best_and_nobodys_preference_is_lost(workspace, extender, kinds):
@@ -47,7 +58,8 @@ def test_pods_go_to_the_best_and_nobodys_preference_is_lost(workspace, extender,
     assert placed(workspace, scheduler, 50) <= set(kinds["easy"])
     left_out = series(extender.metrics(), "optipod_extender_left_out_total")
     assert sum(left_out) >= 50 * (3 * MANY - SHORTLIST)
-    decision = extender.get("/explain?limit=1").json()["decisions"][0]
+    workspace.cluster.wait(lambda: newest(extender)["bound"], "the extender hears where the last pod went")
+    decision = newest(extender)
     assert decision["candidates_total"] == SHORTLIST and decision["shortlisted_of"] == 3 * MANY
     assert decision["bound"]["our_score"] is not None
 
@@ -75,5 +87,5 @@ def test_it_is_off_where_that_is_asked_for(stack, workspace, feed, kinds):
     scheduler = workspace.scheduler(extender=extender.url, look_at=100)
     placed(workspace, scheduler, 5)
     assert sum(series(extender.metrics(), "optipod_extender_left_out_total")) == 0
-    decision = extender.get("/explain?limit=1").json()["decisions"][0]
+    decision = newest(extender)
     assert decision["candidates_total"] == 3 * MANY and decision["shortlisted_of"] is None

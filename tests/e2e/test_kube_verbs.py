@@ -10,8 +10,6 @@ from optipod_e2e import series
 import schedulerlog
 
 
-# Of a call to the extender. A bind is a write to the API server, and that many come at once.
-PATIENT = "5s"
 BINDS = 200
 
 
@@ -44,8 +42,7 @@ def requests(extender, verb):
 
 
 def test_preemption_runs_through_us(workspace, extender):
-    scheduler = workspace.scheduler(extender=extender.url, verbs=("filter", "prioritize", "preempt"),
-                                    timeout=PATIENT)
+    scheduler = workspace.scheduler(extender=extender.url, verbs=("filter", "prioritize", "preempt"))
     low, high = workspace.priority_class("low", 10), workspace.priority_class("high", 1000)
     # 6 nodes of 16 CPUs, all full of pods that may go.
     workspace.pods([f"low-{i}" for i in range(24)],
@@ -99,8 +96,7 @@ def unbound(workspace, name):
 
 
 def test_binding_runs_through_us(workspace, extender):
-    scheduler = workspace.scheduler(extender=extender.url, verbs=("filter", "prioritize", "bind"),
-                                    timeout=PATIENT)
+    scheduler = workspace.scheduler(extender=extender.url, verbs=("filter", "prioritize", "bind"))
     workspace.pods([f"p-{i}" for i in range(BINDS)],
                    workspace.spec(scheduler.scheduler, cpu="100m", memory="64Mi"))
     workspace.all_placed(BINDS)

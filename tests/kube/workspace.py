@@ -21,6 +21,8 @@ from optipod_e2e import free_port
 
 EXTENDER = "optipod-extender"
 _TRUSTING = ssl._create_unverified_context()   # pylint: disable=protected-access
+# Test machines stall for longer than a cluster is asked to wait, and what is tested is mostly not that.
+PATIENT = "5s"
 STAGES = pathlib.Path(__file__).resolve().parent / "stages.yaml"
 
 
@@ -81,7 +83,7 @@ class Workspace:
         return f"{self.name}-{self._schedulers}"
 
     def scheduler(self, extender=None, name=None, verbs=("filter", "prioritize"), weight=5, score_plugins=True,
-                  qps=500, verbosity=10, timeout="200ms", entry=None, look_at=0):
+                  qps=500, verbosity=10, timeout=PATIENT, entry=None, look_at=0):
         """A kube-scheduler of its own name, asking the extender at this URL (None: alone). It is ready to
         schedule; `.scheduler` is its name. `score_plugins` False: no in-tree scorer speaks beside it. `entry`:
         what the extender's entry says otherwise. `look_at`: percentage of the nodes (0: fewer of more)."""
@@ -99,8 +101,8 @@ class Workspace:
         return self._run_scheduler(name, config, verbosity)
 
     def deployed_scheduler(self, file, extender):
-        """A kube-scheduler with a configuration of deploy/scheduler/: only where things are, and who it is, is
-        this workspace's."""
+        """A kube-scheduler with a configuration of deploy/scheduler/: only where things are, who it is, and how
+        long it waits is this workspace's."""
         config = yaml.safe_load((objects.DEPLOY / file).read_text())
         name = self.scheduler_name()
         config["profiles"][0]["schedulerName"] = name
@@ -108,7 +110,8 @@ class Workspace:
         config["clientConnection"] = {"kubeconfig": str(self.cluster.kubeconfig)}
         for entry in config["extenders"]:
             entry["urlPrefix"] = entry["urlPrefix"].replace("http://127.0.0.1:8888", extender)
-            assert entry["urlPrefix"].startswith(extender)
+            assert entry["urlPrefix"].startswith(extender) and entry["httpTimeout"]
+            entry["httpTimeout"] = PATIENT
         return self._run_scheduler(name, config, verbosity=10)
 
     def _run_scheduler(self, name, config, verbosity):
