@@ -85,8 +85,9 @@ void shortlist(const World& world, const Inquiry& inquiry, const DecideOptions& 
     if (!decision.is_rejected(i)) rivals.push_back(i);
   }
   if (rivals.size() <= options.shortlist) return;
-  const auto [lowest, highest] = range_of(decision.combined);
-  if (!(highest - lowest > options.dead_band)) return;
+  const auto combined = [&](std::uint32_t i) { return decision.combined[i]; };
+  const auto [worst, best] = std::ranges::minmax_element(rivals, {}, combined);
+  if (!(combined(*best) - combined(*worst) > options.dead_band)) return;
 
   decision.left_out.assign(decision.row.size(), 0);
   for (const std::uint32_t i : rivals) decision.left_out[i] = 1;

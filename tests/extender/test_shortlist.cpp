@@ -132,6 +132,8 @@ TEST_CASE("there is no shortlist where it could be wrong") {
   CHECK(kept(*followed({}), all, 2) == all);
   CHECK(kept(*w, all, 2, Asking({}, kNow + 60'000)) == all);
   CHECK(kept(*followed({{"a", 0.1}, {"b", 0.11}, {"c", 0.1}}), all, 2) == all);
+  const auto one_rejected = followed({{"a", 0.1}, {"b", 0.11}, {"c", 0.1}, {"f", 0.95}});
+  CHECK(kept(*one_rejected, {"a", "b", "c", "f"}, 2) == all);
 }
 
 }  // namespace
