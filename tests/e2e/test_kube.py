@@ -40,10 +40,8 @@ class Arena:
         """The nodes of `count` new pods; fails unless each gets one."""
         self._rounds += 1
         names = [f"round-{self._rounds}-{i}" for i in range(count)]
-        before = len(self.workspace.placements())
         self.workspace.pods(names, self.workspace.spec(self.scheduler.scheduler))
-        placed = self.workspace.all_placed(before + count)
-        return [placed[name] for name in names]
+        return list(self.workspace.placed(names).values())
 
     def scores_count(self):
         """No pod of six lands on a contended node: in-tree scorers alone would put some there."""
@@ -183,7 +181,7 @@ def test_measurements_that_stop_lose_their_say(stack, workspace, feed):
 
 
 @pytest.mark.parametrize("file,asked", [("second-scheduler.yaml", 1), ("default-scheduler.yaml", 1),
-                                        ("extender-per-policy.yaml", 3)])
+                                        ("large-cluster.yaml", 1), ("extender-per-policy.yaml", 3)])
 def test_the_configurations_users_are_given_work(stack, workspace, feed, file, asked):
     names = [f"{workspace.name}-{i}" for i in range(3)]
     workspace.nodes(names)

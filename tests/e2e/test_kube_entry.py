@@ -25,9 +25,7 @@ def calm(workspace, feed):
 def place(workspace, scheduler, count=4, **what):
     names = [f"p-{i}" for i in range(count)]
     workspace.pods(names, workspace.spec(scheduler.scheduler, **what))
-    workspace.cluster.wait(lambda: set(names) <= set(workspace.placements()), f"{count} pods are scheduled")
-    placed = workspace.placements()
-    return {placed[name] for name in names}
+    return set(workspace.placed(names).values())
 
 
 def answered(extender, verb):
@@ -43,7 +41,7 @@ def test_whole_nodes_and_pods_are_read_where_answers_are_names(workspace, stack,
                    workspace.spec(scheduler.scheduler, cpu="8", memory="1Gi", priority_class=low))
     workspace.all_placed(8)   # all four nodes are full
     workspace.pods(["high"], workspace.spec(scheduler.scheduler, cpu="16", memory="1Gi", priority_class=high))
-    workspace.cluster.wait(lambda: "high" in workspace.placements(), "the high pod has taken a node")
+    workspace.placed(["high"])
     assert len(workspace.placements()) == 7, "two victims, no more"
     assert answered(extender, "preempt") >= 1
     assert series(extender.metrics(), "optipod_extender_decode_errors_total", cause="nodes_not_names")[0] >= 2

@@ -9,6 +9,7 @@ import pytest
 from feed import CALM, CONTENDED, measured
 from optipod_e2e import series
 import schedulerlog
+from workspace import PATIENT
 
 MANY = 150                    # of each kind: more than a shortlist has
 SHORTLIST = 40
@@ -42,9 +43,7 @@ def placed(workspace, scheduler, count, **spec):
     workspace.clear()
     names = [f"p-{next(_numbers)}" for _ in range(count)]
     workspace.pods(names, {**workspace.spec(scheduler.scheduler), **spec})
-    workspace.cluster.wait(lambda: set(names) <= set(workspace.placements()), f"{count} pods are scheduled")
-    at = workspace.placements()
-    return {at[name] for name in names}
+    return set(workspace.placed(names).values())
 
 
 def newest(extender):
@@ -76,7 +75,7 @@ def test_pods_go_to_the_best_and_nobodys_preference_is_lost(workspace, extender,
 
 
 def test_as_it_is_deployed_in_a_large_cluster(workspace, extender, kinds):
-    scheduler = workspace.deployed_scheduler("large-cluster.yaml", extender.url)
+    scheduler = workspace.deployed_scheduler("large-cluster.yaml", extender.url, timeout=PATIENT)
     assert not placed(workspace, scheduler, 50) & set(kinds["busy"])
     assert sum(series(extender.metrics(), "optipod_extender_left_out_total")) > 0
     assert schedulerlog.read(scheduler).of_extenders() == []

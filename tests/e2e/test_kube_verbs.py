@@ -51,7 +51,7 @@ def test_preemption_runs_through_us(workspace, extender):
     # Each of these needs the room of two.
     names = [f"high-{i}" for i in range(3)]
     workspace.pods(names, workspace.spec(scheduler.scheduler, cpu="8", memory="1Gi", priority_class=high))
-    workspace.cluster.wait(lambda: set(names) <= set(workspace.placements()), "the high pods are scheduled")
+    workspace.placed(names)
 
     left = [name for name in workspace.placements() if name.startswith("low-")]
     assert len(left) == 24 - 2 * 3, "no more victims than the room needs"

@@ -88,8 +88,7 @@ class Trap:
         for number in range(ROUNDS):
             name = f"{kind}-{number}"
             self.workspace.pods([name], self.workspace.spec(scheduler.scheduler, **NEWCOMER))
-            self.workspace.cluster.wait(lambda: name in self.workspace.placements(), f"{name} is bound")
-            chosen.append(self.letter[self.workspace.placements()[name]])
+            chosen.append(self.letter[self.workspace.placed([name])[name]])
             path = f"{self.workspace.path}/pods/{name}"
             self.workspace.api.delete(path, grace_seconds=0)
             self.workspace.cluster.wait(lambda: name not in self._pods(), f"{name} is gone")

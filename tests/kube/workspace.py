@@ -100,9 +100,9 @@ class Workspace:
                                     **{f"{verb}Verb": verb for verb in verbs}, **(entry or {})}]
         return self._run_scheduler(name, config, verbosity)
 
-    def deployed_scheduler(self, file, extender):
-        """A kube-scheduler with a configuration of deploy/scheduler/: only where things are, who it is, and how
-        long it waits is this workspace's."""
+    def deployed_scheduler(self, file, extender, timeout=None):
+        """A kube-scheduler with a configuration of deploy/scheduler/: only where things are, and who it is, is
+        this workspace's; `timeout`, if it is given, wins over that of each extender's entry."""
         config = yaml.safe_load((objects.DEPLOY / file).read_text())
         name = self.scheduler_name()
         config["profiles"][0]["schedulerName"] = name
@@ -110,8 +110,8 @@ class Workspace:
         config["clientConnection"] = {"kubeconfig": str(self.cluster.kubeconfig)}
         for entry in config["extenders"]:
             entry["urlPrefix"] = entry["urlPrefix"].replace("http://127.0.0.1:8888", extender)
-            assert entry["urlPrefix"].startswith(extender) and entry["httpTimeout"]
-            entry["httpTimeout"] = PATIENT
+            assert entry["urlPrefix"].startswith(extender)
+            entry["httpTimeout"] = timeout or entry["httpTimeout"]
         return self._run_scheduler(name, config, verbosity=10)
 
     def _run_scheduler(self, name, config, verbosity):
@@ -159,13 +159,27 @@ class Workspace:
 
     def all_placed(self, count, seconds=60.0):
         """placements() once there are `count`; fails with what the scheduler said of a pod that waits."""
+        return self._placed_when(lambda placed: len(placed) >= count, f"{count} pods are scheduled", seconds)
+
+    def placed(self, names, seconds=60.0):
+        """placements() of these pods, once each has one; as all_placed()."""
+        placed = self._placed_when(lambda placed: set(names) <= set(placed), f"{', '.join(names)}: scheduled", seconds)
+        return {name: placed[name] for name in names}
+
+    def _placed_when(self, enough, what, seconds):
+        found = {}
+
+        def there():
+            found.clear()
+            found.update(self.placements())
+            return enough(found)
         try:
-            self.cluster.wait(lambda: len(self.placements()) >= count, f"{count} pods are scheduled", seconds)
+            self.cluster.wait(there, what, seconds)
         except AssertionError as error:
             waiting = [pod for pod in self.list() if not pod["spec"].get("nodeName")]
             why = json.dumps(waiting[0]["status"].get("conditions")) if waiting else "there are fewer"
             raise AssertionError(f"{len(waiting)} wait, for example: {why}\n{error}") from None
-        return self.placements()
+        return found
 
     def clear(self):
         """Removes every pod, at once."""
